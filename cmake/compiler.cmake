@@ -1,0 +1,20 @@
+# Warnings, sanitizers and the compiler cache, for every target of the project.
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+add_library(cloudtask_compiler INTERFACE)
+target_compile_options(cloudtask_compiler INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual)
+if(CLOUDTASK_WERROR)
+  target_compile_options(cloudtask_compiler INTERFACE -Werror)
+endif()
+if(CLOUDTASK_SANITIZE)
+  add_compile_options(-fsanitize=${CLOUDTASK_SANITIZE} -fno-omit-frame-pointer -g1)
+  add_link_options(-fsanitize=${CLOUDTASK_SANITIZE})
+  if(CLOUDTASK_SANITIZE MATCHES "thread")
+    # Asio 1.74 uses atomic_thread_fence, which GCC's TSan warns that it does not model.
+    target_compile_options(cloudtask_compiler INTERFACE -Wno-tsan)
+  endif()
+endif()

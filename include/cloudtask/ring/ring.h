@@ -1,0 +1,60 @@
+// Ring: consistent hashing of tasks to the nodes of a runtime. Immutable after construction; pure; any thread.
+//
+// Each node has weight × V points, xxHash64 of its id and the point's number. A task belongs to the first node clockwise from
+// xxHash64(task id) that satisfies the task's targets and labels. When a node leaves, exactly its tasks move; when it returns, exactly
+// those come back. Karger et al., "Consistent Hashing and Random Trees", STOC 1997.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cloudtask::ring {
+
+// Points per unit of weight. Chosen by measurement: docs/benchmarks.md, "Ring".
+inline constexpr std::uint32_t kPointsPerWeight = 512;
+
+struct Member {
+    std::string id;           // of the node; stays the same over restarts
+    std::string incarnation;  // of this life of it; not hashed
+    std::string name;
+    std::map<std::string, std::string> labels;
+    std::uint32_t weight = 1;  // 1 to 100
+
+    friend bool operator==(const Member&, const Member&) = default;
+};
+
+// What a task demands of its node.
+struct Placement {
+    std::vector<std::string> targets;           // node names; empty: any
+    std::map<std::string, std::string> labels;  // all must match
+    bool unconstrained() const { return targets.empty() && labels.empty(); }
+    bool accepts(const Member& member) const;
+};
+
+class Ring {
+  public:
+    Ring() = default;
+    // Members in any order; ids must be distinct.
+    explicit Ring(std::vector<Member> members, std::uint32_t points_per_weight = kPointsPerWeight);
+
+    // The node that runs the task; null when no member may.
+    const Member* owner(std::string_view task_id, const Placement& placement = {}) const;
+
+    // The first `count` distinct members clockwise that may run it, the owner first.
+    std::vector<const Member*> preference(std::string_view task_id, const Placement& placement, std::size_t count) const;
+
+    const std::vector<Member>& members() const { return members_; }
+
+  private:
+    struct Point {
+        std::uint64_t hash;
+        std::uint32_t member;
+    };
+    std::vector<Member> members_;  // by id
+    std::vector<Point> points_;    // by hash
+};
+
+}  // namespace cloudtask::ring

@@ -1,0 +1,53 @@
+// Schedule: a rule that yields fire times. Immutable, pure, cheap to copy (the parsed rule is shared).
+//
+// Kinds: cron (crontab(5): 5 fields, or 6 with seconds first; names, lists, ranges, steps, @hourly and kin), every (an interval aligned
+// to an anchor) and at (one instant). Each has an IANA zone (cctz, the system's tzdata).
+// DST: a local time that a gap skips fires at the first valid instant after the gap, once; in an overlap a fixed local time fires at
+// the first of the two, and rules that run every hour or more often follow real time, so that they neither pause nor fire twice.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cloudtask/core/clock.h"
+#include "cloudtask/core/faults.h"
+#include "cloudtask/core/json.h"
+
+namespace cloudtask::task {
+
+class Schedule {
+  public:
+    enum class Kind { cron, every, at };
+
+    // {"cron": "*/5 * * * *", "zone": "Europe/Berlin", "enabled": true}
+    // {"every": "30s", "anchor": "2026-01-01T00:00:00Z", "zone": "UTC"}   anchor defaults to 1970-01-01T00:00 in the zone
+    // {"at": "2026-12-24T18:00:00", "zone": "Europe/Berlin"}              local time in the zone, or with an offset
+    // Faults: unknown zone, bad field (named), an impossible rule (30 February), an interval under 1 s.
+    static std::optional<Schedule> read(const json::Value& value, const std::string& pointer, Faults& faults);
+
+    static Result<Schedule> cron(std::string_view expression, std::string_view zone);
+    static Result<Schedule> every(Duration interval, Instant anchor, std::string_view zone = "UTC");
+    static Result<Schedule> at(Instant instant, std::string_view zone = "UTC");
+
+    void write(json::Writer& out) const;
+
+    Kind kind() const;
+    bool enabled() const;
+    const std::string& zone() const;
+
+    // The first fire time after `after` (exclusive); nothing if there is none. Ignores enabled().
+    std::optional<Instant> next(Instant after) const;
+
+    // The rule as people read it: "cron 0 9 * * 1-5 in Europe/Berlin".
+    std::string describe() const;
+
+    friend bool operator==(const Schedule& a, const Schedule& b);
+
+  private:
+    struct Rule;
+    explicit Schedule(std::shared_ptr<const Rule> rule) : rule_(std::move(rule)) {}
+    std::shared_ptr<const Rule> rule_;
+};
+
+}  // namespace cloudtask::task

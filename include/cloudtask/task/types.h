@@ -1,0 +1,132 @@
+// The value types of the domain: Runtime, Group, Task, Package, Run. What they mean is in docs/architecture.md ("Words").
+//
+// Pure data: no I/O, no clock. Read from and written to JSON by task/codec.h, which also validates. Times are UTC.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cloudtask/core/clock.h"
+#include "cloudtask/task/schedule.h"
+
+namespace cloudtask::task {
+
+// A cluster of nodes with the same environment: the unit of allocation and of access. Its name is its identity.
+struct Runtime {
+    std::string name;  // slug
+    std::string description;
+    std::vector<std::string> notify;  // mail addresses told of failures in this runtime, where neither task nor group names any
+    std::int64_t version = 1;         // grows by one with each change; the ETag
+    Instant created_at{}, updated_at{};
+};
+
+// A folder of tasks in a runtime. (runtime, name) is unique.
+struct Group {
+    std::string id;  // UUID
+    std::string runtime;
+    std::string name;  // slug
+    std::string description;
+    std::vector<std::string> notify;
+    std::int64_t version = 1;
+    Instant created_at{}, updated_at{};
+};
+
+enum class Misfire { skip, once, all };
+enum class Overlap { forbid, allow };
+enum class OnLost { at_most_once, at_least_once };
+
+// A versioned definition: what to run, when, and by which policies. (runtime, group, name) is unique.
+struct Task {
+    std::string id;  // UUID; what the ring hashes
+    std::string runtime, group, name;
+    std::string description;
+    bool enabled = true;
+
+    // What to run: exactly one of the two. The child starts in a fresh working folder with the package unpacked in it.
+    std::vector<std::string> command;  // argv; a first word with '/' that is relative is looked up in the working folder
+    std::string shell;                 // run by `/bin/sh -c`
+    std::string package;               // SHA-256 of an uploaded package, or empty
+    std::map<std::string, std::string> environment;
+
+    std::vector<Schedule> schedules;
+
+    // Where it may run: all must hold. Empty: on any node of the runtime.
+    std::vector<std::string> targets;           // node names
+    std::map<std::string, std::string> labels;  // every one must be a label of the node
+
+    Duration time_limit = std::chrono::hours{1};    // then the run is TIMED_OUT
+    Duration grace = std::chrono::seconds{10};      // between TERM and KILL
+    std::uint64_t output_limit = 16ULL << 20;       // bytes kept per stream of a run: first and last half
+    std::optional<Misfire> misfire;                 // default: once for `at`, skip for periodic schedules
+    Duration misfire_tolerance = std::chrono::seconds{10};  // a fire later than this is a misfire
+    Overlap overlap = Overlap::forbid;
+    std::int64_t max_parallel = 1;                  // with Overlap::allow
+    OnLost on_lost = OnLost::at_most_once;
+    std::vector<std::string> notify;                // mail addresses told when a run fails
+
+    std::int64_t version = 1;            // the ETag
+    std::int64_t revision = 0;           // the catalog revision of the last change
+    std::int64_t created_revision = 0;   // the catalog revision that brought the task
+    Instant created_at{}, updated_at{};
+    Instant effective_from{};            // fires after this instant count: set when created, enabled, or its schedules change
+
+    Misfire misfire_for(const Schedule& schedule) const {
+        return misfire.value_or(schedule.kind() == Schedule::Kind::at ? Misfire::once : Misfire::skip);
+    }
+};
+
+// An uploaded program, immutable, named by its content.
+struct Package {
+    std::string sha256;
+    std::string filename;  // as uploaded; its ending tells the format
+    std::string format;    // "tar.gz", "zip" or "script"
+    std::uint64_t size = 0;
+    std::string uploaded_by;
+    Instant created_at{};
+};
+
+enum class RunState { pending, running, succeeded, failed, timed_out, stopped, lost, skipped };
+enum class Trigger { schedule, manual, rerun };
+
+// One attempt to execute: of a fire, or of a manual start. For a fire its id follows from (task, instant, attempt), see run_id().
+struct Run {
+    std::string id;
+    std::string task_id;
+    std::int64_t task_version = 0;
+    std::string runtime, group, task_name;
+    Trigger trigger = Trigger::schedule;
+    std::optional<Instant> fire_time;  // for schedule and rerun
+    std::int64_t attempt = 1;
+    RunState state = RunState::pending;
+    std::string reason;  // why it was skipped, lost or failed to start, as a sentence
+    std::string package;
+
+    std::string node_id, node_name, incarnation;
+    std::int64_t epoch = 0;  // of the allocation by which the node owned the task
+
+    std::optional<Instant> started_at, ended_at;
+    std::optional<Duration> lateness;  // started_at - fire_time
+    std::optional<std::int64_t> exit_code, signal;
+    std::uint64_t stdout_bytes = 0, stderr_bytes = 0;  // written by the child; what was cut is not in the log
+    bool output_truncated = false;
+    std::string started_by;  // the user of a manual start
+};
+
+bool is_terminal(RunState state);
+std::string_view to_string(RunState state);  // "PENDING", ...
+std::string_view to_string(Trigger trigger);
+std::string_view to_string(Misfire misfire);
+std::string_view to_string(Overlap overlap);
+std::string_view to_string(OnLost on_lost);
+Result<RunState> parse_run_state(std::string_view text);
+Result<Trigger> parse_trigger(std::string_view text);
+
+// The id of the run of a fire: a UUIDv7 with the fire's time, and a hash of (task, instant, attempt) for its random bits. Every node
+// computes the same, so the history cannot hold two runs of one (fire, attempt).
+std::string run_id(std::string_view task_id, Instant fire_time, std::int64_t attempt);
+
+}  // namespace cloudtask::task
