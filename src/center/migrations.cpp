@@ -1,0 +1,95 @@
+// The schema of the center's database. Instants are microseconds since 1970 (UTC); documents are the JSON of task/codec.h.
+#include "center/migrations.h"
+
+namespace cloudtask::center {
+
+namespace {
+
+constexpr std::string_view kInitial = R"sql(
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+-- 'revision': the catalog revision, one for all runtimes; 'cluster_secret'
+
+CREATE TABLE users (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL, email TEXT NOT NULL DEFAULT '',
+    password_hash TEXT NOT NULL, version INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE user_tokens (          -- bearer tokens, by SHA-256 of the token
+    token_hash TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+    created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX user_tokens_by_user ON user_tokens(user_id);
+CREATE INDEX user_tokens_by_expiry ON user_tokens(expires_at);
+CREATE TABLE idempotency_keys (     -- the answer that a write under this key was given
+    principal TEXT NOT NULL, key TEXT NOT NULL, request_hash TEXT NOT NULL, status INTEGER NOT NULL, headers TEXT NOT NULL,
+    body TEXT NOT NULL, created_at INTEGER NOT NULL, PRIMARY KEY (principal, key)) WITHOUT ROWID;
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys(created_at);
+
+CREATE TABLE runtimes (
+    name TEXT PRIMARY KEY, document TEXT NOT NULL, version INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE task_groups (
+    id TEXT PRIMARY KEY, runtime TEXT NOT NULL REFERENCES runtimes(name), name TEXT NOT NULL, document TEXT NOT NULL,
+    version INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, UNIQUE (runtime, name)) WITHOUT ROWID;
+CREATE TABLE tasks (
+    id TEXT PRIMARY KEY, runtime TEXT NOT NULL, group_id TEXT NOT NULL REFERENCES task_groups(id), group_name TEXT NOT NULL, name TEXT NOT NULL,
+    enabled INTEGER NOT NULL, package TEXT NOT NULL DEFAULT '', document TEXT NOT NULL,
+    version INTEGER NOT NULL, revision INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+    last_run_id TEXT, last_run_state TEXT, last_run_at INTEGER, running INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (runtime, group_name, name)) WITHOUT ROWID;
+CREATE INDEX tasks_by_revision ON tasks(runtime, revision);
+CREATE INDEX tasks_by_group ON tasks(group_id);
+CREATE INDEX tasks_by_name ON tasks(name, id);
+CREATE INDEX tasks_by_package ON tasks(package) WHERE package <> '';
+CREATE TABLE task_versions (        -- every version that ever was, for history
+    task_id TEXT NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL, created_at INTEGER NOT NULL, created_by TEXT NOT NULL,
+    PRIMARY KEY (task_id, version)) WITHOUT ROWID;
+CREATE TABLE deleted_tasks (        -- for nodes that ask for changes
+    task_id TEXT PRIMARY KEY, runtime TEXT NOT NULL, revision INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX deleted_tasks_by_revision ON deleted_tasks(runtime, revision);
+CREATE TABLE packages (
+    sha256 TEXT PRIMARY KEY, filename TEXT NOT NULL, format TEXT NOT NULL, size INTEGER NOT NULL, uploaded_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE join_tokens (
+    id TEXT PRIMARY KEY, token_hash TEXT NOT NULL UNIQUE, runtime TEXT NOT NULL REFERENCES runtimes(name) ON DELETE CASCADE, description TEXT NOT NULL,
+    created_by TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE nodes (
+    id TEXT PRIMARY KEY, runtime TEXT NOT NULL, name TEXT NOT NULL, token_hash TEXT NOT NULL UNIQUE, document TEXT NOT NULL,
+    registered_at INTEGER NOT NULL, last_seen_at INTEGER NOT NULL, UNIQUE (runtime, name)) WITHOUT ROWID;
+
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY, task_id TEXT NOT NULL, task_version INTEGER NOT NULL, runtime TEXT NOT NULL, group_name TEXT NOT NULL, task_name TEXT NOT NULL,
+    trigger_kind TEXT NOT NULL, fire_time INTEGER, attempt INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', package TEXT NOT NULL DEFAULT '',
+    node_id TEXT NOT NULL DEFAULT '', node_name TEXT NOT NULL DEFAULT '', incarnation TEXT NOT NULL DEFAULT '', epoch INTEGER NOT NULL DEFAULT 0,
+    started_at INTEGER, ended_at INTEGER, lateness INTEGER, exit_code INTEGER, signal INTEGER,
+    stdout_bytes INTEGER NOT NULL DEFAULT 0, stderr_bytes INTEGER NOT NULL DEFAULT 0, output_truncated INTEGER NOT NULL DEFAULT 0,
+    started_by TEXT NOT NULL DEFAULT '', late_report TEXT) WITHOUT ROWID;
+-- ids are UUIDv7, so "newest first" is by id; late_report: what came after a terminal state and was not applied
+CREATE INDEX runs_by_task ON runs(task_id, id);
+CREATE INDEX runs_by_node_unfinished ON runs(node_id) WHERE state IN ('PENDING', 'RUNNING');
+CREATE INDEX runs_by_state ON runs(state, id);
+CREATE INDEX runs_by_runtime ON runs(runtime, id);
+
+CREATE TABLE ingest_cursors (       -- the last report applied, by incarnation
+    incarnation TEXT PRIMARY KEY, node_id TEXT NOT NULL, sequence INTEGER NOT NULL, updated_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE dead_letters (
+    id INTEGER PRIMARY KEY, node_id TEXT NOT NULL, received_at INTEGER NOT NULL, problem TEXT NOT NULL, report TEXT NOT NULL);
+CREATE TABLE commands (             -- for nodes; kept until the node reports them done
+    id TEXT PRIMARY KEY, node_id TEXT NOT NULL, kind TEXT NOT NULL, run_id TEXT NOT NULL, document TEXT NOT NULL, state TEXT NOT NULL,
+    delivered INTEGER NOT NULL DEFAULT 0, detail TEXT NOT NULL DEFAULT '', created_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX commands_open ON commands(node_id, id) WHERE state = 'open';
+CREATE TABLE mails (                -- the durable queue; one row per (subject, kind, run)
+    id INTEGER PRIMARY KEY, unique_key TEXT NOT NULL UNIQUE, recipients TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL, created_at INTEGER NOT NULL,
+    state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, next_attempt_at INTEGER NOT NULL, last_error TEXT NOT NULL DEFAULT '', message_id TEXT NOT NULL);
+CREATE INDEX mails_waiting ON mails(next_attempt_at) WHERE state = 'waiting';
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, principal TEXT NOT NULL, remote_address TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL,
+    before TEXT, after TEXT);
+CREATE INDEX audit_by_subject ON audit(subject, id);
+)sql";
+
+}  // namespace
+
+const std::vector<std::string_view>& migrations() {
+    static const std::vector<std::string_view> list{kInitial};
+    return list;
+}
+
+}  // namespace cloudtask::center
