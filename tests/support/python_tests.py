@@ -1,0 +1,114 @@
+"""Runs the Python tests: every test_*.py in tests/architecture and tests/integration.
+
+Usage: python_tests.py [--junit FILE] [PATTERN...]   (a test runs if any pattern is part of its full name; all without a pattern)
+
+Prints a line per test as it ends, with the seconds it took, and each failure where it happens. CLOUDTASK_BIN is the folder of the programs
+(default: build/release/bin). Meant for Debian's /usr/bin/python3.
+"""
+
+import argparse
+import faulthandler
+import os
+import signal
+import sys
+import time
+import unittest
+import xml.etree.ElementTree as ElementTree
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FOLDERS = ("tests/architecture", "tests/integration")
+
+
+class Result(unittest.TestResult):
+    """Keeps (class, name, seconds, outcome, text) of each test and prints as it goes."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+        self._started = 0.0
+
+    def startTest(self, test):
+        super().startTest(test)
+        self._started = time.monotonic()
+
+    def _note(self, test, outcome, text=""):
+        seconds = time.monotonic() - self._started if self._started else 0.0
+        identity = test.id() if hasattr(test, "id") else str(test)
+        owner, _, name = identity.rpartition(".")
+        self.rows.append((owner, name, seconds, outcome, text))
+        print(f"{outcome:8} {seconds:7.1f} s  {identity}{': ' + text if outcome == 'skipped' else ''}", flush=True)
+        if outcome == "FAILED":
+            print(text, flush=True)
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self._note(test, "passed")
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self._note(test, "FAILED", self.failures[-1][1])
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self._note(test, "FAILED", self.errors[-1][1])
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self._note(test, "skipped", reason)
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            listed = self.failures if issubclass(err[0], test.failureException) else self.errors
+            self._note(subtest, "FAILED", listed[-1][1])
+
+
+def write_junit(path, rows):
+    suite = ElementTree.Element("testsuite", name="python", tests=str(len(rows)))
+    for owner, name, seconds, outcome, text in rows:
+        case = ElementTree.SubElement(suite, "testcase", classname=owner, name=name, time=f"{seconds:.3f}")
+        if outcome == "FAILED":
+            ElementTree.SubElement(case, "failure").text = "".join(c for c in text if c.isprintable() or c in "\n\t")
+        elif outcome == "skipped":
+            ElementTree.SubElement(case, "skipped")
+    ElementTree.ElementTree(suite).write(path, encoding="utf-8")
+
+
+def flatten(suite):
+    for entry in suite:
+        if isinstance(entry, unittest.TestSuite):
+            yield from flatten(entry)
+        else:
+            yield entry
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--junit")
+    parser.add_argument("patterns", nargs="*")
+    arguments = parser.parse_args()
+
+    faulthandler.register(signal.SIGUSR1)  # where does it hang? kill -USR1 <pid>
+
+    def stop(number, frame):  # so that cleanups run, which stop the servers
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+    result = Result()
+    for folder in FOLDERS:
+        loader = unittest.TestLoader()
+        tests = list(flatten(loader.discover(os.path.join(ROOT, folder), top_level_dir=os.path.join(ROOT, folder))))
+        if arguments.patterns:
+            tests = [test for test in tests if any(pattern in test.id() for pattern in arguments.patterns)]
+        unittest.TestSuite(tests).run(result)
+    if arguments.junit:
+        write_junit(arguments.junit, result.rows)
+    skipped = sum(1 for row in result.rows if row[3] == "skipped")
+    failed = sum(1 for row in result.rows if row[3] == "FAILED")
+    print(f"python: {len(result.rows) - skipped - failed} passed, {failed} FAILED, {skipped} skipped", flush=True)
+    return 1 if failed or not result.rows else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
