@@ -1,0 +1,159 @@
+// JSON parsing with bounds, and writing.
+#include "cloudtask/core/json.h"
+
+#include <rapidjson/error/en.h>
+#include <rapidjson/memorystream.h>
+#include <rapidjson/reader.h>
+
+#include <unordered_set>
+
+namespace cloudtask::json {
+
+namespace {
+
+constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag | rapidjson::kParseFullPrecisionFlag;
+
+// Stands between the reader and the document: refuses what is too deep, and duplicate member names, while it is read.
+class Guard : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Guard> {
+  public:
+    Guard(Document& document, std::size_t max_depth) : document_(document), max_depth_(max_depth) {}
+
+    bool Null() { return document_.Null(); }
+    bool Bool(bool b) { return document_.Bool(b); }
+    bool Int(int i) { return document_.Int(i); }
+    bool Uint(unsigned u) { return document_.Uint(u); }
+    bool Int64(std::int64_t i) { return document_.Int64(i); }
+    bool Uint64(std::uint64_t u) { return document_.Uint64(u); }
+    bool Double(double d) { return document_.Double(d); }
+    bool String(const char* s, rapidjson::SizeType n, bool copy) { return document_.String(s, n, copy); }
+    bool StartObject() { return enter() && document_.StartObject(); }
+    bool Key(const char* s, rapidjson::SizeType n, bool copy) {
+        if (!names_.back().emplace(s, n).second) {
+            problem = fmt::format("the member '{}' stands there twice", std::string_view{s, std::min<std::size_t>(n, 64)});
+            return false;
+        }
+        return document_.Key(s, n, copy);
+    }
+    bool EndObject(rapidjson::SizeType n) { return leave() && document_.EndObject(n); }
+    bool StartArray() { return enter() && document_.StartArray(); }
+    bool EndArray(rapidjson::SizeType n) { return leave() && document_.EndArray(n); }
+
+    std::string problem;
+
+  private:
+    bool enter() {
+        if (names_.size() == max_depth_) {
+            problem = fmt::format("it is nested deeper than {} levels", max_depth_);
+            return false;
+        }
+        names_.emplace_back();
+        return true;
+    }
+    bool leave() {
+        names_.pop_back();
+        return true;
+    }
+
+    Document& document_;
+    std::size_t max_depth_;
+    std::vector<std::unordered_set<std::string>> names_;  // of the objects that are open
+};
+
+}  // namespace
+
+Result<Document> parse(std::string_view text, Limits limits) {
+    if (text.size() > limits.max_bytes) return fail(Errc::too_large, "the JSON text has {} bytes; {} are allowed", text.size(), limits.max_bytes);
+    Document document;
+    rapidjson::ParseResult result;
+    std::string problem;
+    const auto generate = [&](Document& handler) {
+        rapidjson::MemoryStream memory(text.data(), text.size());
+        rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(memory);
+        rapidjson::Reader reader;
+        Guard guard(handler, limits.max_depth);
+        result = reader.Parse<kParseFlags>(stream, guard);
+        problem = std::move(guard.problem);
+        return !result.IsError();
+    };
+    document.Populate(generate);
+    if (result.IsError()) {
+        if (problem.empty()) problem = rapidjson::GetParseError_En(result.Code());
+        return fail(Errc::invalid_argument, "not valid JSON at byte {}: {}", result.Offset(), problem);
+    }
+    return document;
+}
+
+std::string to_text(const Value& value) {
+    rapidjson::StringBuffer buffer;
+    rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);
+    value.Accept(writer);
+    return {buffer.GetString(), buffer.GetSize()};
+}
+
+Writer& Writer::begin_object() {
+    writer_.StartObject();
+    return *this;
+}
+Writer& Writer::end_object() {
+    writer_.EndObject();
+    return *this;
+}
+Writer& Writer::begin_array() {
+    writer_.StartArray();
+    return *this;
+}
+Writer& Writer::end_array() {
+    writer_.EndArray();
+    return *this;
+}
+Writer& Writer::key(std::string_view name) {
+    writer_.Key(name.data(), static_cast<rapidjson::SizeType>(name.size()));
+    return *this;
+}
+Writer& Writer::value(std::string_view text) {
+    writer_.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
+    return *this;
+}
+Writer& Writer::value(bool flag) {
+    writer_.Bool(flag);
+    return *this;
+}
+Writer& Writer::value(std::int64_t number) {
+    writer_.Int64(number);
+    return *this;
+}
+Writer& Writer::value(std::uint64_t number) {
+    writer_.Uint64(number);
+    return *this;
+}
+Writer& Writer::value(double number) {
+    writer_.Double(number);
+    return *this;
+}
+Writer& Writer::value(Instant instant) { return value(format_instant(instant)); }
+Writer& Writer::value(const Value& value) {
+    value.Accept(writer_);
+    return *this;
+}
+Writer& Writer::null() {
+    writer_.Null();
+    return *this;
+}
+Writer& Writer::raw(std::string_view json) {
+    writer_.RawValue(json.data(), json.size(), rapidjson::kObjectType);
+    return *this;
+}
+Writer& Writer::member(std::string_view name, const std::vector<std::string>& list) {
+    key(name);
+    begin_array();
+    for (const auto& item : list) value(std::string_view{item});
+    return end_array();
+}
+Writer& Writer::member(std::string_view name, const std::map<std::string, std::string>& map) {
+    key(name);
+    begin_object();
+    for (const auto& [k, v] : map) key(k).value(std::string_view{v});
+    return end_object();
+}
+
+}  // namespace cloudtask::json
