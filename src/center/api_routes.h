@@ -1,0 +1,122 @@
+// RouteTable: the center's routes, each with who may call it, so that no route can forget its check; and Call, what a handler gets.
+//
+// Threads: built before the server listens. A Handler runs on a worker thread, synchronously, and returns the answer; a StreamHandler
+// runs on the loop, after authentication, and replies through the Exchange (streamed bodies, long polls, server-sent events).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "center/context.h"
+#include "center/principal.h"
+#include "cloudtask/core/json.h"
+#include "cloudtask/http/server.h"
+
+namespace soci {
+class session;
+}
+
+namespace cloudtask::center {
+
+enum class Access {
+    anonymous,   // no token needed
+    user_read,   // any user
+    user_write,  // a user who may change things (role admin)
+    node,        // a node's own token
+};
+
+// One write transaction of a request.
+struct WriteScope {
+    soci::session& sql;
+    const Principal& principal;
+    const std::string& remote_address;
+    Instant now;
+
+    // Runs after the commit (not when it is rolled back or the answer is a repeated one), on this thread: hooks.
+    void after_commit(std::function<void()> action) { actions.push_back(std::move(action)); }
+
+    // What the idempotency key remembers instead of the answer's body; for answers that show a secret once.
+    void remember_body(std::string body) { remembered = std::move(body); }
+
+    std::vector<std::function<void()>> actions;
+    std::optional<std::string> remembered;
+};
+
+struct Call {
+    const Context& context;
+    const http::Request& request;
+    const Principal& principal;
+
+    // A parameter of the pattern; must be in it.
+    const std::string& param(const std::string& name) const;
+
+    // The body as a JSON document. Errors: invalid_argument (the sentence names the byte).
+    Result<json::Document> json_body() const;
+
+    // Runs `body` in one write transaction and keeps its answer under the request's Idempotency-Key, if there is one, in the same
+    // transaction: a repeated request gets that answer and changes nothing. Only answers below 300 are kept; an error rolls back.
+    Result<http::Response> write(const std::function<Result<http::Response>(WriteScope&)>& body) const;
+
+    // The version that If-Match asks for. 0: "*". Errors: none given (answered 428), not a quoted number.
+    Result<std::int64_t> if_match() const;
+    bool has_if_match() const { return request.headers.has("If-Match"); }
+
+    bool secret_body = false;  // see RouteOptions
+};
+
+// The error of a request that needs If-Match and has none; answered 428.
+const std::error_code& precondition_required();
+
+using Handler = std::function<Result<http::Response>(Call&)>;
+using StreamHandler = std::function<void(std::shared_ptr<http::Exchange>, Principal)>;
+
+struct RouteOptions {
+    std::uint64_t max_body_bytes = 64 * 1024;
+    bool slow = false;         // hashes passwords: runs on Context::slow_worker
+    bool secret_body = false;  // the body holds a password: it is not made part of the idempotency fingerprint
+};
+
+class RouteTable {
+  public:
+    void add(std::string method, std::string pattern, Access access, Handler handler, RouteOptions options = {});
+    void add_stream(std::string method, std::string pattern, Access access, StreamHandler handler);
+
+    struct Route {
+        std::string method, pattern;
+        Access access;
+        Handler handler;  // one of the two
+        StreamHandler stream_handler;
+        RouteOptions options;
+    };
+    const std::vector<Route>& routes() const { return routes_; }
+
+    // The router of all routes; `context` must outlive it.
+    http::Router router(const Context& context) const;
+
+  private:
+    std::vector<Route> routes_;
+};
+
+// The answer for an Error: as http::Response::problem, with 428 for precondition_required() and 507 for a full disk.
+http::Response problem_for(const Error& error);
+
+// One per resource; center.cpp adds them all.
+void add_login_routes(RouteTable& table, const Context& context);
+void add_user_routes(RouteTable& table, const Context& context);
+void add_runtime_routes(RouteTable& table, const Context& context);
+void add_join_token_routes(RouteTable& table, const Context& context);
+void add_node_list_routes(RouteTable& table, const Context& context);
+void add_group_routes(RouteTable& table, const Context& context);
+void add_task_routes(RouteTable& table, const Context& context);
+void add_package_routes(RouteTable& table, const Context& context);
+void add_system_routes(RouteTable& table, const Context& context);  // health, metrics, openapi.json
+void add_site_routes(RouteTable& table, const Context& context);
+// The node protocol, and runs.
+void add_node_routes(RouteTable& table, const Context& context);
+void add_run_routes(RouteTable& table, const Context& context);
+
+}  // namespace cloudtask::center
