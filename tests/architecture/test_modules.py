@@ -33,7 +33,7 @@ LIBRARIES = [
     (r"soci/", r"src/(node|center)/([a-z_]+/)*[a-z_]*(store|journal|database)[a-z_]*\.(h|cpp)"),
     (r"boost/asio(/|\.hpp)", r"src/(core|http|zk|node|center)/.*\.(cpp|h)"),
     (r"rapidjson/", r"(src|include/cloudtask)/core/json[a-z_]*\.(h|cpp)"),
-    (r"archive(_entry)?\.h", r"src/archive/"),
+    (r"archive(_entry)?\.h", r"src/(archive/|cli/pack\.cpp)"),
     (r"curl/", r"src/center/"),
     (r"yaml-cpp/", r"src/cli/"),
 ]

@@ -7,10 +7,12 @@
 All data is under one folder. Everything that was started is ended by recorded pid when the block is left, on errors too.
 """
 
+import calendar
 import json
 import os
 import re
 import subprocess
+import time
 
 from api import Api
 from mail_receiver import MailReceiver
@@ -284,8 +286,5 @@ def instants(runs):
 
 def parse_instant(text):
     """Seconds since 1970 of an RFC 3339 time in UTC, with any number of decimals."""
-    from calendar import timegm
-    from time import strptime
-
     whole, fraction = re.fullmatch(r"([0-9T:-]{19})(\.[0-9]+)?Z", text).groups()
-    return timegm(strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(fraction or 0)
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(fraction or 0)
