@@ -1,0 +1,154 @@
+// JSON of a Task, with its bounds. Pure; any thread.
+#include <fmt/format.h>
+
+#include "cloudtask/core/hash.h"
+#include "cloudtask/core/units.h"
+#include "cloudtask/task/codec.h"
+#include "task/codec_rules.h"
+
+namespace cloudtask::task {
+
+namespace {
+
+constexpr std::size_t kMostSchedules = 32;
+constexpr std::size_t kMostArguments = 64;
+constexpr std::size_t kLongestArgument = 4 * 1024;
+constexpr std::size_t kLongestShell = 16 * 1024;
+constexpr json::DurationRule kTimeLimitRule{.min = std::chrono::seconds{1}, .max = std::chrono::hours{24 * 366}};
+constexpr json::DurationRule kGraceRule{.min = Duration::zero(), .max = std::chrono::hours{1}};
+constexpr json::SizeRule kOutputRule{.min = 4ULL << 10, .max = 1ULL << 30};
+
+void read_program(json::ObjectReader& reader, Task& task) {
+    const FaultCount count{reader.faults()};
+    reader.read("command", task.command,
+                {.min = 0, .max = kMostArguments, .item = {.min = 0, .max = kLongestArgument, .multi_line = true}});
+    reader.read("shell", task.shell, {.min = 0, .max = kLongestShell, .multi_line = true});
+    // A faulty one is told already, and may be the one that would be missed here.
+    if (count.none_since() && task.command.empty() == task.shell.empty()) {
+        reader.faults().add(task.shell.empty() ? "" : reader.pointer("shell"),
+                            task.shell.empty() ? "has neither 'command' nor 'shell'" : "stands beside 'command'",
+                            "exactly one of 'command' (a list of words) and 'shell' (a line for /bin/sh)");
+    }
+    if (!task.command.empty() && task.command.front().empty()) {
+        reader.faults().add(pointer_to(reader.pointer("command"), std::size_t{0}), "is empty", "the name or path of a program");
+    }
+    if (reader.read("package", task.package, {.min = 0, .max = 128}) && !task.package.empty() && !is_sha256_hex(task.package)) {
+        reader.faults().add(reader.pointer("package"), "is not the SHA-256 of a package",
+                            "64 lower-case hexadecimal digits, as the upload answered");
+    }
+    read_environment(reader, task.environment);
+}
+
+void read_schedules(json::ObjectReader& reader, std::vector<Schedule>& out) {
+    const json::Value* list = reader.array("schedules", {.min = 0, .max = kMostSchedules});
+    if (list == nullptr) return;
+    for (rapidjson::SizeType i = 0; i < list->Size(); ++i) {
+        if (auto schedule = Schedule::read((*list)[i], pointer_to(reader.pointer("schedules"), i), reader.faults())) {
+            out.push_back(std::move(*schedule));
+        }
+    }
+}
+
+void read_policies(json::ObjectReader& reader, Task& task) {
+    reader.read_duration("time_limit", task.time_limit, kTimeLimitRule);
+    reader.read_duration("grace", task.grace, kGraceRule);
+    reader.read_size("output_limit", task.output_limit, kOutputRule);
+    std::string choice;
+    if (reader.read_choice("misfire", choice, {"skip", "once", "all"})) {
+        task.misfire = choice == "skip" ? Misfire::skip : choice == "once" ? Misfire::once : Misfire::all;
+    }
+    reader.read_duration("misfire_tolerance", task.misfire_tolerance);
+    if (reader.read_choice("overlap", choice, {"forbid", "allow"})) task.overlap = choice == "allow" ? Overlap::allow : Overlap::forbid;
+    reader.read("max_parallel", task.max_parallel, {.min = 1, .max = 1000});
+    if (reader.read_choice("on_lost", choice, {"at_most_once", "at_least_once"})) {
+        task.on_lost = choice == "at_least_once" ? OnLost::at_least_once : OnLost::at_most_once;
+    }
+}
+
+// What a user may say about a task; the fields of the server are the caller's.
+Task read_definition(json::ObjectReader& reader) {
+    Task task;
+    read_slug(reader, "runtime", task.runtime);
+    read_slug(reader, "group", task.group);
+    read_slug(reader, "name", task.name);
+    reader.read("description", task.description, kDescriptionRule);
+    reader.read("enabled", task.enabled);
+    read_program(reader, task);
+    read_schedules(reader, task.schedules);
+    read_targets(reader, task.targets);
+    read_labels(reader, task.labels);
+    read_policies(reader, task);
+    read_notify(reader, task.notify);
+    return task;
+}
+
+}  // namespace
+
+std::optional<Task> read_task_input(const json::Value& value, Faults& faults) {
+    const FaultCount count{faults};
+    json::ObjectReader reader{value, "", faults};
+    Task task = read_definition(reader);
+    for (const std::string_view name :
+         {"id", "version", "revision", "created_revision", "created_at", "updated_at", "effective_from", "state", "last_run"}) {
+        reader.ignore(name);
+    }
+    reader.finish();
+    if (!count.none_since()) return std::nullopt;
+    return task;
+}
+
+Result<Task> read_task(const json::Value& value) {
+    Faults faults;
+    json::ObjectReader reader{value, "", faults};
+    Task task = read_definition(reader);
+    read_uuid(reader, "id", task.id);
+    for (const std::string_view name : {"version", "revision", "created_revision", "created_at", "updated_at", "effective_from"}) {
+        reader.require(name);
+    }
+    reader.read("version", task.version, {.min = 1});
+    reader.read("revision", task.revision);
+    reader.read("created_revision", task.created_revision);
+    reader.read_instant("created_at", task.created_at);
+    reader.read_instant("updated_at", task.updated_at);
+    reader.read_instant("effective_from", task.effective_from);
+    reader.finish();
+    if (!faults.empty()) return fail(Errc::invalid_argument, "the task is not valid: {}", faults.summary());
+    return task;
+}
+
+void write(json::Writer& out, const Task& task) {
+    out.begin_object();
+    out.member("id", task.id);
+    out.member("runtime", task.runtime);
+    out.member("group", task.group);
+    out.member("name", task.name);
+    out.member("description", task.description);
+    out.member("enabled", task.enabled);
+    if (!task.command.empty()) out.member("command", task.command);
+    if (!task.shell.empty()) out.member("shell", task.shell);
+    if (!task.package.empty()) out.member("package", task.package);
+    out.member("environment", task.environment);
+    out.key("schedules").begin_array();
+    for (const Schedule& schedule : task.schedules) schedule.write(out);
+    out.end_array();
+    out.member("targets", task.targets);
+    out.member("labels", task.labels);
+    out.member("time_limit", format_duration(task.time_limit));
+    out.member("grace", format_duration(task.grace));
+    out.member("output_limit", format_size(task.output_limit));
+    if (task.misfire) out.member("misfire", to_string(*task.misfire));
+    out.member("misfire_tolerance", format_duration(task.misfire_tolerance));
+    out.member("overlap", to_string(task.overlap));
+    out.member("max_parallel", task.max_parallel);
+    out.member("on_lost", to_string(task.on_lost));
+    out.member("notify", task.notify);
+    out.member("version", task.version);
+    out.member("revision", task.revision);
+    out.member("created_revision", task.created_revision);
+    out.member("created_at", task.created_at);
+    out.member("updated_at", task.updated_at);
+    out.member("effective_from", task.effective_from);
+    out.end_object();
+}
+
+}  // namespace cloudtask::task

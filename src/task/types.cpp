@@ -1,0 +1,68 @@
+// The names of the domain's enumerations, and the ids of runs. Pure; any thread.
+#include "cloudtask/task/types.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "cloudtask/core/check.h"
+#include "cloudtask/core/ids.h"
+
+namespace cloudtask::task {
+
+namespace {
+
+template <class Enum, std::size_t N>
+using Names = std::array<std::pair<Enum, std::string_view>, N>;
+
+constexpr Names<RunState, 8> kRunStates{{{RunState::pending, "PENDING"},
+                                         {RunState::running, "RUNNING"},
+                                         {RunState::succeeded, "SUCCEEDED"},
+                                         {RunState::failed, "FAILED"},
+                                         {RunState::timed_out, "TIMED_OUT"},
+                                         {RunState::stopped, "STOPPED"},
+                                         {RunState::lost, "LOST"},
+                                         {RunState::skipped, "SKIPPED"}}};
+constexpr Names<Trigger, 3> kTriggers{{{Trigger::schedule, "schedule"}, {Trigger::manual, "manual"}, {Trigger::rerun, "rerun"}}};
+constexpr Names<Misfire, 3> kMisfires{{{Misfire::skip, "skip"}, {Misfire::once, "once"}, {Misfire::all, "all"}}};
+constexpr Names<Overlap, 2> kOverlaps{{{Overlap::forbid, "forbid"}, {Overlap::allow, "allow"}}};
+constexpr Names<OnLost, 2> kOnLosts{{{OnLost::at_most_once, "at_most_once"}, {OnLost::at_least_once, "at_least_once"}}};
+
+template <class Enum, std::size_t N>
+std::string_view name_of(const Names<Enum, N>& names, Enum value) {
+    for (const auto& [named, name] : names) {
+        if (named == value) return name;
+    }
+    check_failed(__FILE__, __LINE__, "value is one of the enumerators", "an enumeration holds a value that it does not have");
+}
+
+template <class Enum, std::size_t N>
+Result<Enum> parse(const Names<Enum, N>& names, std::string_view text, std::string_view what) {
+    std::string allowed;
+    for (const auto& [value, name] : names) {
+        if (name == text) return value;
+        allowed += allowed.empty() ? "" : ", ";
+        allowed += name;
+    }
+    return fail(Errc::invalid_argument, "'{}' is not a {}; allowed: {}", text.substr(0, 64), what, allowed);
+}
+
+}  // namespace
+
+bool is_terminal(RunState state) { return state != RunState::pending && state != RunState::running; }
+
+std::string_view to_string(RunState state) { return name_of(kRunStates, state); }
+std::string_view to_string(Trigger trigger) { return name_of(kTriggers, trigger); }
+std::string_view to_string(Misfire misfire) { return name_of(kMisfires, misfire); }
+std::string_view to_string(Overlap overlap) { return name_of(kOverlaps, overlap); }
+std::string_view to_string(OnLost on_lost) { return name_of(kOnLosts, on_lost); }
+
+Result<RunState> parse_run_state(std::string_view text) { return parse(kRunStates, text, "state of a run"); }
+Result<Trigger> parse_trigger(std::string_view text) { return parse(kTriggers, text, "trigger of a run"); }
+
+std::string run_id(std::string_view task_id, Instant fire_time, std::int64_t attempt) {
+    return make_named_uuid(fire_time, fmt::format("{}/{}/{}", task_id, fire_time.time_since_epoch().count(), attempt));
+}
+
+}  // namespace cloudtask::task
