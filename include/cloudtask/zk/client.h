@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "cloudtask/core/loop.h"
 #include "cloudtask/core/random.h"
@@ -31,11 +32,19 @@ class Client {
 
     Client(Loop& loop, Random& random, Factory factory);
     ~Client();
+    Client(const Client&) = delete;
+    Client& operator=(const Client&) = delete;
 
-    // Observers are called in the order added; add them before start().
+    // Observers are called in the order added. One that is added while a session is established is told of it in the next turn of the loop.
     void observe(Observer observer);
+
+    // An observer that can be taken away again, as the recipes need it. May outlive the Client.
+    class Subscription;
+    [[nodiscard]] Subscription subscribe(Observer observer);
+
     void start();
-    // Ends the present session on purpose and makes a new one (a node that must not go on under its old incarnation).
+    // Ends the present session on purpose and makes a new one (a node that must not go on under its old incarnation). on_session_end comes
+    // in the next turn of the loop. When the server cannot be told, the old ephemerals linger until it times them out.
     void renew();
     // Closes the session; `done` on the loop. No new session follows.
     void stop(std::function<void()> done);
@@ -45,16 +54,40 @@ class Client {
     std::uint64_t generation() const;
     bool connected() const;
 
+    // The Random it was given; the recipes take jitter and unique names from it.
+    Random& random() const;
+
   private:
     struct Impl;
+    struct Entry;
     std::shared_ptr<Impl> impl_;
 };
 
+class Client::Subscription {
+  public:
+    Subscription() = default;
+    Subscription(Subscription&&) noexcept = default;
+    Subscription& operator=(Subscription&& other) noexcept;
+    ~Subscription();  // the observer is not called any more
+
+    // The keeper of that generation; null when its session is over or the Client is gone. Hold no reference across turns of the loop.
+    Keeper* keeper(std::uint64_t generation) const;
+
+    // Erases the children of `folder` whose names begin with `prefix`, all made by the present session, however often that takes; gives up
+    // when the session is over, since they are ephemeral. Works on after the subscription is gone.
+    void discard(std::string folder, std::string prefix);
+
+  private:
+    friend class Client;
+    std::weak_ptr<Impl> client_;
+    std::shared_ptr<Entry> entry_;
+};
+
 struct SessionOptions {
-    std::string servers;                 // "host:port,host:port"
-    std::string chroot = "/cloudtask";   // made if absent
+    std::string servers;                                 // "host:port,host:port"
+    std::string chroot = "/cloudtask";                   // made if absent
     Duration session_timeout = std::chrono::seconds{6};  // 100 ms at least
-    std::string secret;                  // of the cluster: digest ACL on all that is made; empty: open ACL (tests only)
+    std::string secret;                                  // of the cluster: digest ACL on all that is made; empty: open ACL (tests only)
 };
 
 // A Factory of real ZooKeeper sessions. Errors: bad options.

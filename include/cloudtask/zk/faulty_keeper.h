@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "cloudtask/core/loop.h"
 #include "cloudtask/core/random.h"
 #include "cloudtask/zk/keeper.h"
 

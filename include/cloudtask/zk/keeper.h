@@ -110,11 +110,11 @@ struct WatchEvent {
 };
 
 enum class SessionState {
-    connecting,    // no contact; the session may or may not have expired on the server
+    connecting,  // no contact; the session may or may not have expired on the server
     connected,
-    expired,       // final
-    auth_failed,   // final
-    closed,        // final
+    expired,      // final
+    auth_failed,  // final
+    closed,       // final
 };
 
 class Keeper {

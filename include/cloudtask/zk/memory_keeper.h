@@ -1,5 +1,5 @@
-// MemoryTree and MemoryKeeper: ZooKeeper's semantics in memory: sessions, ephemerals, versions, sequences, one-shot watches, multi, the size
-// rule. A shipped type: the coordinator of standalone mode, and what most tests run on.
+// MemoryTree and MemoryKeeper: ZooKeeper's semantics in memory: sessions, ephemerals, versions, sequences, one-shot watches, multi, the
+// size rule. A shipped type: the coordinator of standalone mode, and what most tests run on.
 //
 // Lives on one loop: all keepers of a tree share it.
 #pragma once
