@@ -36,7 +36,7 @@ struct WriteScope {
     const std::string& remote_address;
     Instant now;
 
-    // Runs after the commit (not when it is rolled back or the answer is a repeated one), on this thread: hooks.
+    // Runs after the commit (not when it was rolled back, or the answer was a repeated one), on this thread: hooks.
     void after_commit(std::function<void()> action) { actions.push_back(std::move(action)); }
 
     // What the idempotency key remembers instead of the answer's body; for answers that show a secret once.
@@ -61,15 +61,13 @@ struct Call {
     // transaction: a repeated request gets that answer and changes nothing. Only answers below 300 are kept; an error rolls back.
     Result<http::Response> write(const std::function<Result<http::Response>(WriteScope&)>& body) const;
 
-    // The version that If-Match asks for. 0: "*". Errors: none given (answered 428), not a quoted number.
+    // The version that If-Match asks for. 0: "*". Errors: CenterErrc::precondition_required when none is given; not a quoted number.
     Result<std::int64_t> if_match() const;
     bool has_if_match() const { return request.headers.has("If-Match"); }
 
-    bool secret_body = false;  // see RouteOptions
+    bool secret_body = false;      // see RouteOptions
+    std::string body_digest = {};  // SHA-256 of a body that was streamed, and is not in request.body
 };
-
-// The error of a request that needs If-Match and has none; answered 428.
-const std::error_code& precondition_required();
 
 using Handler = std::function<Result<http::Response>(Call&)>;
 using StreamHandler = std::function<void(std::shared_ptr<http::Exchange>, Principal)>;
@@ -101,8 +99,14 @@ class RouteTable {
     std::vector<Route> routes_;
 };
 
-// The answer for an Error: as http::Response::problem, with 428 for precondition_required() and 507 for a full disk.
+// The answer for an Error: as http::Response::problem, with the statuses of CenterErrc, and 507 for a full disk.
 http::Response problem_for(const Error& error);
+
+// 200 or 201 with a document and its version as the ETag.
+http::Response versioned_json(int status, std::string body, std::int64_t version);
+
+// A resource that is asked to change from the version that the caller saw. `expected` as if_match() gives it. Error: stale_version.
+Result<> check_version(std::int64_t expected, std::int64_t actual);
 
 // One per resource; center.cpp adds them all.
 void add_login_routes(RouteTable& table, const Context& context);

@@ -26,10 +26,13 @@ Error map_error(const std::exception& caught) {
     if (const auto* sqlite = dynamic_cast<const soci::sqlite3_soci_error*>(&caught)) {
         const int primary = sqlite->result() & 0xff;
         if (primary == SQLITE_FULL || primary == SQLITE_IOERR) {
-            return {make_error_code(Errc::io), fmt::format("the database cannot be written: {}", sqlite->get_error_message())};
+            log::error("database: {}", caught.what());
+            return {make_error_code(Errc::io), "the disk of the database is full or broken; nothing was changed"};
         }
     }
-    return {make_error_code(Errc::unavailable), fmt::format("the database does not answer: {}", caught.what())};
+    // The sentence is shown to callers of the API; statements and paths stay in the log.
+    log::error("database: {}", caught.what());
+    return {make_error_code(Errc::unavailable), "the database cannot be used now, try again later; the center's log says more"};
 }
 
 // Runs a text of several statements; SOCI itself prepares only the first of them.
