@@ -156,12 +156,10 @@ class Demo:
     def log_in(self):
         head("Logging in, making the runtime, three nodes join it")
         cluster = self.cluster
-        words = ("login", "--server", cluster.center.address(), "--user", "admin", "--password-stdin")
-        say(f"  $ cloudtask {shlex.join(words)}")
-        indent(cluster.cli(*words, stdin=cluster.read_password() + "\n"))
+        self.show("login", "--server", cluster.center.address(), "--user", "admin", "--password-file", cluster.password_file())
         self.apply("runtime.yaml", RUNTIME_YAML)
-        cluster.join_token = cluster.cli_json("join-token", "create", "--runtime", "demo", "--description", "demo nodes")["token"]
-        say("  $ cloudtask join-token create --runtime demo --description 'demo nodes'    (the token goes to the nodes)")
+        say("  $ cloudtask create join-token --runtime demo    (its output is what the nodes are given)")
+        cluster.join_token = cluster.cli("create", "join-token", "--runtime", "demo").strip()
         for name in NODES:
             node = cluster.start_node(name)
             say(f"  {name} (pid {node.pid})")

@@ -156,17 +156,20 @@ class Cluster:
             self.center.argv = [f"--http.port={port}" if word.startswith("--http.port=") else word for word in self.center.argv]
         return self.center
 
+    def password_file(self):
+        return os.path.join(self.center.data, "admin-password")
+
     def read_password(self):
         if not self.password:
-            with open(os.path.join(self.center.data, "admin-password"), encoding="utf-8") as file:
+            with open(self.password_file(), encoding="utf-8") as file:
                 self.password = file.read().strip()
         return self.password
 
     def log_in(self):
         """As admin, for cli() and for api."""
         address = self.center.address()
-        self.cli("login", "--server", address, "--user", "admin", "--password-stdin", stdin=self.read_password() + "\n")
-        answer = Api(address).post("/login", {"name": "admin", "password": self.password})
+        self.cli("login", "--server", address, "--user", "admin", "--password-file", self.password_file())
+        answer = Api(address).post("/login", {"name": "admin", "password": self.read_password()})
         self.api = Api(address, answer["token"])
 
     def make_runtime(self, name=RUNTIME, group="tests"):

@@ -1,0 +1,36 @@
+"""One cluster for all tests of a module: start() in setUpModule(), stop() in tearDownModule(), `current` in between.
+
+The data goes into a temporary folder that is removed, except when CLOUDTASK_KEEP_TEST_DATA is set.
+"""
+
+import os
+import shutil
+import tempfile
+
+from cluster import Cluster
+
+current = None
+
+
+def start(nodes=3, **options):
+    global current
+    current = Cluster(tempfile.mkdtemp(prefix="cloudtask-test-"), **options)
+    current.__enter__()
+    try:
+        if nodes:
+            current.start(nodes)
+    except BaseException:
+        stop()
+        raise
+    return current
+
+
+def stop():
+    global current
+    if current:
+        current.close()
+        if os.environ.get("CLOUDTASK_KEEP_TEST_DATA"):
+            print(f"kept: {current.folder}", flush=True)
+        else:
+            shutil.rmtree(current.folder, ignore_errors=True)
+        current = None
