@@ -1,0 +1,78 @@
+#include "node/process/children.h"
+
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <mutex>
+#include <unordered_set>
+
+#include "node/process/proc_table.h"
+
+namespace cloudtask::node {
+namespace {
+
+struct Registry {
+    std::mutex mutex;
+    std::unordered_set<pid_t> spawned;  // guarded by mutex
+};
+
+Registry& registry() {
+    static Registry instance;
+    return instance;
+}
+
+std::optional<ExitStatus> reap(pid_t pid) {
+    int status = 0;
+    pid_t reaped = 0;
+    while ((reaped = ::waitpid(pid, &status, WNOHANG)) < 0 && errno == EINTR) {
+    }
+    if (reaped != pid) return std::nullopt;
+    if (WIFSIGNALED(status)) return ExitStatus{true, WTERMSIG(status)};
+    return ExitStatus{false, WEXITSTATUS(status)};
+}
+
+}  // namespace
+
+Result<pid_t> spawn_registered(const std::function<Result<pid_t>()>& make) {
+    Registry& all = registry();
+    const std::lock_guard lock(all.mutex);
+    Result<pid_t> pid = make();
+    if (pid) all.spawned.insert(*pid);
+    return pid;
+}
+
+bool register_if_child(pid_t pid) {
+    Registry& all = registry();
+    const std::lock_guard lock(all.mutex);
+    siginfo_t info{};
+    if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) != 0) return false;
+    all.spawned.insert(pid);
+    return true;
+}
+
+std::optional<ExitStatus> reap_registered(pid_t pid) {
+    Registry& all = registry();
+    const std::lock_guard lock(all.mutex);
+    std::optional<ExitStatus> status = reap(pid);
+    if (status) all.spawned.erase(pid);
+    return status;
+}
+
+std::vector<pid_t> reap_orphans() {
+    Registry& all = registry();
+    const std::lock_guard lock(all.mutex);
+    const pid_t own_session = ::getsid(0);
+    std::vector<pid_t> alive;
+    for (const pid_t pid : children_of_this_process()) {
+        // Runs live in sessions of their own and cannot come back to the node's: a child there was started by somebody else here.
+        if (all.spawned.contains(pid) || ::getsid(pid) == own_session) continue;
+        if (!reap(pid)) alive.push_back(pid);
+    }
+    return alive;
+}
+
+void become_subreaper() { ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
+
+}  // namespace cloudtask::node
