@@ -29,10 +29,13 @@ CREATE TABLE task_groups (
     version INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, UNIQUE (runtime, name)) WITHOUT ROWID;
 CREATE TABLE tasks (
     id TEXT PRIMARY KEY, runtime TEXT NOT NULL, group_id TEXT NOT NULL REFERENCES task_groups(id), group_name TEXT NOT NULL, name TEXT NOT NULL,
-    enabled INTEGER NOT NULL, package TEXT NOT NULL DEFAULT '', document TEXT NOT NULL,
+    enabled INTEGER NOT NULL, package TEXT NOT NULL DEFAULT '', placement TEXT NOT NULL DEFAULT '', document TEXT NOT NULL,
     version INTEGER NOT NULL, revision INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
     last_run_id TEXT, last_run_state TEXT, last_run_at INTEGER, running INTEGER NOT NULL DEFAULT 0,
     UNIQUE (runtime, group_name, name)) WITHOUT ROWID;
+-- placement: {"targets": [...], "labels": {...}} of a task that may not run on every node, else ''
+CREATE INDEX tasks_by_runtime_name ON tasks(runtime, name, id);
+CREATE INDEX tasks_by_update ON tasks(updated_at, id);
 CREATE INDEX tasks_by_revision ON tasks(runtime, revision);
 CREATE INDEX tasks_by_group ON tasks(group_id);
 CREATE INDEX tasks_by_name ON tasks(name, id);
@@ -46,6 +49,7 @@ CREATE INDEX deleted_tasks_by_revision ON deleted_tasks(runtime, revision);
 CREATE TABLE packages (
     sha256 TEXT PRIMARY KEY, filename TEXT NOT NULL, format TEXT NOT NULL, size INTEGER NOT NULL, uploaded_by TEXT NOT NULL,
     created_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX packages_by_age ON packages(created_at, sha256);
 
 CREATE TABLE join_tokens (
     id TEXT PRIMARY KEY, token_hash TEXT NOT NULL UNIQUE, runtime TEXT NOT NULL REFERENCES runtimes(name) ON DELETE CASCADE, description TEXT NOT NULL,
@@ -60,9 +64,11 @@ CREATE TABLE runs (
     node_id TEXT NOT NULL DEFAULT '', node_name TEXT NOT NULL DEFAULT '', incarnation TEXT NOT NULL DEFAULT '', epoch INTEGER NOT NULL DEFAULT 0,
     started_at INTEGER, ended_at INTEGER, lateness INTEGER, exit_code INTEGER, signal INTEGER,
     stdout_bytes INTEGER NOT NULL DEFAULT 0, stderr_bytes INTEGER NOT NULL DEFAULT 0, output_truncated INTEGER NOT NULL DEFAULT 0,
-    started_by TEXT NOT NULL DEFAULT '', late_report TEXT) WITHOUT ROWID;
--- ids are UUIDv7, so "newest first" is by id; late_report: what came after a terminal state and was not applied
+    started_by TEXT NOT NULL DEFAULT '', log_note TEXT NOT NULL DEFAULT '', late_report TEXT) WITHOUT ROWID;
+-- ids are UUIDv7, so "newest first" is by id; log_note: what the center had to drop of the log; late_report: what came after a terminal
+-- state and was not applied
 CREATE INDEX runs_by_task ON runs(task_id, id);
+CREATE INDEX runs_by_node ON runs(node_id, id);
 CREATE INDEX runs_by_node_unfinished ON runs(node_id) WHERE state IN ('PENDING', 'RUNNING');
 CREATE INDEX runs_by_state ON runs(state, id);
 CREATE INDEX runs_by_runtime ON runs(runtime, id);
@@ -74,10 +80,13 @@ CREATE TABLE dead_letters (
 CREATE TABLE commands (             -- for nodes; kept until the node reports them done
     id TEXT PRIMARY KEY, node_id TEXT NOT NULL, kind TEXT NOT NULL, run_id TEXT NOT NULL, document TEXT NOT NULL, state TEXT NOT NULL,
     delivered INTEGER NOT NULL DEFAULT 0, detail TEXT NOT NULL DEFAULT '', created_at INTEGER NOT NULL) WITHOUT ROWID;
+-- state: open, done, refused, withdrawn; delivered: when it was last handed to its node, 0 never
 CREATE INDEX commands_open ON commands(node_id, id) WHERE state = 'open';
+CREATE INDEX commands_open_by_run ON commands(run_id) WHERE state = 'open';
 CREATE TABLE mails (                -- the durable queue; one row per (subject, kind, run)
-    id INTEGER PRIMARY KEY, unique_key TEXT NOT NULL UNIQUE, recipients TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL, created_at INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY, unique_key TEXT NOT NULL UNIQUE, recipients TEXT NOT NULL, delivered TEXT NOT NULL DEFAULT '', subject TEXT NOT NULL, body TEXT NOT NULL, created_at INTEGER NOT NULL,
     state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, next_attempt_at INTEGER NOT NULL, last_error TEXT NOT NULL DEFAULT '', message_id TEXT NOT NULL);
+-- state: waiting, sent, failed; recipients and those whom it was delivered to: one address a line
 CREATE INDEX mails_waiting ON mails(next_attempt_at) WHERE state = 'waiting';
 CREATE TABLE audit (
     id INTEGER PRIMARY KEY, at INTEGER NOT NULL, principal TEXT NOT NULL, remote_address TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL,

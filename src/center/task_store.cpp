@@ -1,0 +1,191 @@
+// The tables tasks, task_versions and deleted_tasks.
+#include "center/task_store.h"
+
+#include "center/sql.h"
+#include "cloudtask/core/json.h"
+#include "cloudtask/task/codec.h"
+
+namespace cloudtask::center {
+
+namespace {
+
+constexpr const char* kColumns = "id, name, updated_at, document, last_run_id, last_run_state, last_run_at, running";
+
+struct Row {
+    std::string id, name, document, last_run_id, last_run_state;
+    long long updated_at = 0, last_run_at = 0, running = 0;
+    soci::indicator has_last_run = soci::i_null, has_last_state = soci::i_null, has_last_at = soci::i_null;
+
+    void bind(soci::statement& statement) {
+        statement.exchange(soci::into(id));
+        statement.exchange(soci::into(name));
+        statement.exchange(soci::into(updated_at));
+        statement.exchange(soci::into(document));
+        statement.exchange(soci::into(last_run_id, has_last_run));
+        statement.exchange(soci::into(last_run_state, has_last_state));
+        statement.exchange(soci::into(last_run_at, has_last_at));
+        statement.exchange(soci::into(running));
+    }
+
+    Result<StoredTask> take() const {
+        StoredTask stored;
+        const auto parsed = json::parse(document);
+        if (!parsed) return fail(Errc::corrupt, "the stored task {} cannot be read: {}", id, parsed.error().message);
+        auto read = task::read_task(*parsed);
+        if (!read) return fail(Errc::corrupt, "the stored task {} cannot be read: {}", id, read.error().message);
+        stored.document = document;
+        stored.task = std::move(*read);
+        stored.running = running;
+        if (has_last_run == soci::i_ok && has_last_state == soci::i_ok) {
+            stored.last_run = LastRun{last_run_id, last_run_state, {}};
+            if (has_last_at == soci::i_ok) stored.last_run->at = from_db(last_run_at);
+        }
+        return stored;
+    }
+};
+
+std::string document_of(const task::Task& task) {
+    json::Writer out;
+    task::write(out, task);
+    return out.text();
+}
+
+std::string placement_of(const task::Task& task) {
+    if (task.targets.empty() && task.labels.empty()) return {};
+    json::Writer out;
+    out.begin_object().member("targets", task.targets).member("labels", task.labels).end_object();
+    return out.text();
+}
+
+ring::Placement read_placement(const std::string& text) {
+    ring::Placement placement;
+    if (text.empty()) return placement;
+    Faults faults;
+    const auto document = json::parse(text);
+    if (!document) return placement;
+    json::ObjectReader reader{*document, "", faults};
+    reader.read("targets", placement.targets);
+    reader.read("labels", placement.labels);
+    return placement;
+}
+
+void insert_version(soci::session& sql, const task::Task& task, const std::string& document, const std::string& by) {
+    const long long version = task.version, at = to_db(task.updated_at);
+    sql << "INSERT INTO task_versions (task_id, version, document, created_at, created_by) VALUES (:id, :version, :document, :at, :by)",
+        soci::use(task.id), soci::use(version), soci::use(document), soci::use(at), soci::use(by);
+}
+
+// "nightly*" is every name that begins so. Names are slugs, and '~' sorts behind all that a slug may hold.
+void filter_name(PageQuery& page, const std::string& name) {
+    if (name.empty() || name.back() != '*') {
+        page.where("name = :f_name", "f_name", name);
+        return;
+    }
+    const std::string prefix = name.substr(0, name.size() - 1);
+    page.where("name >= :f_name", "f_name", prefix);
+    page.where("name < :f_name_end", "f_name_end", prefix + "~");
+}
+
+}  // namespace
+
+const ListSpec kTaskList{.id_column = "id",
+                         .sort = {{"name", "name"}, {"created_at", "id"}, {"updated_at", "updated_at", true}},
+                         .default_sort = "name",
+                         .filters = {"runtime", "group", "name", "enabled"}};
+
+std::int64_t next_revision(soci::session& sql) {
+    long long revision = 0;
+    sql << "INSERT INTO meta (key, value) VALUES ('revision', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1";
+    sql << "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'revision'", soci::into(revision);
+    return revision;
+}
+
+Result<std::optional<StoredTask>> find_task(soci::session& sql, const std::string& id) {
+    Row row;
+    soci::statement statement(sql);
+    row.bind(statement);
+    statement.exchange(soci::use(id));
+    statement.alloc();
+    statement.prepare(std::string("SELECT ") + kColumns + " FROM tasks WHERE id = :id");
+    statement.define_and_bind();
+    if (!statement.execute(true)) return std::optional<StoredTask>{};
+    auto stored = row.take();
+    if (!stored) return propagate(stored);
+    return std::optional<StoredTask>{std::move(*stored)};
+}
+
+bool task_name_taken(soci::session& sql, const std::string& runtime, const std::string& group, const std::string& name,
+                     const std::string& but_id) {
+    int found = 0;
+    sql << "SELECT 1 FROM tasks WHERE runtime = :runtime AND group_name = :group AND name = :name AND id <> :id", soci::use(runtime),
+        soci::use(group), soci::use(name), soci::use(but_id), soci::into(found);
+    return sql.got_data();
+}
+
+void insert_task(soci::session& sql, const task::Task& task, const std::string& group_id, const std::string& by) {
+    const std::string document = document_of(task), placement = placement_of(task);
+    const int enabled = task.enabled ? 1 : 0;
+    const long long version = task.version, revision = task.revision, created_at = to_db(task.created_at),
+                    updated_at = to_db(task.updated_at);
+    sql << "INSERT INTO tasks (id, runtime, group_id, group_name, name, enabled, package, placement, document, version, revision, "
+           "created_at, "
+           "updated_at) VALUES (:id, :runtime, :group_id, :group, :name, :enabled, :package, :placement, :document, :version, :revision, "
+           ":created, :updated)",
+        soci::use(task.id), soci::use(task.runtime), soci::use(group_id), soci::use(task.group), soci::use(task.name), soci::use(enabled),
+        soci::use(task.package), soci::use(placement), soci::use(document), soci::use(version), soci::use(revision), soci::use(created_at),
+        soci::use(updated_at);
+    insert_version(sql, task, document, by);
+}
+
+void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const std::string& by) {
+    const std::string document = document_of(task), placement = placement_of(task);
+    const int enabled = task.enabled ? 1 : 0;
+    const long long version = task.version, revision = task.revision, updated_at = to_db(task.updated_at);
+    sql << "UPDATE tasks SET group_id = :group_id, group_name = :group, name = :name, enabled = :enabled, package = :package, "
+           "placement = :placement, document = :document, version = :version, revision = :revision, updated_at = :updated WHERE id = :id",
+        soci::use(group_id), soci::use(task.group), soci::use(task.name), soci::use(enabled), soci::use(task.package), soci::use(placement),
+        soci::use(document), soci::use(version), soci::use(revision), soci::use(updated_at), soci::use(task.id);
+    insert_version(sql, task, document, by);
+}
+
+void erase_task(soci::session& sql, const task::Task& task, std::int64_t revision) {
+    const long long number = revision;
+    sql << "DELETE FROM tasks WHERE id = :id", soci::use(task.id);
+    sql << "INSERT INTO deleted_tasks (task_id, runtime, revision) VALUES (:id, :runtime, :revision)", soci::use(task.id),
+        soci::use(task.runtime), soci::use(number);
+}
+
+Result<std::string> list_tasks(soci::session& sql, const ListQuery& query, std::optional<bool> enabled, std::vector<StoredTask>& out) {
+    PageQuery page(kColumns, "tasks", query, kTaskList.id_column);
+    if (const auto* runtime = query.filter("runtime")) page.where("runtime = :f_runtime", "f_runtime", *runtime);
+    if (const auto* group = query.filter("group")) page.where("group_name = :f_group", "f_group", *group);
+    if (const auto* name = query.filter("name")) filter_name(page, *name);
+    if (enabled) page.where("enabled = :f_enabled", "f_enabled", *enabled ? 1LL : 0LL);
+    Row row;
+    Result<> readable;
+    auto next = page.run(
+        sql, [&](soci::statement& statement) { row.bind(statement); },
+        [&] {
+            auto stored = row.take();
+            if (stored) {
+                out.push_back(std::move(*stored));
+            } else if (readable) {
+                readable = propagate(stored);
+            }
+            if (query.sort.column == "name") return ListQuery::Position{row.name, row.id};
+            return ListQuery::Position{query.sort.integer ? std::to_string(row.updated_at) : "", row.id};
+        });
+    if (!readable) return propagate(readable);
+    return next;
+}
+
+void visit_enabled_tasks(soci::session& sql, const std::string& runtime,
+                         const std::function<void(const std::string& id, const ring::Placement& placement)>& visit) {
+    std::string id, placement;
+    soci::statement statement = (sql.prepare << "SELECT id, placement FROM tasks WHERE runtime = :runtime AND enabled = 1",
+                                 soci::use(runtime), soci::into(id), soci::into(placement));
+    statement.execute(false);
+    while (statement.fetch()) visit(id, read_placement(placement));
+}
+
+}  // namespace cloudtask::center

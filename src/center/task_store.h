@@ -1,0 +1,54 @@
+// The tables tasks, task_versions and deleted_tasks, and the catalog revision. Functions that take a session throw SOCI's errors, which
+// Store maps. What a task's row remembers of its runs is kept by runs_store.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "center/listing.h"
+#include "cloudtask/ring/ring.h"
+#include "cloudtask/task/types.h"
+
+namespace soci {
+class session;
+}
+
+namespace cloudtask::center {
+
+struct LastRun {
+    std::string id, state;
+    std::optional<Instant> at;
+};
+
+struct StoredTask {
+    std::string document;  // JSON as task::write() makes it
+    task::Task task;       // the same, read
+    std::optional<LastRun> last_run;
+    std::int64_t running = 0;  // runs that are RUNNING now
+};
+
+// Adds one to the catalog revision and returns it.
+std::int64_t next_revision(soci::session& sql);
+
+// Error: corrupt, when what is stored cannot be read.
+Result<std::optional<StoredTask>> find_task(soci::session& sql, const std::string& id);
+bool task_name_taken(soci::session& sql, const std::string& runtime, const std::string& group, const std::string& name,
+                     const std::string& but_id);
+
+// The row and its version.
+void insert_task(soci::session& sql, const task::Task& task, const std::string& group_id, const std::string& by);
+void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const std::string& by);
+// Erases the row and remembers the deletion for nodes that ask for changes.
+void erase_task(soci::session& sql, const task::Task& task, std::int64_t revision);
+
+extern const ListSpec kTaskList;
+// Returns the cursor of the next page, or "". `enabled` is a filter that the caller has read.
+Result<std::string> list_tasks(soci::session& sql, const ListQuery& query, std::optional<bool> enabled, std::vector<StoredTask>& out);
+
+// Calls `visit` with id and placement of every enabled task of a runtime.
+void visit_enabled_tasks(soci::session& sql, const std::string& runtime,
+                         const std::function<void(const std::string& id, const ring::Placement& placement)>& visit);
+
+}  // namespace cloudtask::center
