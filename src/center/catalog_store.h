@@ -1,0 +1,37 @@
+// What nodes read of the definitions: the changes of their runtime since a revision, in order. SQL only.
+//
+// Any thread that holds a transaction of Store. Functions throw SOCI's errors, which Store maps.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace soci {
+class session;
+}
+
+namespace cloudtask::center {
+
+// So many changes are in one answer (more only if one revision changed more).
+inline constexpr int kCatalogPage = 500;
+
+struct CatalogPage {
+    std::int64_t revision = 0;         // what to ask with next
+    bool full = false;                 // `since` is unknown here: what the answer's pages do not name is gone
+    std::vector<std::string> tasks;    // documents
+    std::vector<std::string> deleted;  // task ids
+    bool more = false;
+};
+
+CatalogPage read_catalog(soci::session& sql, std::string_view runtime, std::int64_t since, int page = kCatalogPage);
+
+struct RuntimeRevision {
+    std::string runtime;
+    std::int64_t revision = 0;
+};
+// The newest revision of each runtime's tasks; 0 for one that never had any.
+std::vector<RuntimeRevision> runtime_revisions(soci::session& sql);
+
+}  // namespace cloudtask::center

@@ -1,0 +1,17 @@
+// Questions to a snapshot of the cluster: see cluster_view.h.
+#include "center/cluster_view.h"
+
+namespace cloudtask::center {
+
+const ring::Member* ClusterView::owner(const task::Task& task) const {
+    const auto runtime = runtimes.find(task.runtime);
+    if (runtime == runtimes.end() || !runtime->second.ring) return nullptr;
+    return runtime->second.ring->owner(task.id, ring::Placement{task.targets, task.labels});
+}
+
+bool ClusterView::online(const std::string& runtime, const std::string& node_id) const {
+    const auto found = runtimes.find(runtime);
+    return found != runtimes.end() && found->second.nodes.contains(node_id);
+}
+
+}  // namespace cloudtask::center

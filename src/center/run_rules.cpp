@@ -1,0 +1,40 @@
+// The rules of the history: see run_rules.h.
+#include "center/run_rules.h"
+
+namespace cloudtask::center {
+
+using task::RunState;
+
+namespace {
+
+// What a node says of a fire that it did not run itself.
+bool presumed(RunState state) { return state == RunState::lost || state == RunState::skipped; }
+
+}  // namespace
+
+Verdict judge(const std::optional<KnownRun>& known, const task::Run& reported, std::string_view reporter, bool known_node_online) {
+    if (!known) return Verdict::apply;
+    const bool same_node = reporter == known->node_id;
+
+    if (task::is_terminal(known->state)) {
+        const bool repeats = reported.state == known->state;
+        return repeats || (presumed(reported.state) && !same_node) ? Verdict::nothing : Verdict::late;
+    }
+    if (known->state == RunState::pending) {
+        const bool presumes = reported.state == RunState::lost && !same_node && known_node_online;
+        return presumes ? Verdict::late : Verdict::apply;
+    }
+    // RUNNING.
+    switch (reported.state) {
+        case RunState::pending:
+            return Verdict::nothing;
+        case RunState::skipped:
+            return Verdict::late;
+        case RunState::lost:
+            return same_node || !known_node_online ? Verdict::apply : Verdict::late;
+        default:
+            return same_node ? Verdict::apply : Verdict::late;
+    }
+}
+
+}  // namespace cloudtask::center

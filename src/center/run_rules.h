@@ -1,0 +1,33 @@
+// What a report may do to the history: the rules by which a run's next state is accepted, late, or nothing new. Pure; any thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "cloudtask/task/types.h"
+
+namespace cloudtask::center {
+
+// What the history holds of a run.
+struct KnownRun {
+    std::string task_id;
+    task::RunState state = task::RunState::pending;
+    std::string node_id, incarnation;
+    bool log_dropped = false;  // part of its log could not be written
+};
+
+enum class Verdict {
+    apply,    // the report is the run's new state
+    late,     // it contradicts what is settled: kept beside the run (late_report), not applied
+    nothing,  // it says nothing new
+};
+
+// Judges a report of `reporter` (a node id; empty: the center itself). `known_node_online`: the node that the history names for the run
+// is registered now, under whatever incarnation: it will report for itself.
+//
+// Terminal states are absorbing; RUNNING does not go back to PENDING; what a next owner can only presume (LOST, SKIPPED) never
+// overrides what the run's own node said, nor a run that its node may still be running.
+Verdict judge(const std::optional<KnownRun>& known, const task::Run& reported, std::string_view reporter, bool known_node_online);
+
+}  // namespace cloudtask::center

@@ -1,0 +1,362 @@
+// SQL of runs: see runs_store.h. Rows are read and written with typed columns: SOCI's dynamic rows take SQLite's INTEGER for 32 bits.
+#include "center/runs_store.h"
+
+#include <soci/soci.h>
+
+#include "cloudtask/core/check.h"
+
+namespace cloudtask::center {
+
+using task::RunState;
+
+namespace {
+
+constexpr std::string_view kColumns =
+    "id, task_id, task_version, runtime, group_name, task_name, trigger_kind, fire_time, attempt, state, reason, package, node_id, "
+    "node_name, incarnation, epoch, started_at, ended_at, lateness, exit_code, signal, stdout_bytes, stderr_bytes, output_truncated, "
+    "started_by, log_note";
+
+// A column that may be NULL.
+struct Optional {
+    long long value = 0;
+    soci::indicator indicator = soci::i_null;
+
+    void set(const std::optional<std::int64_t>& from) {
+        indicator = from ? soci::i_ok : soci::i_null;
+        value = from.value_or(0);
+    }
+    void set(const std::optional<Instant>& from) {
+        set(from ? std::optional<std::int64_t>(from->time_since_epoch().count()) : std::nullopt);
+    }
+    void set(const std::optional<Duration>& from) { set(from ? std::optional<std::int64_t>(from->count()) : std::nullopt); }
+    std::optional<std::int64_t> number() const { return indicator == soci::i_ok ? std::optional<std::int64_t>(value) : std::nullopt; }
+    std::optional<Instant> instant() const {
+        return indicator == soci::i_ok ? std::optional<Instant>(Instant{Duration{value}}) : std::nullopt;
+    }
+    std::optional<Duration> duration() const { return indicator == soci::i_ok ? std::optional<Duration>(Duration{value}) : std::nullopt; }
+};
+
+struct Columns {
+    std::string id, task_id, runtime, group_name, task_name, trigger, state, reason, package, node_id, node_name, incarnation, started_by,
+        log_note;
+    long long task_version = 0, attempt = 1, epoch = 0, stdout_bytes = 0, stderr_bytes = 0;
+    int truncated = 0;
+    Optional fire_time, started_at, ended_at, lateness, exit_code, signal;
+
+    // In the order of kColumns.
+    void fetch_into(soci::statement& statement) {
+        using soci::into;
+        statement.exchange(into(id));
+        statement.exchange(into(task_id));
+        statement.exchange(into(task_version));
+        statement.exchange(into(runtime));
+        statement.exchange(into(group_name));
+        statement.exchange(into(task_name));
+        statement.exchange(into(trigger));
+        statement.exchange(into(fire_time.value, fire_time.indicator));
+        statement.exchange(into(attempt));
+        statement.exchange(into(state));
+        statement.exchange(into(reason));
+        statement.exchange(into(package));
+        statement.exchange(into(node_id));
+        statement.exchange(into(node_name));
+        statement.exchange(into(incarnation));
+        statement.exchange(into(epoch));
+        statement.exchange(into(started_at.value, started_at.indicator));
+        statement.exchange(into(ended_at.value, ended_at.indicator));
+        statement.exchange(into(lateness.value, lateness.indicator));
+        statement.exchange(into(exit_code.value, exit_code.indicator));
+        statement.exchange(into(signal.value, signal.indicator));
+        statement.exchange(into(stdout_bytes));
+        statement.exchange(into(stderr_bytes));
+        statement.exchange(into(truncated));
+        statement.exchange(into(started_by));
+        statement.exchange(into(log_note));
+    }
+
+    void set(const task::Run& run) {
+        id = run.id;
+        task_id = run.task_id;
+        task_version = run.task_version;
+        runtime = run.runtime;
+        group_name = run.group;
+        task_name = run.task_name;
+        trigger = task::to_string(run.trigger);
+        fire_time.set(run.fire_time);
+        attempt = run.attempt;
+        state = task::to_string(run.state);
+        reason = run.reason;
+        package = run.package;
+        node_id = run.node_id;
+        node_name = run.node_name;
+        incarnation = run.incarnation;
+        epoch = run.epoch;
+        started_at.set(run.started_at);
+        ended_at.set(run.ended_at);
+        lateness.set(run.lateness);
+        exit_code.set(run.exit_code);
+        signal.set(run.signal);
+        stdout_bytes = static_cast<long long>(run.stdout_bytes);
+        stderr_bytes = static_cast<long long>(run.stderr_bytes);
+        truncated = run.output_truncated ? 1 : 0;
+        started_by = run.started_by;
+    }
+
+    StoredRun get() const {
+        StoredRun stored;
+        task::Run& run = stored.run;
+        run.id = id;
+        run.task_id = task_id;
+        run.task_version = task_version;
+        run.runtime = runtime;
+        run.group = group_name;
+        run.task_name = task_name;
+        run.trigger = task::parse_trigger(trigger).value_or(task::Trigger::schedule);
+        run.fire_time = fire_time.instant();
+        run.attempt = attempt;
+        const auto parsed = task::parse_run_state(state);
+        CLOUDTASK_CHECK(parsed.has_value(), "a run in the database has a state that this program wrote");
+        run.state = *parsed;
+        run.reason = reason;
+        run.package = package;
+        run.node_id = node_id;
+        run.node_name = node_name;
+        run.incarnation = incarnation;
+        run.epoch = epoch;
+        run.started_at = started_at.instant();
+        run.ended_at = ended_at.instant();
+        run.lateness = lateness.duration();
+        run.exit_code = exit_code.number();
+        run.signal = signal.number();
+        run.stdout_bytes = static_cast<std::uint64_t>(stdout_bytes);
+        run.stderr_bytes = static_cast<std::uint64_t>(stderr_bytes);
+        run.output_truncated = truncated != 0;
+        run.started_by = started_by;
+        stored.log_note = log_note;
+        return stored;
+    }
+};
+
+// `values` are bound to the ? of `where` in order.
+std::vector<StoredRun> select(soci::session& sql, const std::string& rest, const std::vector<std::string>& values) {
+    std::vector<StoredRun> found;
+    Columns columns;
+    soci::statement statement(sql);
+    columns.fetch_into(statement);
+    for (const auto& value : values) statement.exchange(soci::use(value));
+    statement.alloc();
+    statement.prepare(fmt::format("SELECT {} FROM runs {}", kColumns, rest));
+    statement.define_and_bind();
+    statement.execute();
+    while (statement.fetch()) found.push_back(columns.get());
+    return found;
+}
+
+// The least id that a UUIDv7 of this instant or later can have.
+std::string least_id(Instant instant) {
+    const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(instant).time_since_epoch().count();
+    const auto text = fmt::format("{:012x}", static_cast<std::uint64_t>(milliseconds));
+    return text.substr(0, 8) + "-" + text.substr(8);
+}
+
+}  // namespace
+
+std::optional<StoredRun> find_run(soci::session& sql, std::string_view id) {
+    auto found = select(sql, "WHERE id = :v0", {std::string(id)});
+    return found.empty() ? std::nullopt : std::optional<StoredRun>(std::move(found.front()));
+}
+
+std::vector<StoredRun> list_runs(soci::session& sql, const RunFilter& filter) {
+    std::string where;
+    std::vector<std::string> values;
+    const auto demand = [&](std::string_view condition, std::string value) {
+        where += fmt::format("{} {} :v{}", where.empty() ? "WHERE" : " AND", condition, values.size());
+        values.push_back(std::move(value));
+    };
+    if (!filter.runtime.empty()) demand("runtime =", filter.runtime);
+    if (!filter.group.empty()) demand("group_name =", filter.group);
+    if (!filter.task_id.empty()) demand("task_id =", filter.task_id);
+    if (!filter.node_id.empty()) demand("node_id =", filter.node_id);
+    if (filter.state) demand("state =", std::string(task::to_string(*filter.state)));
+    if (filter.since) demand("id >=", least_id(*filter.since));
+    if (filter.until) demand("id <", least_id(*filter.until));
+    if (!filter.beyond.empty()) demand(filter.oldest_first ? "id >" : "id <", filter.beyond);
+    return select(sql, fmt::format("{} ORDER BY id {} LIMIT {}", where, filter.oldest_first ? "ASC" : "DESC", filter.limit), values);
+}
+
+std::vector<StoredRun> unfinished_runs(soci::session& sql, std::string_view node_id) {
+    return select(sql, "WHERE node_id = :v0 AND state IN ('PENDING', 'RUNNING') ORDER BY id", {std::string(node_id)});
+}
+
+std::vector<NodeOfRuns> nodes_with_unfinished_runs(soci::session& sql) {
+    std::vector<NodeOfRuns> nodes;
+    NodeOfRuns node;
+    soci::statement statement =
+        (sql.prepare << "SELECT DISTINCT runtime, node_id FROM runs WHERE state IN ('PENDING', 'RUNNING') AND node_id <> ''",
+         soci::into(node.runtime), soci::into(node.node_id));
+    statement.execute();
+    while (statement.fetch()) nodes.push_back(node);
+    return nodes;
+}
+
+struct RunWriter::Impl {
+    explicit Impl(soci::session& session)
+        : sql(session),
+          find((sql.prepare << "SELECT task_id, state, node_id, incarnation, log_note FROM runs WHERE id = :id", soci::into(known.task_id),
+                soci::into(state), soci::into(known.node_id), soci::into(known.incarnation), soci::into(log_note), soci::use(id))),
+          insert(sql),
+          update(sql) {}
+
+    // Prepared at the first use: most batches need only some of them.
+    void prepare_insert() {
+        if (insert_ready) return;
+        using soci::use;
+        Columns& c = row;
+        insert.exchange(use(c.id));
+        insert.exchange(use(c.task_id));
+        insert.exchange(use(c.task_version));
+        insert.exchange(use(c.runtime));
+        insert.exchange(use(c.group_name));
+        insert.exchange(use(c.task_name));
+        insert.exchange(use(c.trigger));
+        insert.exchange(use(c.fire_time.value, c.fire_time.indicator));
+        insert.exchange(use(c.attempt));
+        exchange_state(insert);
+        insert.exchange(use(c.started_by));
+        insert.alloc();
+        insert.prepare(
+            "INSERT INTO runs (id, task_id, task_version, runtime, group_name, task_name, trigger_kind, fire_time, attempt, state, reason, "
+            "package, node_id, node_name, incarnation, epoch, started_at, ended_at, lateness, exit_code, signal, stdout_bytes, "
+            "stderr_bytes, output_truncated, started_by) VALUES (:id, :task_id, :task_version, :runtime, :group_name, :task_name, "
+            ":trigger, "
+            ":fire_time, :attempt, :state, :reason, :package, :node_id, :node_name, :incarnation, :epoch, :started_at, :ended_at, "
+            ":lateness, :exit_code, :signal, :stdout_bytes, :stderr_bytes, :truncated, :started_by)");
+        insert.define_and_bind();
+        insert_ready = true;
+    }
+
+    void prepare_update() {
+        if (update_ready) return;
+        using soci::use;
+        update.exchange(use(row.task_version));
+        exchange_state(update);
+        update.exchange(use(row.id));
+        update.alloc();
+        update.prepare(
+            "UPDATE runs SET task_version = :task_version, state = :state, reason = :reason, package = :package, node_id = :node_id, "
+            "node_name = :node_name, incarnation = :incarnation, epoch = :epoch, started_at = :started_at, ended_at = :ended_at, "
+            "lateness = :lateness, exit_code = :exit_code, signal = :signal, stdout_bytes = :stdout_bytes, stderr_bytes = :stderr_bytes, "
+            "output_truncated = :truncated WHERE id = :id");
+        update.define_and_bind();
+        update_ready = true;
+    }
+
+    void exchange_state(soci::statement& statement) {
+        using soci::use;
+        Columns& c = row;
+        statement.exchange(use(c.state));
+        statement.exchange(use(c.reason));
+        statement.exchange(use(c.package));
+        statement.exchange(use(c.node_id));
+        statement.exchange(use(c.node_name));
+        statement.exchange(use(c.incarnation));
+        statement.exchange(use(c.epoch));
+        statement.exchange(use(c.started_at.value, c.started_at.indicator));
+        statement.exchange(use(c.ended_at.value, c.ended_at.indicator));
+        statement.exchange(use(c.lateness.value, c.lateness.indicator));
+        statement.exchange(use(c.exit_code.value, c.exit_code.indicator));
+        statement.exchange(use(c.signal.value, c.signal.indicator));
+        statement.exchange(use(c.stdout_bytes));
+        statement.exchange(use(c.stderr_bytes));
+        statement.exchange(use(c.truncated));
+    }
+
+    soci::session& sql;
+    std::string id, state, log_note;
+    KnownRun known;
+    Columns row;
+    soci::statement find, insert, update;
+    bool insert_ready = false, update_ready = false;
+    std::unique_ptr<soci::statement> task_find, task_running, task_last;
+    std::string task_id, runtime, last_id, last_state;
+    long long last_at = 0, delta = 0;
+    int kind = 0;
+};
+
+RunWriter::RunWriter(soci::session& sql) : impl_(std::make_unique<Impl>(sql)) {}
+RunWriter::~RunWriter() = default;
+
+std::optional<KnownRun> RunWriter::find(std::string_view id) {
+    Impl& i = *impl_;
+    i.id = id;
+    if (!i.find.execute(true)) return std::nullopt;
+    const auto state = task::parse_run_state(i.state);
+    CLOUDTASK_CHECK(state.has_value(), "a run in the database has a state that this program wrote");
+    i.known.state = *state;
+    i.known.log_dropped = !i.log_note.empty();
+    return i.known;
+}
+
+RunWriter::TaskIs RunWriter::find_task(std::string_view task_id, std::string_view runtime) {
+    Impl& i = *impl_;
+    if (!i.task_find) {
+        i.task_find = std::make_unique<soci::statement>(
+            (i.sql.prepare << "SELECT 1 FROM tasks WHERE id = :id AND runtime = :runtime UNION ALL "
+                              "SELECT 2 FROM deleted_tasks WHERE task_id = :id2 AND runtime = :runtime2",
+             soci::into(i.kind), soci::use(i.task_id), soci::use(i.runtime), soci::use(i.task_id), soci::use(i.runtime)));
+    }
+    i.task_id = task_id;
+    i.runtime = runtime;
+    if (!i.task_find->execute(true)) return TaskIs::unknown;
+    return i.kind == 1 ? TaskIs::present : TaskIs::deleted;
+}
+
+void RunWriter::insert(const task::Run& run) {
+    impl_->prepare_insert();
+    impl_->row.set(run);
+    impl_->insert.execute(true);
+}
+
+void RunWriter::update(const task::Run& run) {
+    impl_->prepare_update();
+    impl_->row.set(run);
+    impl_->update.execute(true);
+}
+
+void RunWriter::set_late_report(std::string_view id, std::string_view report) {
+    const std::string key(id), text(report);
+    impl_->sql << "UPDATE runs SET late_report = :report WHERE id = :id", soci::use(text), soci::use(key);
+}
+
+void RunWriter::set_log_note(std::string_view id, std::string_view note) {
+    const std::string key(id), text(note);
+    impl_->sql << "UPDATE runs SET log_note = :note WHERE id = :id", soci::use(text), soci::use(key);
+}
+
+void RunWriter::update_task(const task::Run& run, std::optional<RunState> before) {
+    Impl& i = *impl_;
+    i.task_id = run.task_id;
+    i.delta = (run.state == RunState::running ? 1 : 0) - (before == RunState::running ? 1 : 0);
+    if (i.delta != 0) {
+        if (!i.task_running) {
+            i.task_running =
+                std::make_unique<soci::statement>((i.sql.prepare << "UPDATE tasks SET running = max(0, running + :delta) WHERE id = :id",
+                                                   soci::use(i.delta), soci::use(i.task_id)));
+        }
+        i.task_running->execute(true);
+    }
+    if (run.state == RunState::skipped) return;
+    if (!i.task_last) {
+        i.task_last = std::make_unique<soci::statement>(
+            (i.sql.prepare << "UPDATE tasks SET last_run_id = :run, last_run_state = :state, last_run_at = :at WHERE id = :id AND "
+                              "(last_run_id IS NULL OR last_run_id <= :run2)",
+             soci::use(i.last_id), soci::use(i.last_state), soci::use(i.last_at), soci::use(i.task_id), soci::use(i.last_id)));
+    }
+    i.last_id = run.id;
+    i.last_state = task::to_string(run.state);
+    const auto at = run.started_at ? run.started_at : run.ended_at ? run.ended_at : run.fire_time;
+    i.last_at = at ? at->time_since_epoch().count() : 0;
+    i.task_last->execute(true);
+}
+
+}  // namespace cloudtask::center
