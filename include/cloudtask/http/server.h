@@ -23,6 +23,7 @@ struct ServerOptions {
     std::size_t max_connections = 2000;
     Duration idle_timeout = std::chrono::seconds{60};     // between requests, and between bytes of one
     Duration request_timeout = std::chrono::seconds{30};  // from the first byte of a header to the last of a buffered body
+    Duration event_heartbeat = std::chrono::seconds{15};  // a comment goes out on a stream of events that is silent for so long
 };
 
 // Server-sent events (WHATWG HTML, section 9.2) to one client. Any thread; sends after the client has gone are dropped.
