@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import io
 import json
+import os
 import socket
 import tarfile
 import threading
@@ -267,8 +268,6 @@ class Protocol(Hostile):
 
     def test_hasty_clients_leave_no_descriptors_behind(self):
         def descriptors():
-            import os
-
             return len(os.listdir(f"/proc/{self.cluster.center.pid}/fd"))
 
         quiet = wait_for(lambda: descriptors(), 10, "the count")
