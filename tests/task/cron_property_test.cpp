@@ -1,0 +1,198 @@
+// Cron rules against an oracle: random rules, zones and starts (the seed is in the output of a failure), and the oracle looks at the wall
+// minute by minute. It shares with the code under test only cctz: it renders its own rules and knows docs/schedules.md.
+#include <catch2/catch.hpp>
+
+#include <cctz/time_zone.h>
+
+#include <array>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+
+#include "cloudtask/task/schedule.h"
+
+using namespace cloudtask;
+
+namespace {
+
+using Minute = std::chrono::sys_seconds;
+using Local = cctz::civil_minute;
+
+constexpr int kWindowMinutes = 3 * 24 * 60;
+
+struct Field {
+    std::set<int> values;
+    bool starred = false;
+    std::string text;
+};
+
+int pick(std::mt19937_64& random, int low, int high) {
+    return low + static_cast<int>(random() % static_cast<std::uint64_t>(high - low + 1));
+}
+
+Field star(int low, int high, int step) {
+    Field field{.values = {}, .starred = true, .text = step == 1 ? "*" : fmt::format("*/{}", step)};
+    for (int value = low; value <= high; value += step) field.values.insert(value);
+    return field;
+}
+
+Field random_list(std::mt19937_64& random, int low, int high) {
+    Field field;
+    for (int items = pick(random, 1, 3); items > 0; --items) {
+        const int first = pick(random, low, high);
+        const int last = pick(random, 0, 2) == 0 ? pick(random, first, high) : first;
+        const int step = last > first && pick(random, 0, 1) == 0 ? pick(random, 1, 5) : 1;
+        for (int value = first; value <= last; value += step) field.values.insert(value);
+        field.text += fmt::format("{}{}{}{}", field.text.empty() ? "" : ",", first, last > first ? fmt::format("-{}", last) : "",
+                                  step > 1 ? fmt::format("/{}", step) : "");
+    }
+    return field;
+}
+
+Field random_field(std::mt19937_64& random, int low, int high, int star_percent) {
+    if (pick(random, 1, 100) <= star_percent) return star(low, high, pick(random, 0, 2) == 0 ? pick(random, 1, (high - low) / 2) : 1);
+    return random_list(random, low, high);
+}
+
+struct Rule {
+    Field minutes, hours, days, months, weekdays;
+
+    std::string text() const { return fmt::format("{} {} {} {} {}", minutes.text, hours.text, days.text, months.text, weekdays.text); }
+    bool every_hour() const { return hours.values.size() == 24; }
+    bool matches(Local local) const {
+        const int weekday = (static_cast<int>(cctz::get_weekday(cctz::civil_day(local))) + 1) % 7;
+        const bool by_date = days.values.count(local.day()) != 0;
+        const bool by_weekday = weekdays.values.count(weekday) != 0;
+        const bool day = !days.starred && !weekdays.starred ? by_date || by_weekday : by_date && by_weekday;
+        return day && months.values.count(local.month()) != 0 && hours.values.count(local.hour()) != 0 &&
+               minutes.values.count(local.minute()) != 0;
+    }
+};
+
+Rule random_rule(std::mt19937_64& random) {
+    Rule rule;
+    rule.minutes = random_field(random, 0, 59, 50);
+    rule.hours = random_field(random, 0, 23, 40);
+    rule.days = random_field(random, 1, 31, 70);
+    rule.months = random_field(random, 1, 12, 80);
+    rule.weekdays = random_field(random, 0, 6, 70);
+    return rule;
+}
+
+// Is the rule due at this very minute?
+bool due(const Rule& rule, const cctz::time_zone& zone, Minute minute) {
+    const Local now{zone.lookup(minute).cs};
+    if (rule.every_hour()) return rule.matches(now);
+    const Local expected = Local{zone.lookup(minute - std::chrono::minutes{1}).cs} + 1;
+    for (Local skipped = expected; skipped < now; ++skipped) {
+        if (rule.matches(skipped)) return true;
+    }
+    if (!rule.matches(now)) return false;
+    // Not the second time that the wall shows it.
+    for (Minute earlier = minute - std::chrono::hours{3}; earlier < minute; earlier += std::chrono::minutes{1}) {
+        if (Local{zone.lookup(earlier).cs} == now) return false;
+    }
+    return true;
+}
+
+// The start of a random minute: half the time within two days before a change of the offset.
+Minute random_start(std::mt19937_64& random, const cctz::time_zone& zone) {
+    const auto minutes = std::chrono::minutes{random() % (60ULL * 365 * 24 * 60)};  // 1970 to 2029
+    const Minute start = Minute{} + minutes;
+    cctz::time_zone::civil_transition transition;
+    if (random() % 4 == 0 || !zone.next_transition(start, &transition)) return start;
+    const Minute at = zone.lookup(transition.from).trans;
+    return std::chrono::floor<std::chrono::minutes>(at - std::chrono::minutes{random() % (2 * 24 * 60)});
+}
+
+// Zones whose offsets change by whole minutes since 1970, of all kinds: an hour, half an hour, a day, at midnight, often, never.
+constexpr std::array kZones{"Europe/Berlin",       "America/New_York",
+                            "Australia/Lord_Howe", "Africa/Cairo",
+                            "Africa/Casablanca",   "America/Havana",
+                            "Pacific/Apia",        "Asia/Kathmandu",
+                            "America/Caracas",     "Asia/Pyongyang",
+                            "America/St_Johns",    "Antarctica/Troll",
+                            "Asia/Kolkata",        "UTC",
+                            "America/Sao_Paulo",   "Europe/Dublin",
+                            "Asia/Gaza",           "Pacific/Norfolk"};
+
+}  // namespace
+
+TEST_CASE("cron: next() agrees with an oracle that looks at every minute") {
+    const auto seed = Catch::rngSeed();
+    std::mt19937_64 random{seed};
+    for (int round = 0; round < 250; ++round) {
+        const Rule rule = random_rule(random);
+        const std::string zone_name = kZones[random() % kZones.size()];
+        cctz::time_zone zone;
+        REQUIRE(cctz::load_time_zone(zone_name, &zone));
+        const auto schedule = task::Schedule::cron(rule.text(), zone_name);
+        if (!schedule) {
+            // The generator makes days that never come, and only that may be refused.
+            REQUIRE(schedule.error().message.find("never comes") != std::string::npos);
+            continue;
+        }
+        const Minute start = random_start(random, zone);
+        const std::string from = format_instant(start);
+        CAPTURE(seed, round, rule.text(), zone_name, from);
+
+        std::optional<Instant> fire = schedule->next(start);
+        int compared = 0;
+        for (Minute minute = start + std::chrono::minutes{1}; minute <= start + std::chrono::minutes{kWindowMinutes} && compared < 60;
+             minute += std::chrono::minutes{1}) {
+            const std::string at = format_instant(minute);
+            CAPTURE(at);
+            if (due(rule, zone, minute)) {
+                REQUIRE(fire == Instant{minute});
+                fire = schedule->next(*fire);
+                ++compared;
+            } else if (fire && *fire <= minute) {
+                FAIL("fires at " << format_instant(*fire) << ", where the oracle does not");
+            }
+        }
+    }
+}
+
+TEST_CASE("cron: fires grow strictly, and next() from between two fires is the later one") {
+    const auto seed = Catch::rngSeed();
+    std::mt19937_64 random{seed};
+    for (int round = 0; round < 300; ++round) {
+        const Rule rule = random_rule(random);
+        const std::string text = (random() % 2 == 0 ? random_field(random, 0, 59, 30).text : "0") + " " + rule.text();
+        const std::string zone_name = kZones[random() % kZones.size()];
+        cctz::time_zone zone;
+        REQUIRE(cctz::load_time_zone(zone_name, &zone));
+        const auto schedule = task::Schedule::cron(text, zone_name);
+        if (!schedule) continue;
+        CAPTURE(seed, round, text, zone_name);
+        Instant now = random_start(random, zone);
+        for (int i = 0; i < 50; ++i) {
+            const auto next = schedule->next(now);
+            REQUIRE(next);
+            REQUIRE(*next > now);
+            const auto between = now + Duration{static_cast<std::int64_t>(random() % static_cast<std::uint64_t>((*next - now).count()))};
+            REQUIRE(schedule->next(between) == next);
+            now = *next;
+        }
+    }
+}
+
+TEST_CASE("every: fires lie on the grid of the anchor") {
+    const auto seed = Catch::rngSeed();
+    std::mt19937_64 random{seed};
+    for (int round = 0; round < 500; ++round) {
+        const Duration interval{1'000'000 + static_cast<std::int64_t>(random() % (366ULL * 86400 * 1'000'000 - 1'000'000))};
+        const Instant anchor{Duration{static_cast<std::int64_t>(random() % 4'000'000'000'000'000ULL)}};
+        const Instant from{Duration{static_cast<std::int64_t>(random() % 8'000'000'000'000'000ULL)}};
+        CAPTURE(seed, round, interval.count(), anchor.time_since_epoch().count(), from.time_since_epoch().count());
+        const auto schedule = task::Schedule::every(interval, anchor);
+        REQUIRE(schedule);
+        const auto next = schedule->next(from);
+        REQUIRE(next);
+        REQUIRE(*next > from);
+        REQUIRE(*next >= anchor);
+        REQUIRE((*next - anchor) % interval == Duration::zero());
+        REQUIRE((*next == anchor || *next - interval <= from));
+    }
+}
