@@ -83,7 +83,3 @@ class Commands(unittest.TestCase):
                 done = subprocess.run(["bash", "-euo", "pipefail", "-x", "-c", "\n".join(scripts)], cwd=folder, env=environment, capture_output=True,
                                       text=True, timeout=120, check=False)
                 self.assertEqual(done.returncode, 0, f"{done.stdout}\n{done.stderr}")
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -68,7 +68,3 @@ class DiskFull(unittest.TestCase):
     def refused_package(self, cluster):
         reply = cluster.api.request("POST", "/packages?filename=big.sh", b"#!/bin/sh\n" + os.urandom(1 << 20))
         return reply if reply.status >= 500 else None
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -74,7 +74,3 @@ class Failover(unittest.TestCase):
         task = self.cluster.make_task("pinned", shell="sleep 1003", targets=[node], notify=["owner@example.org"])
         run = self.cluster.wait_for(lambda: self.cluster.start_task(task), 30, f"{node} to take the pinned task")
         return self.cluster.wait_for_run(run, states=("RUNNING",))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -401,7 +401,3 @@ class Packages(Hostile):
         self.assertEqual(answer.status, 201, body[:300])
         self.addCleanup(lambda: self.api.request("DELETE", f"/packages/{json.loads(body)['sha256']}"))
         self.assertLess(peak[0] - before, 60, f"{before} MiB before, {peak[0]} MiB at most")
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -66,7 +66,3 @@ class MainJob(unittest.TestCase):
         wait_for(lambda: process.poll() is not None, 60, "scripts/run to end")
         self.assertEqual(process.returncode, 0, self.read_output())
         self.assertEqual([pid for pid in PID.findall(self.read_output()) if alive(pid)], [])
-
-
-if __name__ == "__main__":
-    unittest.main()

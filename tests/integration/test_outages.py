@@ -142,7 +142,3 @@ class NothingThereAtStart(unittest.TestCase):
             cluster.wait_until_allocated(["node-1"])
             cluster.wait_for(lambda: cluster.runs(task, state="SUCCEEDED"), 60, "a fire, now that all are there")
             cluster.wait_for(lambda: cluster.api.request("GET", "//readyz").status == 200, 30, "the center to be ready")
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -208,7 +208,3 @@ class Mail(ClusterTest):
         later = self.cluster.run_now(self.make_task("after-it", shell="exit 1", notify=["owner@example.org"]))
         self.cluster.wait_for(lambda: self.mails_about(later), 30, "the mail of a later failure")
         self.assertEqual(self.mails_about(run), [])
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -17,6 +17,9 @@ import xml.etree.ElementTree as ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOLDERS = ("tests/architecture", "tests/integration")
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+
+import shared_cluster  # noqa: E402
 
 
 class Result(unittest.TestResult):
@@ -94,14 +97,16 @@ def main():
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
-    sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
     result = Result()
-    for folder in FOLDERS:
-        loader = unittest.TestLoader()
-        tests = list(flatten(loader.discover(os.path.join(ROOT, folder), top_level_dir=os.path.join(ROOT, folder))))
-        if arguments.patterns:
-            tests = [test for test in tests if any(pattern in test.id() for pattern in arguments.patterns)]
-        unittest.TestSuite(tests).run(result)
+    try:
+        for folder in FOLDERS:
+            loader = unittest.TestLoader()
+            tests = list(flatten(loader.discover(os.path.join(ROOT, folder), top_level_dir=os.path.join(ROOT, folder))))
+            if arguments.patterns:
+                tests = [test for test in tests if any(pattern in test.id() for pattern in arguments.patterns)]
+            unittest.TestSuite(tests).run(result)
+    finally:
+        shared_cluster.stop()  # does nothing unless the run was cut short
     if arguments.junit:
         write_junit(arguments.junit, result.rows)
     skipped = sum(1 for row in result.rows if row[3] == "skipped")

@@ -11,7 +11,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 ALL_PASSED = re.compile(r"^All tests passed \(.*in (\d+) test cases?\)", re.MULTILINE)
-SOME_FAILED = re.compile(r"^test cases: +(\d+)((?: \| +\d+ [a-z ]+)+)", re.MULTILINE)
+SOME_FAILED = re.compile(r"^test cases: +(\d+)((?: +\| +\d+ [a-z]+(?: [a-z]+)*)+)", re.MULTILINE)
 
 
 def count_ctest(path):
