@@ -209,7 +209,7 @@ std::optional<Schedule> Schedule::read(const json::Value& value, const std::stri
         what = every;
     } else if (reader.has("anchor")) {
         reader.ignore("anchor");
-        faults.add(reader.pointer("anchor"), "belongs to an 'every' rule only");
+        faults.add(reader.pointer("anchor"), "belongs to an 'every' rule only", "no 'anchor' beside 'cron' or 'at'");
     }
     if (has_at) {
         At at{};
