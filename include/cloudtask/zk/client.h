@@ -90,7 +90,8 @@ struct SessionOptions {
     std::string secret;                                  // of the cluster: digest ACL on all that is made; empty: open ACL (tests only)
 };
 
-// A Factory of real ZooKeeper sessions. Errors: bad options.
+// A Factory of real ZooKeeper sessions, which share one worker thread for opening and closing. The loop outlives the factory, the keepers,
+// and what they still post. Errors: bad_arguments for bad options.
 Result<Client::Factory> session_factory(Loop& loop, SessionOptions options);
 
 }  // namespace cloudtask::zk
