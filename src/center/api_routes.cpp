@@ -167,6 +167,11 @@ Result<std::int64_t> Call::if_match() const {
     return version;
 }
 
+Result<std::int64_t> Call::if_match_or_any() const {
+    if (!request.headers.has("If-Match")) return 0;
+    return if_match();
+}
+
 Result<> check_version(std::int64_t expected, std::int64_t actual) {
     if (expected == 0 || expected == actual) return {};
     return fail(Errc::stale_version, "somebody else changed it: it is at version {} now, and you saw version {}; read it again", actual,
@@ -181,6 +186,14 @@ Response problem_for(const Error& error) {
     if (response.status == 401) response.headers.set("WWW-Authenticate", "Bearer");
     if (response.status == 503) response.headers.set("Retry-After", "5");
     return response;
+}
+
+Response faulty(std::string_view what, const Faults& faults) {
+    return Response::problem(422, fmt::format("the {} is not valid: {}", what, faults.summary()), faults);
+}
+
+Response faulty_query(const Faults& faults) {
+    return Response::problem(400, fmt::format("the query is not valid: {}", faults.summary()), faults);
 }
 
 Response versioned_json(int status, std::string body, std::int64_t version) {

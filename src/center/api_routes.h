@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "center/context.h"
+#include "center/listing.h"
 #include "center/principal.h"
 #include "cloudtask/core/json.h"
 #include "cloudtask/http/server.h"
@@ -61,9 +62,13 @@ struct Call {
     // transaction: a repeated request gets that answer and changes nothing. Only answers below 300 are kept; an error rolls back.
     Result<http::Response> write(const std::function<Result<http::Response>(WriteScope&)>& body) const;
 
+    // The query as a list's. A faulty one is answered by faulty_query().
+    std::optional<ListQuery> list_query(const ListSpec& spec, Faults& faults) const { return read_list_query(request.query, spec, faults); }
+
     // The version that If-Match asks for. 0: "*". Errors: CenterErrc::precondition_required when none is given; not a quoted number.
     Result<std::int64_t> if_match() const;
-    bool has_if_match() const { return request.headers.has("If-Match"); }
+    // The same for DELETE and actions, which take it but do not need it: "*" if none is given.
+    Result<std::int64_t> if_match_or_any() const;
 
     bool secret_body = false;      // see RouteOptions
     std::string body_digest = {};  // SHA-256 of a body that was streamed, and is not in request.body
@@ -101,6 +106,10 @@ class RouteTable {
 
 // The answer for an Error: as http::Response::problem, with the statuses of CenterErrc, and 507 for a full disk.
 http::Response problem_for(const Error& error);
+
+// 422 for a definition with faults; `what` is "task". 400 for a query string with faults.
+http::Response faulty(std::string_view what, const Faults& faults);
+http::Response faulty_query(const Faults& faults);
 
 // 200 or 201 with a document and its version as the ETag.
 http::Response versioned_json(int status, std::string body, std::int64_t version);

@@ -1,0 +1,132 @@
+// Routes of runtimes and their allocation. Thin: the rules are in runtimes.h.
+#include <map>
+
+#include "center/runtime_store.h"
+#include "center/runtimes.h"
+#include "center/store.h"
+#include "center/task_store.h"
+#include "cloudtask/task/codec.h"
+
+namespace cloudtask::center {
+
+namespace {
+
+using http::Response;
+
+Result<Response> list(Call& call) {
+    Faults faults;
+    const auto query = call.list_query(kRuntimeList, faults);
+    if (!query) return faulty_query(faults);
+    std::vector<std::string> items;
+    std::string next;
+    auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
+        next = list_runtimes(sql, *query, items);
+        return {};
+    });
+    if (!read) return propagate(read);
+    return Response::json(200, list_body(items, next));
+}
+
+Result<Response> get(Call& call) {
+    Response response;
+    auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
+        const auto runtime = find_runtime(sql, call.param("name"));
+        if (!runtime) return propagate(runtime);
+        if (!*runtime) return fail(Errc::not_found, "there is no runtime {}", call.param("name"));
+        response = versioned_json(200, runtime_json(**runtime), (*runtime)->version);
+        return {};
+    });
+    if (!read) return propagate(read);
+    return response;
+}
+
+Result<Response> create(Call& call) {
+    const auto document = call.json_body();
+    if (!document) return propagate(document);
+    Faults faults;
+    const auto input = task::read_runtime_input(*document, faults);
+    if (!input) return faulty("runtime", faults);
+    return call.write([&](WriteScope& scope) -> Result<Response> {
+        const auto runtime = create_runtime(call.context, scope, *input);
+        if (!runtime) return propagate(runtime);
+        auto response = versioned_json(201, runtime_json(*runtime), runtime->version);
+        response.headers.set("Location", "/api/v1/runtimes/" + runtime->name);
+        return response;
+    });
+}
+
+Result<Response> update(Call& call) {
+    const auto expected = call.if_match();
+    if (!expected) return propagate(expected);
+    const auto document = call.json_body();
+    if (!document) return propagate(document);
+    Faults faults;
+    const auto input = task::read_runtime_input(*document, faults);
+    if (input && input->name != call.param("name")) {
+        faults.add("/name", "cannot change: the name of a runtime is its identity", call.param("name"));
+    }
+    if (!faults.empty()) return faulty("runtime", faults);
+    return call.write([&](WriteScope& scope) -> Result<Response> {
+        const auto runtime = update_runtime(scope, call.param("name"), *expected, *input);
+        if (!runtime) return propagate(runtime);
+        return versioned_json(200, runtime_json(*runtime), runtime->version);
+    });
+}
+
+Result<Response> erase(Call& call) {
+    const auto expected = call.if_match_or_any();
+    if (!expected) return propagate(expected);
+    return call.write([&](WriteScope& scope) -> Result<Response> {
+        if (auto deleted = delete_runtime(call.context, scope, call.param("name"), *expected); !deleted) return propagate(deleted);
+        return Response::no_content();
+    });
+}
+
+// How many enabled tasks each node owns, by node id.
+Result<std::map<std::string, std::int64_t>> count_owned(Call& call, const RuntimeView& runtime) {
+    std::map<std::string, std::int64_t> owned;
+    auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
+        if (!runtime_exists(sql, call.param("name"))) return fail(Errc::not_found, "there is no runtime {}", call.param("name"));
+        if (!runtime.ring) return {};
+        visit_enabled_tasks(sql, call.param("name"), [&](const std::string& id, const ring::Placement& placement) {
+            if (const auto* member = runtime.ring->owner(id, placement)) owned[member->id] += 1;
+        });
+        return {};
+    });
+    if (!read) return propagate(read);
+    return owned;
+}
+
+Result<Response> allocation(Call& call) {
+    const auto view = call.context.cluster.get();
+    const auto found = view->runtimes.find(call.param("name"));
+    const RuntimeView runtime = found == view->runtimes.end() ? RuntimeView{} : found->second;
+    const auto owned = count_owned(call, runtime);
+    if (!owned) return propagate(owned);
+    if (runtime.allocation.empty()) return Response::json(200, R"({"epoch":0,"nodes":[],"previous":[],"departed":[]})");
+
+    auto record = json::parse(runtime.allocation);
+    if (!record || !record->IsObject()) return fail(Errc::corrupt, "the allocation of {} in ZooKeeper cannot be read", call.param("name"));
+    auto& allocator = record->GetAllocator();
+    if (const auto nodes = record->FindMember("nodes"); nodes != record->MemberEnd() && nodes->value.IsArray()) {
+        for (auto& node : nodes->value.GetArray()) {
+            if (!node.IsObject() || !node.HasMember("id") || !node["id"].IsString()) continue;
+            const auto count = owned->find(node["id"].GetString());
+            node.AddMember("tasks", json::Value{count == owned->end() ? std::int64_t{0} : count->second}, allocator);
+        }
+    }
+    return Response::json(200, json::to_text(*record));
+}
+
+}  // namespace
+
+void add_runtime_routes(RouteTable& table, const Context&) {
+    table.add("GET", "/api/v1/runtimes", Access::user_read, list);
+    table.add("POST", "/api/v1/runtimes", Access::user_write, create);
+    table.add("GET", "/api/v1/runtimes/{name}", Access::user_read, get);
+    table.add("PUT", "/api/v1/runtimes/{name}", Access::user_write, update);
+    table.add("DELETE", "/api/v1/runtimes/{name}", Access::user_write, erase);
+    table.add("GET", "/api/v1/runtimes/{name}/allocation", Access::user_read, allocation);
+}
+
+}  // namespace cloudtask::center

@@ -1,0 +1,148 @@
+// Routes of tasks; starting one is in run_routes.cpp. Thin: the rules are in tasks.h.
+#include "center/store.h"
+#include "center/task_view.h"
+#include "center/tasks.h"
+#include "cloudtask/task/codec.h"
+
+namespace cloudtask::center {
+
+namespace {
+
+using http::Response;
+
+Response task_response(const Call& call, int status, const StoredTask& stored) {
+    auto response = versioned_json(status, task_json(stored, *call.context.cluster.get(), call.context.clock.now()), stored.task.version);
+    if (status == 201) response.headers.set("Location", "/api/v1/tasks/" + stored.task.id);
+    return response;
+}
+
+Result<StoredTask> read_one(Call& call) {
+    StoredTask stored;
+    auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
+        auto found = need_task(sql, call.param("id"));
+        if (!found) return propagate(found);
+        stored = std::move(*found);
+        return {};
+    });
+    if (!read) return propagate(read);
+    return stored;
+}
+
+Result<Response> list(Call& call) {
+    Faults faults;
+    const auto query = call.list_query(kTaskList, faults);
+    if (!query) return faulty_query(faults);
+    const auto enabled = read_flag_filter(*query, "enabled", faults);
+    if (!faults.empty()) return faulty_query(faults);
+    std::vector<StoredTask> tasks;
+    std::string next;
+    auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
+        auto page = list_tasks(sql, *query, enabled, tasks);
+        if (!page) return propagate(page);
+        next = std::move(*page);
+        return {};
+    });
+    if (!read) return propagate(read);
+    const auto view = call.context.cluster.get();
+    const Instant now = call.context.clock.now();
+    std::vector<std::string> items;
+    items.reserve(tasks.size());
+    for (const auto& stored : tasks) items.push_back(task_json(stored, *view, now));
+    return Response::json(200, list_body(items, next));
+}
+
+Result<Response> get(Call& call) {
+    const auto stored = read_one(call);
+    if (!stored) return propagate(stored);
+    return task_response(call, 200, *stored);
+}
+
+Result<Response> owner(Call& call) {
+    const auto stored = read_one(call);
+    if (!stored) return propagate(stored);
+    return Response::json(200, owner_json(stored->task, *call.context.cluster.get()));
+}
+
+Result<Response> create(Call& call) {
+    auto document = call.json_body();
+    if (!document) return propagate(document);
+    Faults faults;
+    const auto input = read_task_definition(*document, faults);
+    if (!input) return faulty("task", faults);
+    return call.write([&](WriteScope& scope) -> Result<Response> {
+        const auto stored = create_task(call.context, scope, *input, faults);
+        if (!faults.empty()) return faulty("task", faults);
+        if (!stored) return propagate(stored);
+        return task_response(call, 201, *stored);
+    });
+}
+
+Result<Response> update(Call& call) {
+    const auto expected = call.if_match();
+    if (!expected) return propagate(expected);
+    auto document = call.json_body();
+    if (!document) return propagate(document);
+    Faults faults;
+    const auto input = read_task_definition(*document, faults);
+    if (!input) return faulty("task", faults);
+    return call.write([&](WriteScope& scope) -> Result<Response> {
+        const auto stored = update_task(call.context, scope, call.param("id"), *expected, *input, faults);
+        if (!faults.empty()) return faulty("task", faults);
+        if (!stored) return propagate(stored);
+        return task_response(call, 200, *stored);
+    });
+}
+
+Result<Response> set_enabled(Call& call, bool enabled) {
+    const auto expected = call.if_match_or_any();
+    if (!expected) return propagate(expected);
+    return call.write([&](WriteScope& scope) -> Result<Response> {
+        const auto stored = set_task_enabled(call.context, scope, call.param("id"), *expected, enabled);
+        if (!stored) return propagate(stored);
+        return task_response(call, 200, *stored);
+    });
+}
+
+Result<Response> clone(Call& call) {
+    const auto document = call.json_body();
+    if (!document) return propagate(document);
+    Faults faults;
+    json::ObjectReader reader{*document, "", faults};
+    std::string name;
+    if (reader.require("name") && reader.read("name", name) && !task::is_slug(name)) {
+        faults.add("/name", "is not a name of a task", "1 to 63 characters of a-z, 0-9 and -, beginning with a letter or digit");
+    }
+    reader.finish();
+    if (!faults.empty()) return faulty("clone", faults);
+    return call.write([&](WriteScope& scope) -> Result<Response> {
+        const auto stored = clone_task(call.context, scope, call.param("id"), name, faults);
+        if (!faults.empty()) return faulty("task", faults);
+        if (!stored) return propagate(stored);
+        return task_response(call, 201, *stored);
+    });
+}
+
+Result<Response> erase(Call& call) {
+    const auto expected = call.if_match_or_any();
+    if (!expected) return propagate(expected);
+    return call.write([&](WriteScope& scope) -> Result<Response> {
+        if (auto deleted = delete_task(call.context, scope, call.param("id"), *expected); !deleted) return propagate(deleted);
+        return Response::no_content();
+    });
+}
+
+}  // namespace
+
+void add_task_routes(RouteTable& table, const Context&) {
+    table.add("GET", "/api/v1/tasks", Access::user_read, list);
+    table.add("POST", "/api/v1/tasks", Access::user_write, create);
+    table.add("GET", "/api/v1/tasks/{id}", Access::user_read, get);
+    table.add("PUT", "/api/v1/tasks/{id}", Access::user_write, update);
+    table.add("DELETE", "/api/v1/tasks/{id}", Access::user_write, erase);
+    table.add("GET", "/api/v1/tasks/{id}/owner", Access::user_read, owner);
+    table.add("POST", "/api/v1/tasks/{id}/enable", Access::user_write, [](Call& call) { return set_enabled(call, true); });
+    table.add("POST", "/api/v1/tasks/{id}/disable", Access::user_write, [](Call& call) { return set_enabled(call, false); });
+    table.add("POST", "/api/v1/tasks/{id}/clone", Access::user_write, clone);
+}
+
+}  // namespace cloudtask::center

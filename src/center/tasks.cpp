@@ -1,0 +1,164 @@
+// The rules of tasks.
+#include "center/tasks.h"
+
+#include "center/audit_store.h"
+#include "center/package_store.h"
+#include "center/runtime_store.h"
+#include "cloudtask/core/ids.h"
+#include "cloudtask/task/codec.h"
+
+namespace cloudtask::center {
+
+namespace {
+
+std::string document_of(const task::Task& task) {
+    json::Writer out;
+    task::write(out, task);
+    return out.text();
+}
+
+void tell_nodes(const Context& context, WriteScope& scope, const task::Task& task, std::int64_t revision) {
+    scope.after_commit([&context, runtime = task.runtime, revision] { context.hooks.fire_catalog_changed(runtime, revision); });
+}
+
+// What a definition refers to must be there. Returns the id of its group.
+Result<std::string> resolve(soci::session& sql, const task::Task& task, Faults& faults) {
+    std::string group_id;
+    if (!runtime_exists(sql, task.runtime)) {
+        faults.add("/runtime", "is not a runtime of this center", "the name of a runtime");
+    } else {
+        const auto group = find_group_by_name(sql, task.runtime, task.group);
+        if (!group) return propagate(group);
+        if (*group) {
+            group_id = (*group)->id;
+        } else {
+            faults.add("/group", "is not a group of the runtime " + task.runtime, "the name of a group of that runtime");
+        }
+    }
+    if (!task.package.empty() && !find_package(sql, task.package)) {
+        faults.add("/package", "is not the SHA-256 of an uploaded package", "upload it first: POST /api/v1/packages");
+    }
+    if (!faults.empty()) return fail(Errc::unsupported, "{}", faults.summary());
+    return group_id;
+}
+
+Result<> need_free_name(soci::session& sql, const task::Task& task) {
+    if (!task_name_taken(sql, task.runtime, task.group, task.name, task.id)) return {};
+    return fail(Errc::already_exists, "the group {}/{} has a task named {} already", task.runtime, task.group, task.name);
+}
+
+// Writes `changed` as the next version of `before`.
+Result<StoredTask> store_change(const Context& context, WriteScope& scope, const StoredTask& before, task::Task changed,
+                                const std::string& group_id, std::string_view action) {
+    changed.version = before.task.version + 1;
+    changed.revision = next_revision(scope.sql);
+    changed.updated_at = scope.now;
+    update_task_row(scope.sql, changed, group_id, scope.principal.name);
+    StoredTask after = before;
+    after.document = document_of(changed);
+    after.task = std::move(changed);
+    write_audit(scope, action, "task:" + after.task.id, before.document, after.document);
+    tell_nodes(context, scope, after.task, after.task.revision);
+    return after;
+}
+
+Result<StoredTask> store_new(const Context& context, WriteScope& scope, task::Task task, const std::string& group_id,
+                             std::string_view action) {
+    task.id = make_uuid(scope.now, context.random);
+    if (auto free = need_free_name(scope.sql, task); !free) return propagate(free);
+    task.version = 1;
+    task.revision = task.created_revision = next_revision(scope.sql);
+    task.created_at = task.updated_at = task.effective_from = scope.now;
+    insert_task(scope.sql, task, group_id, scope.principal.name);
+    StoredTask stored{document_of(task), task, {}, 0};
+    write_audit(scope, action, "task:" + task.id, {}, stored.document);
+    tell_nodes(context, scope, task, task.revision);
+    return stored;
+}
+
+}  // namespace
+
+std::optional<task::Task> read_task_definition(json::Document& document, Faults& faults) {
+    if (document.IsObject()) {
+        for (const char* name : {"next_fire", "owner", "running"}) document.RemoveMember(name);
+    }
+    return task::read_task_input(document, faults);
+}
+
+Result<StoredTask> need_task(soci::session& sql, const std::string& id) {
+    auto found = find_task(sql, id);
+    if (!found) return propagate(found);
+    if (!*found) return fail(Errc::not_found, "there is no task {}", id);
+    return std::move(**found);
+}
+
+Result<StoredTask> create_task(const Context& context, WriteScope& scope, task::Task input, Faults& faults) {
+    const auto group_id = resolve(scope.sql, input, faults);
+    if (!group_id) return propagate(group_id);
+    return store_new(context, scope, std::move(input), *group_id, "task.create");
+}
+
+Result<StoredTask> update_task(const Context& context, WriteScope& scope, const std::string& id, std::int64_t expected, task::Task input,
+                               Faults& faults) {
+    const auto before = need_task(scope.sql, id);
+    if (!before) return propagate(before);
+    if (auto same = check_version(expected, before->task.version); !same) return propagate(same);
+    if (input.runtime != before->task.runtime) {
+        faults.add("/runtime", "cannot change: a task stays in its runtime", before->task.runtime);
+        return fail(Errc::unsupported, "{}", faults.summary());
+    }
+    const auto group_id = resolve(scope.sql, input, faults);
+    if (!group_id) return propagate(group_id);
+
+    const task::Task& old = before->task;
+    input.id = id;
+    input.version = old.version;
+    input.revision = old.revision;
+    input.created_revision = old.created_revision;
+    input.created_at = old.created_at;
+    input.updated_at = old.updated_at;
+    input.effective_from = old.effective_from;
+    if (document_of(input) == before->document) return *before;
+    if (auto free = need_free_name(scope.sql, input); !free) return propagate(free);
+    // Fires that only the new schedules would have had are not owed for the past.
+    if (input.schedules != old.schedules || (input.enabled && !old.enabled)) input.effective_from = scope.now;
+    return store_change(context, scope, *before, std::move(input), *group_id, "task.update");
+}
+
+Result<StoredTask> set_task_enabled(const Context& context, WriteScope& scope, const std::string& id, std::int64_t expected, bool enabled) {
+    const auto before = need_task(scope.sql, id);
+    if (!before) return propagate(before);
+    if (auto same = check_version(expected, before->task.version); !same) return propagate(same);
+    if (before->task.enabled == enabled) return *before;
+    Faults faults;
+    const auto group_id = resolve(scope.sql, before->task, faults);
+    if (!group_id) return propagate(group_id);
+    task::Task changed = before->task;
+    changed.enabled = enabled;
+    if (enabled) changed.effective_from = scope.now;
+    return store_change(context, scope, *before, std::move(changed), *group_id, enabled ? "task.enable" : "task.disable");
+}
+
+Result<StoredTask> clone_task(const Context& context, WriteScope& scope, const std::string& id, const std::string& name, Faults& faults) {
+    const auto original = need_task(scope.sql, id);
+    if (!original) return propagate(original);
+    task::Task copy = original->task;
+    copy.name = name;
+    copy.enabled = false;
+    const auto group_id = resolve(scope.sql, copy, faults);
+    if (!group_id) return propagate(group_id);
+    return store_new(context, scope, std::move(copy), *group_id, "task.clone");
+}
+
+Result<> delete_task(const Context& context, WriteScope& scope, const std::string& id, std::int64_t expected) {
+    const auto before = need_task(scope.sql, id);
+    if (!before) return propagate(before);
+    if (auto same = check_version(expected, before->task.version); !same) return propagate(same);
+    const std::int64_t revision = next_revision(scope.sql);
+    erase_task(scope.sql, before->task, revision);
+    write_audit(scope, "task.delete", "task:" + id, before->document, {});
+    tell_nodes(context, scope, before->task, revision);
+    return {};
+}
+
+}  // namespace cloudtask::center
