@@ -1,0 +1,18 @@
+// The families of commands; each is one file in this folder. program.cpp puts them together.
+#pragma once
+
+#include <vector>
+
+#include "cli/command.h"
+
+namespace cloudtask::cli {
+
+std::vector<Command> login_commands();   // login, logout
+std::vector<Command> apply_commands();   // apply
+std::vector<Command> get_commands();     // get, owner, delete
+std::vector<Command> create_commands();  // create runtime, join-token, user
+std::vector<Command> task_commands();    // task start, stop, enable, disable, clone
+std::vector<Command> run_commands();     // run get, stop, log
+std::vector<Command> help_commands();    // completion, version, help
+
+}  // namespace cloudtask::cli

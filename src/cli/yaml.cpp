@@ -1,0 +1,164 @@
+// YAML documents as JSON with line numbers. Pure.
+#include "cli/yaml.h"
+
+#include <charconv>
+#include <cmath>
+#include <set>
+
+#include <yaml-cpp/yaml.h>
+
+namespace cloudtask::cli {
+
+namespace {
+
+constexpr std::size_t kMaxDepth = 32;
+constexpr std::size_t kMaxValues = 200'000;  // an alias of an alias of an alias ... grows without end
+
+enum class Kind { null, boolean, integer, real, text };
+
+// What a plain scalar is in the core schema (YAML 1.2, section 10.3.2); numbers in decimal only, as JSON has them.
+Kind kind_of(std::string_view text) {
+    if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL") return Kind::null;
+    for (const std::string_view word : {"true", "True", "TRUE", "false", "False", "FALSE"}) {
+        if (text == word) return Kind::boolean;
+    }
+    const std::string_view digits = text.front() == '-' ? text.substr(1) : text;
+    if (digits.empty() || digits.front() < '0' || digits.front() > '9') return Kind::text;
+    const char* const end = text.data() + text.size();
+    std::int64_t integer = 0;
+    if (const auto read = std::from_chars(text.data(), end, integer); read.ec == std::errc{} && read.ptr == end) return Kind::integer;
+    double real = 0;
+    if (const auto read = std::from_chars(text.data(), end, real); read.ec == std::errc{} && read.ptr == end && std::isfinite(real))
+        return Kind::real;
+    return Kind::text;
+}
+
+class Converter {
+  public:
+    explicit Converter(YamlDocument& document) : document_(document) {}
+
+    // Throws YamlError; read_yaml() catches it.
+    json::Value convert(const YAML::Node& node, const std::string& pointer, std::size_t depth) {
+        if (depth > kMaxDepth) throw YamlError{line_at(node), fmt::format("is nested more than {} levels deep", kMaxDepth)};
+        if (++values_ > kMaxValues) throw YamlError{line_at(node), fmt::format("has more than {} values", kMaxValues)};
+        document_.lines.try_emplace(pointer, line_at(node));
+        switch (node.Type()) {
+            case YAML::NodeType::Map:
+                return convert_map(node, pointer, depth);
+            case YAML::NodeType::Sequence:
+                return convert_sequence(node, pointer, depth);
+            case YAML::NodeType::Scalar:
+                return convert_scalar(node);
+            case YAML::NodeType::Null:
+            case YAML::NodeType::Undefined:
+                break;
+        }
+        return json::Value(rapidjson::kNullType);
+    }
+
+  private:
+    static int line_at(const YAML::Node& node) { return node.Mark().line + 1; }
+
+    json::Value text_value(const std::string& text) {
+        return json::Value(text.data(), static_cast<rapidjson::SizeType>(text.size()), document_.value.GetAllocator());
+    }
+
+    json::Value convert_map(const YAML::Node& node, const std::string& pointer, std::size_t depth) {
+        json::Value object(rapidjson::kObjectType);
+        std::set<std::string> seen;
+        for (const auto& entry : node) {
+            if (!entry.first.IsScalar()) throw YamlError{line_at(entry.first), "has a key that is not a text"};
+            const std::string name = entry.first.Scalar();
+            if (!seen.insert(name).second) throw YamlError{line_at(entry.first), fmt::format("has the key \"{}\" twice", name)};
+            const std::string inner = pointer_to(pointer, name);
+            document_.lines.try_emplace(inner, line_at(entry.first));
+            auto value = convert(entry.second, inner, depth + 1);
+            object.AddMember(text_value(name), std::move(value), document_.value.GetAllocator());
+        }
+        return object;
+    }
+
+    json::Value convert_sequence(const YAML::Node& node, const std::string& pointer, std::size_t depth) {
+        json::Value array(rapidjson::kArrayType);
+        std::size_t index = 0;
+        for (const auto& item : node) {
+            array.PushBack(convert(item, pointer_to(pointer, index), depth + 1), document_.value.GetAllocator());
+            ++index;
+        }
+        return array;
+    }
+
+    json::Value convert_scalar(const YAML::Node& node) {
+        const std::string& text = node.Scalar();
+        // yaml-cpp tags a plain scalar "?", a quoted one "!".
+        if (node.Tag() == "?") {
+            switch (kind_of(text)) {
+                case Kind::null:
+                    return json::Value(rapidjson::kNullType);
+                case Kind::boolean:
+                    return json::Value(text.front() == 't' || text.front() == 'T');
+                case Kind::integer:
+                    return json::Value(static_cast<std::int64_t>(std::stoll(text)));
+                case Kind::real:
+                    return json::Value(std::stod(text));
+                case Kind::text:
+                    break;
+            }
+        } else if (!node.Tag().empty() && node.Tag() != "!" && node.Tag() != "tag:yaml.org,2002:str") {
+            throw YamlError{line_at(node), fmt::format("has the tag {}, which is not supported", node.Tag())};
+        }
+        return text_value(text);
+    }
+
+    YamlDocument& document_;
+    std::size_t values_ = 0;
+};
+
+}  // namespace
+
+int YamlDocument::line_of(std::string pointer) const {
+    for (;;) {
+        if (const auto found = lines.find(pointer); found != lines.end()) return found->second;
+        const std::size_t slash = pointer.rfind('/');
+        if (slash == std::string::npos) return line;
+        pointer.resize(slash);
+    }
+}
+
+tl::expected<std::vector<YamlDocument>, YamlError> read_yaml(const std::string& text) {
+    std::vector<YamlDocument> documents;
+    try {
+        for (const YAML::Node& root : YAML::LoadAll(text)) {
+            if (!root.IsDefined() || root.IsNull()) continue;
+            YamlDocument document;
+            document.line = root.Mark().line + 1;
+            json::Value value = Converter(document).convert(root, "", 0);
+            static_cast<json::Value&>(document.value) = std::move(value);
+            documents.push_back(std::move(document));
+        }
+    } catch (const YamlError& error) {
+        return tl::unexpected(error);
+    } catch (const YAML::Exception& error) {
+        return tl::unexpected(YamlError{error.mark.line + 1, "is not YAML: " + error.msg});
+    }
+    return documents;
+}
+
+bool is_plain_text(std::string_view text) {
+    if (kind_of(text) != Kind::text) return false;
+    if (text.front() == ' ' || text.back() == ' ' || text.back() == ':') return false;
+    constexpr std::string_view kIndicators = "-?:,[]{}#&*!|>'\"%@`=<+.";
+    if (kIndicators.find(text.front()) != std::string_view::npos) return false;
+    for (const char c : text) {
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return false;
+    }
+    // YAML 1.1 readers, which are still common, take these for booleans.
+    for (const std::string_view word : {"yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N"}) {
+        if (text == word) return false;
+    }
+    return text.find(": ") == std::string_view::npos && text.find(" #") == std::string_view::npos &&
+           text.find_first_of("[]{},") == std::string_view::npos &&
+           (text.front() < '0' || text.front() > '9' || text.find_first_of(":_") == std::string_view::npos);
+}
+
+}  // namespace cloudtask::cli
