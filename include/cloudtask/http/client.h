@@ -28,10 +28,10 @@ struct ClientRequest {
     Headers headers;
     std::string body;
     std::string content_type = "application/json";
-    std::string body_file;               // if not empty: streamed as the body
-    std::string save_to;                 // if not empty: the body of a 2xx answer is streamed to this file (which is made or truncated)
+    std::string body_file;  // if not empty: streamed as the body
+    std::string save_to;    // if not empty: the body of a 2xx answer is streamed to this file (made or truncated; a failure leaves a part)
     std::uint64_t max_save_bytes = 4ULL << 30;
-    std::optional<Duration> timeout;     // else the client's
+    std::optional<Duration> timeout;  // else the client's; of follow(): the longest silence, else 60 s
 };
 
 class Client {
@@ -43,7 +43,9 @@ class Client {
     // Any status is a success here. Errors: Errc::unavailable (cannot connect, broken off), timeout, too_large, io (save_to).
     void send(ClientRequest request, std::function<void(Result<Response>)> done);
 
-    // Follows server-sent events until the server ends the stream or `cancel` (the returned function) is called. `on_event(event, data, id)`.
+    // Follows server-sent events until the server ends the stream or `cancel` (the returned function; on the loop) is called: then `done`
+    // gets Errc::cancelled, and no event comes any more. An answer that is no stream of events goes to `done` whole. `on_event(event, data,
+    // id)`.
     std::function<void()> follow(ClientRequest request, std::function<void(std::string event, std::string data, std::string id)> on_event,
                                  std::function<void(Result<Response>)> done);
 

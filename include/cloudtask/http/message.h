@@ -27,14 +27,14 @@ class Headers {
 };
 
 struct Request {
-    std::string method;                          // upper case
-    std::string path;                            // decoded, without the query
-    std::map<std::string, std::string> query;    // decoded; a repeated name is refused with 400
-    std::map<std::string, std::string> params;   // from the route's pattern: {id}
+    std::string method;                         // upper case
+    std::string path;                           // decoded, without the query
+    std::map<std::string, std::string> query;   // decoded; a repeated name is refused with 400
+    std::map<std::string, std::string> params;  // from the route's pattern: {id}
     Headers headers;
-    std::string body;                            // empty until read
+    std::string body;  // empty until read
     std::string remote_address;
-    std::string route;                           // the pattern that matched, for metrics
+    std::string route;  // the pattern that matched, for metrics
 };
 
 struct Response {

@@ -52,12 +52,14 @@ class Exchange {
     virtual ~Exchange() = default;
     virtual const Request& request() const = 0;
 
-    // Reads the body into request().body, then calls `ready` on the loop; bodies above `max_bytes` are answered 413 and `ready` is not called.
+    // Reads the body into request().body, then calls `ready` on the loop; bodies above `max_bytes` are answered 413 and `ready` is not
+    // called.
     virtual void read_body(std::uint64_t max_bytes, std::function<void()> ready) = 0;
     // Streams the body to `sink`; it is kept until the end.
     virtual void stream_body(std::uint64_t max_bytes, std::shared_ptr<BodySink> sink) = 0;
 
-    // Sends the reply; from any thread; the second one is dropped and logged. An unread body is drained up to a bound, else the connection closes.
+    // Sends the reply; from any thread; the second one is dropped and logged. An unread body is drained up to a bound, else the connection
+    // closes.
     virtual void reply(Response response) = 0;
     // Starts a stream of events instead of a reply. From any thread.
     virtual std::shared_ptr<EventStream> reply_events() = 0;
