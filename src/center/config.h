@@ -20,20 +20,21 @@ struct Options {
 
     Duration login_lifetime = std::chrono::hours{12};
     std::uint64_t packages_max_size = 512ULL << 20;
+    std::string metrics_token;  // empty: /metrics needs a user's token
     Duration stop_grace = std::chrono::seconds{5};
 
     std::string zookeeper_servers = "127.0.0.1:2181";
+    std::string zookeeper_secret;  // empty: the one that the center made at its first start
     std::string zookeeper_chroot = "/cloudtask";
     Duration zookeeper_session_timeout = std::chrono::seconds{6};
 
     std::string mail_smtp_url;  // empty: no mail leaves, failures are queued only when somebody is to be told
     std::string mail_username, mail_password;
-    bool mail_starttls = false;
+    std::string mail_starttls = "try";
     std::string mail_from = "cloudtask@localhost";
     std::vector<std::string> mail_to;  // told of a failure where neither task, group nor runtime names anybody
 
     Duration lost_grace = std::chrono::seconds{20};
-    Duration runs_retention = std::chrono::hours{24 * 30};
     std::uint64_t logs_max_size = 32ULL << 20;  // of one stream of one run on the center's disk
 };
 

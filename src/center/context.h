@@ -15,9 +15,11 @@ namespace cloudtask::center {
 class Store;
 class Auth;
 class Metrics;
+class PackageFiles;
 class LogFiles;
 class LogHub;
 class CommandHub;
+class RunMetrics;
 
 struct Context {
     Store& store;
@@ -31,11 +33,13 @@ struct Context {
     const Hooks& hooks;
     Metrics& metrics;
     Auth& auth;
+    PackageFiles& packages;
 
     // Parts of the node protocol and of runs; null in tests of other routes.
     LogFiles* log_files = nullptr;
     LogHub* log_hub = nullptr;
     CommandHub* command_hub = nullptr;
+    RunMetrics* run_metrics = nullptr;
 };
 
 }  // namespace cloudtask::center
