@@ -158,8 +158,8 @@ TEST_CASE("codec: slugs") {
 
 TEST_CASE("codec: mail addresses") {
     for (const char* address : {"ops@example.org", "a.b+c@localhost", "müller@example.org"}) CHECK(is_mail_address(address));
-    for (const char* address : {"", "ops", "@example.org", "ops@", "a@b@c", "a b@c", "a@b, c@d", "<a@b>", "a@b\r\nBcc: x", "a@b\n", "a@b;c",
-                                "\"a\"@b", "a\x7f@b"}) {
+    for (const char* address : {"", "ops", "@example.org", "ops@", "a@b@c", "a b@c", "a@b, c@d", "a@b,c", "<a@b", "a@b>", "a@b\r\nBcc: x",
+                                "a@b\n", "a@b;c", "\"a\"@b", "a\x7f@b"}) {
         CAPTURE(address);
         CHECK_FALSE(is_mail_address(address));
     }
