@@ -1,0 +1,105 @@
+// The records that nodes and allocator share through ZooKeeper, and the allocator's decision. Pure; any thread.
+//
+// The protocol is in docs/architecture.md, "Who fires what". In short: the allocation names the members of the ring, by epoch; each
+// node's horizon record says what it has claimed, what it has acknowledged and from when on it has handed over; next_allocation() turns
+// membership and those records into the next allocation, one transition at a time.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cloudtask/core/clock.h"
+#include "cloudtask/ring/ring.h"
+
+namespace cloudtask::ring {
+
+// The members of one epoch that is not settled yet.
+struct Membership {
+    std::int64_t epoch = 0;
+    std::vector<Member> nodes;
+
+    friend bool operator==(const Membership&, const Membership&) = default;
+};
+
+// An incarnation whose session is over: what it had claimed when it ended.
+struct Departed {
+    std::string incarnation;
+    std::int64_t epoch = 0;     // the newest that it had acknowledged: what later ones gave it, it never took
+    Instant horizon{};          // it may have started fires up to here, none beyond
+    Instant done{};             // it has started every fire up to here
+    std::int64_t revision = 0;  // of the catalog that it fired by: it never started a task that came later
+
+    friend bool operator==(const Departed&, const Departed&) = default;
+};
+
+// znode /runtimes/<r>/allocation
+struct Allocation {
+    std::int64_t epoch = 0;  // grows by one with each change of members
+    std::vector<Member> nodes;             // by id
+    std::vector<Membership> previous;      // oldest first; empty when the transition is settled
+    std::vector<Departed> departed;        // kept until every gainer has resumed
+
+    const Departed* find_departed(std::string_view incarnation) const;
+    friend bool operator==(const Allocation&, const Allocation&) = default;
+};
+
+// One node's acknowledgement of an epoch: it fires what it lost up to `at`, by the catalog as of `revision`, and nothing beyond.
+struct Handover {
+    std::int64_t epoch = 0;
+    Instant at{};
+    std::int64_t revision = 0;
+
+    friend bool operator==(const Handover&, const Handover&) = default;
+};
+
+// znode /runtimes/<r>/horizons/<incarnation>, written by that incarnation alone
+struct HorizonRecord {
+    std::int64_t epoch = 0;     // the newest allocation that it has acknowledged
+    Instant horizon{};          // it may start fires up to here; never goes back
+    Instant done{};             // it has started every fire up to here; goes back when it gains tasks that are behind
+    std::int64_t resumed = 0;   // the newest epoch by which it has taken over all that it gained
+    std::int64_t revision = 0;  // it starts no task that came to the catalog later
+    std::vector<Handover> handovers;  // of the epochs of the transition in progress
+    bool sealed = false;        // a later incarnation of the node has taken over; nothing may be written any more
+
+    friend bool operator==(const HorizonRecord&, const HorizonRecord&) = default;
+};
+
+// znode /runtimes/<r>/nodes/<id>, ephemeral
+struct Registration {
+    Member member;
+    std::string version;
+    std::string address;   // host name, for people
+    bool leaving = false;  // it wants to hand over all that it owns
+
+    friend bool operator==(const Registration&, const Registration&) = default;
+};
+
+std::string write_allocation(const Allocation& allocation);
+Result<Allocation> read_allocation(std::string_view text);
+std::string write_horizon(const HorizonRecord& record);
+Result<HorizonRecord> read_horizon(std::string_view text);
+std::string write_registration(const Registration& registration);
+Result<Registration> read_registration(std::string_view text);
+
+// What the allocator knows. `horizons` must hold a record of every incarnation in `present` and of every one in the allocation that is not
+// present and not departed: a record that could not be read is a reason to wait, never to go on.
+struct ClusterState {
+    Allocation current;
+    std::map<std::string, Registration> present;     // by incarnation: those with a live session
+    std::map<std::string, HorizonRecord> horizons;   // by incarnation
+};
+
+// The incarnations of the allocation (chain included) that have no session and are not among the departed yet.
+std::vector<std::string> newly_dead(const Allocation& current, const std::map<std::string, Registration>& present);
+
+// The next allocation, or nothing when the present one stands (no change of membership, or a transition that is not settled). Removals are
+// taken at once, also in the middle of a transition; additions wait until it is settled, and until `admit_joins` (the caller debounces).
+std::optional<Allocation> next_allocation(const ClusterState& state, bool admit_joins);
+
+}  // namespace cloudtask::ring

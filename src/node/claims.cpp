@@ -1,0 +1,195 @@
+// The node's side of the hand-over protocol. Pure.
+#include "node/claims.h"
+
+#include <algorithm>
+
+#include "cloudtask/core/check.h"
+
+namespace cloudtask::node {
+
+Claims::Claims(std::string node_id, std::string incarnation) : node_id_(std::move(node_id)), incarnation_(std::move(incarnation)) {}
+
+bool Claims::is_ours(const std::string& task_id, const ring::Placement& placement) const {
+    const ring::Member* owner = ring_.owner(task_id, placement);
+    return owner != nullptr && owner->incarnation == incarnation_;
+}
+
+Claims::Owners Claims::earlier_owners(const std::string& task_id, const ring::Placement& placement) const {
+    Owners owners;
+    for (std::size_t i = 0; i < chain_.size(); ++i) {
+        const ring::Member* owner = chain_[i].second.owner(task_id, placement);
+        if (owner == nullptr || owner->incarnation == incarnation_) continue;
+        const std::int64_t next_epoch = i + 1 < chain_.size() ? chain_[i + 1].first : allocation_.epoch;
+        const auto known = std::find_if(owners.begin(), owners.end(), [owner](const Owner& o) { return o.incarnation == owner->incarnation; });
+        // What counts is when it lost the task for the last time: its claims only grow.
+        if (known != owners.end()) {
+            known->lost_in = next_epoch;
+        } else {
+            owners.push_back({owner->incarnation, owner->id == node_id_, chain_[i].first, next_epoch, std::nullopt});
+        }
+    }
+    return owners;
+}
+
+void Claims::take_over(Gained gained, Owners owners, ClaimChanges& changes) {
+    raise_to_ = std::max(raise_to_, gained.floor);
+    owned_.insert_or_assign(gained.task_id, std::move(owners));
+    changes.gained.push_back(std::move(gained));
+}
+
+void Claims::lose(const std::string& task_id, ClaimChanges& changes) {
+    changes.lost.push_back({task_id, handover_});
+    given_up_[task_id] = handover_;
+    owned_.erase(task_id);
+}
+
+// Brings one task's state in line with the present allocation. A task with earlier owners waits for resolve().
+void Claims::place(const std::string& task_id, const Known& known, ClaimChanges& changes) {
+    if (!is_ours(task_id, known.placement)) {
+        waiting_.erase(task_id);
+        if (owned_.contains(task_id)) lose(task_id, changes);
+        return;
+    }
+    if (owned_.contains(task_id)) return;
+    Owners owners = earlier_owners(task_id, known.placement);
+    if (!owners.empty()) {
+        waiting_.insert_or_assign(task_id, std::move(owners));
+        return;
+    }
+    const auto given_up = given_up_.find(task_id);
+    const Instant floor = given_up == given_up_.end() ? known.effective_from : std::max(known.effective_from, given_up->second);
+    waiting_.erase(task_id);
+    take_over({task_id, floor, {}}, {}, changes);
+}
+
+ClaimChanges Claims::put_task(const task::Task& task) {
+    Known known{{task.targets, task.labels}, task.effective_from, task.created_revision};
+    const auto before = tasks_.find(task.id);
+    const bool moved = before != tasks_.end() && (before->second.placement.targets != known.placement.targets || before->second.placement.labels != known.placement.labels);
+    ClaimChanges changes;
+    tasks_.insert_or_assign(task.id, known);
+    if (moved && owned_.contains(task.id) && !is_ours(task.id, known.placement)) {
+        changes.lost.push_back({task.id, known.effective_from});
+        given_up_[task.id] = known.effective_from;
+        owned_.erase(task.id);
+        return changes;
+    }
+    place(task.id, known, changes);
+    return changes;
+}
+
+void Claims::erase_task(const std::string& task_id) {
+    tasks_.erase(task_id);
+    waiting_.erase(task_id);
+    owned_.erase(task_id);
+    given_up_.erase(task_id);
+}
+
+ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon_bound, Instant now) {
+    ClaimChanges changes;
+    if (allocation.epoch < allocation_.epoch) return changes;
+    if (allocation.epoch == allocation_.epoch) {
+        allocation_ = allocation;
+        if (allocation.previous.empty()) {
+            // Settled: every fire of before has been started or reported.
+            chain_.clear();
+            given_up_.clear();
+            for (auto& [id, owners] : owned_) owners.clear();
+        }
+        return changes;
+    }
+    allocation_ = allocation;
+    ring_ = ring::Ring(allocation.nodes);
+    chain_.clear();
+    for (const auto& membership : allocation.previous) chain_.emplace_back(membership.epoch, ring::Ring(membership.nodes));
+    handover_ = std::max({handover_, horizon_bound, now});
+    for (const auto& [id, known] : tasks_) place(id, known, changes);
+    report_broken_promises(changes);
+    return changes;
+}
+
+std::optional<Gained> Claims::resolve_task(const std::string& task_id, const Known& known, Owners& owners, const Horizons& horizons) const {
+    Gained resolution{task_id, known.effective_from, {}};
+    if (const auto given_up = given_up_.find(task_id); given_up != given_up_.end()) resolution.floor = std::max(resolution.floor, given_up->second);
+    for (Owner& owner : owners) {
+        const Instant lower = resolution.floor;
+        if (const ring::Departed* departed = allocation_.find_departed(owner.incarnation)) {
+            // It never knew the task, or never took it.
+            if (known.created_revision > departed->revision || departed->epoch < owner.owned_since) continue;
+            const Interval fires{std::max(lower, departed->done), departed->horizon};
+            if (!fires.empty()) resolution.uncertain.push_back({fires, owner.incarnation, owner.same_node});
+            resolution.floor = std::max(lower, departed->horizon);
+            continue;
+        }
+        const auto record = horizons.find(owner.incarnation);
+        if (record == horizons.end()) return std::nullopt;
+        const auto& handovers = record->second.handovers;
+        const auto handover = std::find_if(handovers.begin(), handovers.end(), [&owner](const ring::Handover& h) { return h.epoch >= owner.lost_in; });
+        if (handover == handovers.end()) return std::nullopt;
+        if (known.created_revision > handover->revision) continue;
+        resolution.floor = std::max(lower, handover->at);
+        owner.promised = Interval{lower, handover->at};
+    }
+    return resolution;
+}
+
+ClaimChanges Claims::resolve(const Horizons& horizons) {
+    ClaimChanges changes;
+    for (auto waiting = waiting_.begin(); waiting != waiting_.end();) {
+        const auto& [task_id, owners] = *waiting;
+        Owners taken_from = owners;
+        auto resolution = resolve_task(task_id, tasks_.at(task_id), taken_from, horizons);
+        if (!resolution) {
+            ++waiting;
+            continue;
+        }
+        take_over(std::move(*resolution), std::move(taken_from), changes);
+        waiting = waiting_.erase(waiting);
+    }
+    return changes;
+}
+
+// A living owner promised to start its last fires, and died: what it had not started by then is uncertain, and this node, its successor, reports it.
+void Claims::report_broken_promises(ClaimChanges& changes) {
+    for (auto& [task_id, owners] : owned_) {
+        Gained report{task_id, {}, {}};
+        for (Owner& owner : owners) {
+            if (!owner.promised) continue;
+            const ring::Departed* departed = allocation_.find_departed(owner.incarnation);
+            if (departed == nullptr) continue;
+            const Interval fires{std::max(owner.promised->after, departed->done), std::min(owner.promised->until, departed->horizon)};
+            if (!fires.empty()) report.uncertain.push_back({fires, owner.incarnation, owner.same_node});
+            owner.promised.reset();
+        }
+        if (!report.uncertain.empty()) changes.uncertain_only.push_back(std::move(report));
+    }
+}
+
+std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
+    std::optional<Instant> limit;
+    for (const auto& [task_id, owners] : waiting_) {
+        for (const Owner& owner : owners) {
+            Instant claimed{};
+            if (const ring::Departed* departed = allocation_.find_departed(owner.incarnation)) {
+                claimed = departed->horizon;
+            } else if (const auto record = horizons.find(owner.incarnation); record != horizons.end()) {
+                claimed = record->second.horizon;
+            }
+            limit = std::min(limit.value_or(claimed), claimed);
+        }
+    }
+    return limit;
+}
+
+std::int64_t Claims::needed_revision(const Horizons& horizons) const {
+    std::int64_t revision = 0;
+    for (const auto& departed : allocation_.departed) revision = std::max(revision, departed.revision);
+    for (const auto& membership : allocation_.previous) {
+        for (const auto& member : membership.nodes) {
+            if (const auto record = horizons.find(member.incarnation); record != horizons.end()) revision = std::max(revision, record->second.revision);
+        }
+    }
+    return revision;
+}
+
+}  // namespace cloudtask::node

@@ -1,0 +1,174 @@
+// Duties: claims, horizon and timetable as one state machine. Pure.
+#include "node/duties.h"
+
+#include <algorithm>
+
+#include "cloudtask/core/check.h"
+
+namespace cloudtask::node {
+
+namespace {
+
+constexpr Duration kTick{1};                           // instants count microseconds
+constexpr Duration kDonePeriod = std::chrono::seconds{1};  // `done` alone is written this often at the most
+
+}  // namespace
+
+Duties::Duties(std::string node_id, std::string incarnation, DutyOptions options)
+    : options_(options), claims_(std::move(node_id), std::move(incarnation)) {}
+
+void Duties::accept(const Gained& gained, bool opens) {
+    const auto& task = tasks_.at(gained.task_id);
+    for (const auto& uncertain : gained.uncertain) {
+        if (uncertain.ours) {
+            // Our own journal knows what was started: what it does not know is fired, what it knows is refused as a repetition.
+            openings_.push_back({task, uncertain.fires.after, uncertain.fires.until});
+        } else {
+            uncertain_.push_back({task, uncertain.fires, uncertain.incarnation});
+        }
+    }
+    if (opens) openings_.push_back({task, gained.floor});
+}
+
+void Duties::apply(const ClaimChanges& changes) {
+    for (const auto& lost : changes.lost) {
+        timetable_.limit(lost.task_id, lost.limit);
+        for (auto& opening : openings_) {
+            if (opening.task->id == lost.task_id) opening.limit = std::min(opening.limit, lost.limit);
+        }
+    }
+    for (const auto& gained : changes.gained) accept(gained, true);
+    for (const auto& gained : changes.uncertain_only) accept(gained, false);
+    wanted_.horizon = std::max(wanted_.horizon, claims_.raise_to());
+    open_acknowledged();
+}
+
+// Before its acknowledgement is written a node fires nothing by an epoch: a successor takes an owner that never acknowledged for one that never fired.
+void Duties::open_acknowledged() {
+    if (written_.epoch < claims_.epoch()) return;
+    for (auto& opening : openings_) timetable_.open(std::move(opening.task), opening.floor, opening.limit);
+    openings_.clear();
+}
+
+void Duties::put_task(TaskPointer task) {
+    if (retired_) {
+        timetable_.replace(std::move(task));
+        return;
+    }
+    const std::string id = task->id;
+    if (task->created_revision > written_.revision) {
+        pending_.insert_or_assign(id, std::move(task));
+        return;
+    }
+    const ClaimChanges changes = claims_.put_task(*task);
+    // What moves away keeps its old version up to the limit.
+    if (!changes.lost.empty()) apply(changes);
+    tasks_.insert_or_assign(id, task);
+    for (auto& opening : openings_) {
+        if (opening.task->id == id) opening = {task, std::max(opening.floor, task->effective_from), opening.limit};
+    }
+    if (!changes.gained.empty()) {
+        apply(changes);
+    } else if (changes.lost.empty()) {
+        timetable_.replace(std::move(task));
+    }
+    try_resolve();
+}
+
+void Duties::erase_task(const std::string& task_id) {
+    claims_.erase_task(task_id);
+    timetable_.close(task_id);
+    std::erase_if(openings_, [&task_id](const Opening& opening) { return opening.task->id == task_id; });
+    tasks_.erase(task_id);
+    pending_.erase(task_id);
+}
+
+void Duties::set_catalog_revision(std::int64_t revision) {
+    catalog_revision_ = std::max(catalog_revision_, revision);
+    wanted_.revision = catalog_revision_;
+    try_resolve();
+}
+
+// The highest horizon that may stand in ZooKeeper.
+Instant Duties::horizon_bound() const { return std::max(written_.horizon, in_flight_ ? in_flight_->horizon : Instant{}); }
+
+void Duties::observe(const ring::Allocation& allocation, Instant now) {
+    if (retired_) return;
+    const std::int64_t before = claims_.epoch();
+    apply(claims_.observe(allocation, horizon_bound(), now));
+    if (claims_.epoch() > before) {
+        wanted_.epoch = claims_.epoch();
+        wanted_.horizon = std::max(wanted_.horizon, claims_.handover());
+        wanted_.handovers.push_back({claims_.epoch(), claims_.handover(), written_.revision});
+    } else if (allocation.previous.empty()) {
+        wanted_.handovers.clear();  // goes out with the next write
+    }
+    try_resolve();
+}
+
+void Duties::set_horizons(Claims::Horizons horizons) {
+    horizons_ = std::move(horizons);
+    try_resolve();
+}
+
+void Duties::try_resolve() {
+    if (retired_) return;
+    apply(claims_.resolve(horizons_));
+    if (!claims_.waiting() && pending_.empty() && catalog_revision_ >= claims_.needed_revision(horizons_)) wanted_.resumed = claims_.epoch();
+}
+
+Instant Duties::done(std::optional<Instant> earliest_unstarted) const {
+    Instant done = written_.horizon;
+    if (const auto due = timetable_.next_due()) done = std::min(done, *due - kTick);
+    for (const auto& opening : openings_) done = std::min(done, opening.floor);
+    if (earliest_unstarted) done = std::min(done, *earliest_unstarted - kTick);
+    if (const auto limit = claims_.done_limit(horizons_)) done = std::min(done, *limit);
+    return done;
+}
+
+std::optional<ring::HorizonRecord> Duties::next_write(Instant now, std::optional<Instant> earliest_unstarted) {
+    if (retired_ || in_flight_) return std::nullopt;
+    const auto due = timetable_.next_due();
+    if (due && *due > wanted_.horizon && *due <= now + options_.horizon / 2) wanted_.horizon = std::max(wanted_.horizon, now + options_.horizon);
+
+    ring::HorizonRecord next = wanted_;
+    next.done = done(earliest_unstarted);
+    const bool acknowledges = next.epoch != written_.epoch || next.resumed != written_.resumed || next.revision != written_.revision;
+    const bool raises = next.horizon > written_.horizon;
+    const bool reports_done = next.done != written_.done && now >= done_written_at_ + kDonePeriod;
+    if (!acknowledges && !raises && !reports_done) return std::nullopt;
+    done_written_at_ = now;
+    in_flight_ = next;
+    return next;
+}
+
+void Duties::written() {
+    CLOUDTASK_CHECK(in_flight_.has_value(), "a write is acknowledged that was not made");
+    written_ = std::move(*in_flight_);
+    in_flight_.reset();
+    open_acknowledged();
+    const auto admitted = std::move(pending_);
+    pending_.clear();
+    for (const auto& [id, task] : admitted) put_task(task);  // what is newer still waits on
+    set_catalog_revision(catalog_revision_);
+}
+
+void Duties::not_written() { in_flight_.reset(); }
+
+void Duties::retire() {
+    retired_ = true;
+    in_flight_.reset();
+    pending_.clear();
+    openings_.clear();
+    timetable_.limit_all(written_.horizon);
+}
+
+std::optional<Fire> Duties::take(Instant until) { return timetable_.take(std::min(until, written_.horizon)); }
+
+std::vector<UncertainFires> Duties::take_uncertain() { return std::exchange(uncertain_, {}); }
+
+bool Duties::handed_over(Instant now) const {
+    return claims_.owned_count() == 0 && timetable_.size() == 0 && written_.epoch == claims_.epoch() && claims_.handover() <= now;
+}
+
+}  // namespace cloudtask::node

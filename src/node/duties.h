@@ -1,0 +1,103 @@
+// Duties: all that one incarnation of the node owes: its claims, its horizon and its timetable, in one pure state machine. The coordinator feeds it what
+// ZooKeeper says, writes the record that it wants written, and takes the fires that it may start.
+//
+// No I/O, no clock, no threads; the random-walk test runs the very same class.
+//
+// The rule that everything here serves: a fire is given out only if it lies within the horizon that ZooKeeper has acknowledged.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "node/claims.h"
+#include "node/timetable.h"
+
+namespace cloudtask::node {
+
+struct DutyOptions {
+    // How far ahead the horizon is raised. It is raised when a fire is due within half of it, so about once in `horizon / 2`.
+    Duration horizon = std::chrono::seconds{2};
+};
+
+// Fires that somebody else may have started or not; to be settled by the tasks' policy and reported.
+struct UncertainFires {
+    TaskPointer task;
+    Interval fires;
+    std::string incarnation;
+};
+
+class Duties {
+  public:
+    Duties(std::string node_id, std::string incarnation, DutyOptions options);
+
+    // --- what is learnt
+    // A task that is new in the catalog counts only once the record says so (its revision is written): a successor must know what this node could fire.
+    void put_task(TaskPointer task);
+    void erase_task(const std::string& task_id);
+    // The catalog replica has reached `revision`; all its tasks have been put.
+    void set_catalog_revision(std::int64_t revision);
+    void observe(const ring::Allocation& allocation, Instant now);
+    // The horizon records of the runtime, by incarnation, as last seen.
+    void set_horizons(Claims::Horizons horizons);
+
+    // --- the record
+    // What to write now; nothing while a write is under way or nothing is to be said. Call written() or not_written() for each. `earliest_unstarted` is the
+    // time of the earliest fire that was given out and is not started yet.
+    std::optional<ring::HorizonRecord> next_write(Instant now, std::optional<Instant> earliest_unstarted);
+    void written();
+    // The write certainly did not happen. An ambiguous one is repeated until it is certain.
+    void not_written();
+    // The session is over: no more writes. What lies within the acknowledged horizon is still given out.
+    void retire();
+    const ring::HorizonRecord& record() const { return written_; }
+
+    // --- the fires
+    // The next fire with time <= `until` that may be started.
+    std::optional<Fire> take(Instant until);
+    // When the next fire of any kind is due, permitted or not.
+    std::optional<Instant> next_due() const { return timetable_.next_due(); }
+    std::vector<UncertainFires> take_uncertain();
+
+    bool owns(const std::string& task_id) const { return claims_.owns(task_id); }
+    std::int64_t epoch() const { return claims_.epoch(); }
+    std::size_t owned_count() const { return claims_.owned_count(); }
+    bool waiting() const { return claims_.waiting(); }
+    // Retired, and nothing is left within the horizon.
+    bool finished() const { return retired_ && timetable_.size() == 0; }
+    // Nothing is owned and nothing of what was handed over is left (a node that leaves may go).
+    bool handed_over(Instant now) const;
+
+  private:
+    // A stream of fires that begins once ZooKeeper knows that this node has acknowledged the epoch that gave it.
+    struct Opening {
+        TaskPointer task;
+        Instant floor{}, limit = Instant::max();
+    };
+
+    void apply(const ClaimChanges& changes);
+    void accept(const Gained& gained, bool opens);
+    void open_acknowledged();
+    void try_resolve();
+    Instant horizon_bound() const;
+    Instant done(std::optional<Instant> earliest_unstarted) const;
+
+    DutyOptions options_;
+    Claims claims_;
+    Timetable timetable_;
+    Claims::Horizons horizons_;
+    std::unordered_map<std::string, TaskPointer> tasks_;    // of the runtime
+    std::unordered_map<std::string, TaskPointer> pending_;  // newer than the record's revision
+    std::vector<Opening> openings_;
+    std::vector<UncertainFires> uncertain_;
+
+    ring::HorizonRecord written_;                   // what ZooKeeper acknowledged; the claims know every task up to its revision
+    std::optional<ring::HorizonRecord> in_flight_;  // what may have been written
+    ring::HorizonRecord wanted_;                    // what is to be written; done apart
+    std::int64_t catalog_revision_ = 0;
+    bool retired_ = false;
+    Instant done_written_at_{};
+};
+
+}  // namespace cloudtask::node

@@ -1,0 +1,76 @@
+// Timetable: the fires that this node may start, in order of time. One stream for each (task, from, to): an owned task has a stream without end; a task
+// that was handed over keeps one that ends at the handover. Pure: no clock, no I/O.
+//
+// Cost: a heap of streams; O(log n) per fire, nothing per idle task.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "cloudtask/task/types.h"
+
+namespace cloudtask::node {
+
+using TaskPointer = std::shared_ptr<const task::Task>;
+
+// One point in time at which a task is due.
+struct Fire {
+    TaskPointer task;
+    Instant time{};
+    task::Misfire misfire = task::Misfire::skip;  // of the schedule that yields it
+};
+
+// The first fire of `task` after `after` by any of its enabled schedules; nothing if there is none or the task is disabled.
+std::optional<Fire> next_fire(const TaskPointer& task, Instant after);
+
+class Timetable {
+  public:
+    // Fires of `task` after `floor`, up to `limit`, are this node's, until close() or limit().
+    void open(TaskPointer task, Instant floor, Instant limit = Instant::max());
+    // The task's endless stream ends at `limit` (inclusive).
+    void limit(const std::string& task_id, Instant limit);
+    // Every stream ends at `limit` or where it ended already.
+    void limit_all(Instant limit);
+    // A new version of the definition: its streams go on with it, from its effective_from or where they are, the later.
+    void replace(TaskPointer task);
+    // Nothing of the task is fired any more.
+    void close(const std::string& task_id);
+
+    // When the next fire of any stream is due.
+    std::optional<Instant> next_due() const;
+
+    // Takes the next fire with time <= `until`; the stream moves on behind it.
+    std::optional<Fire> take(Instant until);
+
+    // Tasks with a stream.
+    std::size_t size() const { return by_task_.size(); }
+
+  private:
+    struct Stream {
+        TaskPointer task;
+        Instant after{};  // fires up to here are taken
+        Instant limit = Instant::max();
+        Instant due{};
+        task::Misfire misfire = task::Misfire::skip;
+        std::uint32_t position = 0;  // in the heap
+    };
+
+    bool advance(Stream& stream);
+    void cut(std::uint32_t index, Instant limit);
+    void erase(std::uint32_t index);
+    void move_up(std::uint32_t position);
+    void move_down(std::uint32_t position);
+    void put(std::uint32_t position, std::uint32_t index);
+    void settle(std::uint32_t position);
+
+    std::vector<Stream> streams_;
+    std::vector<std::uint32_t> free_;
+    std::vector<std::uint32_t> heap_;  // indices of streams, the earliest due first
+    std::unordered_map<std::string, std::vector<std::uint32_t>> by_task_;
+};
+
+}  // namespace cloudtask::node

@@ -1,0 +1,200 @@
+// JSON of the records in ZooKeeper. Instants are microseconds since 1970, since these records are for programs.
+#include "cloudtask/ring/allocation.h"
+
+#include <algorithm>
+
+#include "cloudtask/core/json.h"
+
+namespace cloudtask::ring {
+
+namespace {
+
+constexpr json::Limits kLimits{.max_bytes = 256 * 1024, .max_depth = 8};
+constexpr json::ListRule kMany{.min = 0, .max = 100'000, .item = {}};
+
+std::int64_t micros(Instant instant) { return instant.time_since_epoch().count(); }
+
+bool read_micros(json::ObjectReader& reader, std::string_view name, Instant& out) {
+    std::int64_t value = 0;
+    if (!reader.read(name, value)) return false;
+    out = Instant{Duration{value}};
+    return true;
+}
+
+void write_member_fields(json::Writer& out, const Member& member) {
+    out.member("id", member.id).member("incarnation", member.incarnation).member("name", member.name);
+    if (!member.labels.empty()) out.member("labels", member.labels);
+    out.member("weight", static_cast<std::int64_t>(member.weight));
+}
+
+Member read_member_fields(json::ObjectReader& reader) {
+    Member member;
+    for (const auto* name : {"id", "incarnation", "name"}) reader.require(name);
+    reader.read("id", member.id);
+    reader.read("incarnation", member.incarnation);
+    reader.read("name", member.name);
+    reader.read("labels", member.labels);
+    std::int64_t weight = 1;
+    reader.read("weight", weight, {1, 100});
+    member.weight = static_cast<std::uint32_t>(weight);
+    return member;
+}
+
+void write_members(json::Writer& out, std::string_view name, const std::vector<Member>& members) {
+    out.key(name).begin_array();
+    for (const auto& member : members) {
+        out.begin_object();
+        write_member_fields(out, member);
+        out.end_object();
+    }
+    out.end_array();
+}
+
+// Reads each element of the list `name` with `read_item`; an absent list is empty.
+template <class Item, class ReadItem>
+std::vector<Item> read_list(json::ObjectReader& reader, std::string_view name, ReadItem read_item) {
+    std::vector<Item> items;
+    const json::Value* list = reader.array(name, kMany);
+    if (list == nullptr) return items;
+    items.reserve(list->Size());
+    for (rapidjson::SizeType i = 0; i < list->Size(); ++i) {
+        json::ObjectReader item((*list)[i], pointer_to(reader.pointer(name), i), reader.faults());
+        items.push_back(read_item(item));
+        item.finish();
+    }
+    return items;
+}
+
+std::vector<Member> read_members(json::ObjectReader& reader, std::string_view name) { return read_list<Member>(reader, name, read_member_fields); }
+
+// Parses `text` and reads it by `read_fields`; any fault makes the whole record unreadable.
+template <class Record, class ReadFields>
+Result<Record> read_record(std::string_view what, std::string_view text, ReadFields read_fields) {
+    const auto document = json::parse(text, kLimits);
+    if (!document) return fail(Errc::corrupt, "the {} record cannot be read: {}", what, document.error().message);
+    Faults faults;
+    json::ObjectReader reader(*document, "", faults);
+    Record record;
+    read_fields(reader, record);
+    reader.finish();
+    if (!faults.empty()) return fail(Errc::corrupt, "the {} record cannot be read: {}", what, faults.summary());
+    return record;
+}
+
+}  // namespace
+
+const Departed* Allocation::find_departed(std::string_view incarnation) const {
+    const auto found = std::find_if(departed.begin(), departed.end(), [incarnation](const Departed& d) { return d.incarnation == incarnation; });
+    return found == departed.end() ? nullptr : &*found;
+}
+
+std::string write_allocation(const Allocation& allocation) {
+    json::Writer out;
+    out.begin_object().member("epoch", allocation.epoch);
+    write_members(out, "nodes", allocation.nodes);
+    if (!allocation.previous.empty()) {
+        out.key("previous").begin_array();
+        for (const auto& membership : allocation.previous) {
+            out.begin_object().member("epoch", membership.epoch);
+            write_members(out, "nodes", membership.nodes);
+            out.end_object();
+        }
+        out.end_array();
+    }
+    if (!allocation.departed.empty()) {
+        out.key("departed").begin_array();
+        for (const auto& departed : allocation.departed) {
+            out.begin_object()
+                .member("incarnation", departed.incarnation)
+                .member("epoch", departed.epoch)
+                .member("horizon", micros(departed.horizon))
+                .member("done", micros(departed.done))
+                .member("revision", departed.revision)
+                .end_object();
+        }
+        out.end_array();
+    }
+    return out.end_object().text();
+}
+
+Result<Allocation> read_allocation(std::string_view text) {
+    return read_record<Allocation>("allocation", text, [](json::ObjectReader& reader, Allocation& allocation) {
+        reader.require("epoch");
+        reader.read("epoch", allocation.epoch);
+        allocation.nodes = read_members(reader, "nodes");
+        allocation.previous = read_list<Membership>(reader, "previous", [](json::ObjectReader& item) {
+            Membership membership;
+            item.read("epoch", membership.epoch);
+            membership.nodes = read_members(item, "nodes");
+            return membership;
+        });
+        allocation.departed = read_list<Departed>(reader, "departed", [](json::ObjectReader& item) {
+            Departed departed;
+            item.read("incarnation", departed.incarnation);
+            item.read("epoch", departed.epoch);
+            read_micros(item, "horizon", departed.horizon);
+            read_micros(item, "done", departed.done);
+            item.read("revision", departed.revision);
+            return departed;
+        });
+    });
+}
+
+std::string write_horizon(const HorizonRecord& record) {
+    json::Writer out;
+    out.begin_object()
+        .member("epoch", record.epoch)
+        .member("horizon", micros(record.horizon))
+        .member("done", micros(record.done))
+        .member("resumed", record.resumed)
+        .member("revision", record.revision);
+    if (!record.handovers.empty()) {
+        out.key("handovers").begin_array();
+        for (const auto& handover : record.handovers) {
+            out.begin_object().member("epoch", handover.epoch).member("at", micros(handover.at)).member("revision", handover.revision).end_object();
+        }
+        out.end_array();
+    }
+    if (record.sealed) out.member("sealed", true);
+    return out.end_object().text();
+}
+
+Result<HorizonRecord> read_horizon(std::string_view text) {
+    return read_record<HorizonRecord>("horizon", text, [](json::ObjectReader& reader, HorizonRecord& record) {
+        reader.require("epoch");
+        reader.require("horizon");
+        reader.read("epoch", record.epoch);
+        read_micros(reader, "horizon", record.horizon);
+        read_micros(reader, "done", record.done);
+        reader.read("resumed", record.resumed);
+        reader.read("revision", record.revision);
+        record.handovers = read_list<Handover>(reader, "handovers", [](json::ObjectReader& item) {
+            Handover handover;
+            item.read("epoch", handover.epoch);
+            read_micros(item, "at", handover.at);
+            item.read("revision", handover.revision);
+            return handover;
+        });
+        reader.read("sealed", record.sealed);
+    });
+}
+
+std::string write_registration(const Registration& registration) {
+    json::Writer out;
+    out.begin_object();
+    write_member_fields(out, registration.member);
+    out.member("version", registration.version).member("address", registration.address);
+    if (registration.leaving) out.member("leaving", true);
+    return out.end_object().text();
+}
+
+Result<Registration> read_registration(std::string_view text) {
+    return read_record<Registration>("registration", text, [](json::ObjectReader& reader, Registration& registration) {
+        registration.member = read_member_fields(reader);
+        reader.read("version", registration.version);
+        reader.read("address", registration.address);
+        reader.read("leaving", registration.leaving);
+    });
+}
+
+}  // namespace cloudtask::ring

@@ -1,0 +1,100 @@
+// The allocator's decision. It has no state of its own: all that it needs stands in the records, so that any node can take it over.
+#include <algorithm>
+
+#include "cloudtask/core/check.h"
+#include "cloudtask/ring/allocation.h"
+
+namespace cloudtask::ring {
+
+namespace {
+
+// Every member that may still have to do with the transition in progress: of the present epoch and of all that are not settled.
+std::vector<const Member*> chain_members(const Allocation& allocation) {
+    std::vector<const Member*> chain;
+    for (const auto& node : allocation.nodes) chain.push_back(&node);
+    for (const auto& membership : allocation.previous) {
+        for (const auto& node : membership.nodes) chain.push_back(&node);
+    }
+    return chain;
+}
+
+// The members that the ring should have: all that are here and do not want to leave, by id.
+std::vector<Member> wanted_members(const std::map<std::string, Registration>& present) {
+    std::vector<Member> members;
+    for (const auto& [incarnation, registration] : present) {
+        if (!registration.leaving) members.push_back(registration.member);
+    }
+    std::sort(members.begin(), members.end(), [](const Member& a, const Member& b) { return a.id < b.id; });
+    return members;
+}
+
+bool holds(const std::vector<Member>& members, const Member& member) {
+    return std::any_of(members.begin(), members.end(), [&member](const Member& m) { return m.incarnation == member.incarnation; });
+}
+
+// Has everybody who is alive acknowledged the epoch and started the fires that it handed over no more, and has every member taken over what it gained?
+bool is_settled(const ClusterState& state) {
+    for (const Member* member : chain_members(state.current)) {
+        if (!state.present.contains(member->incarnation)) continue;
+        const auto found = state.horizons.find(member->incarnation);
+        if (found == state.horizons.end()) return false;
+        const HorizonRecord& record = found->second;
+        if (record.epoch < state.current.epoch) return false;
+        if (holds(state.current.nodes, *member) && record.resumed < state.current.epoch) return false;
+        // Were the chain forgotten earlier, nobody would report what a loser of tasks could not start any more because it died.
+        if (!record.handovers.empty() && record.done < record.handovers.back().at) return false;
+    }
+    return true;
+}
+
+}  // namespace
+
+std::vector<std::string> newly_dead(const Allocation& current, const std::map<std::string, Registration>& present) {
+    std::set<std::string> dead;
+    for (const Member* member : chain_members(current)) {
+        if (!present.contains(member->incarnation) && current.find_departed(member->incarnation) == nullptr) dead.insert(member->incarnation);
+    }
+    return {dead.begin(), dead.end()};
+}
+
+std::optional<Allocation> next_allocation(const ClusterState& state, bool admit_joins) {
+    const Allocation& current = state.current;
+    const auto dead = newly_dead(current, state.present);
+    const bool in_transition = !current.previous.empty() && !current.nodes.empty();
+
+    if (in_transition && dead.empty()) {
+        if (!is_settled(state)) return std::nullopt;
+        Allocation settled = current;
+        settled.previous.clear();
+        settled.departed.clear();
+        return settled;
+    }
+
+    const auto wanted = wanted_members(state.present);
+    std::vector<Member> nodes;
+    if (in_transition || !admit_joins) {
+        // Only removals: in the middle of a transition (of the dead alone), or while joins are being gathered.
+        for (const auto& node : current.nodes) {
+            const bool stays = in_transition ? state.present.contains(node.incarnation) : holds(wanted, node);
+            if (stays) nodes.push_back(node);
+        }
+    } else {
+        nodes = wanted;
+    }
+    if (dead.empty() && nodes == current.nodes) return std::nullopt;
+
+    Allocation next;
+    next.epoch = current.epoch + 1;
+    next.nodes = std::move(nodes);
+    next.previous = current.previous;
+    next.previous.push_back({current.epoch, current.nodes});  // also an empty one: the first members too form a transition
+    next.departed = current.departed;
+    for (const auto& incarnation : dead) {
+        const auto record = state.horizons.find(incarnation);
+        CLOUDTASK_CHECK(record != state.horizons.end(), "the allocator decides only once it has read the horizon of every dead node");
+        next.departed.push_back({incarnation, record->second.epoch, record->second.horizon, record->second.done, record->second.revision});
+    }
+    return next;
+}
+
+}  // namespace cloudtask::ring

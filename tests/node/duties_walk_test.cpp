@@ -1,0 +1,358 @@
+// A random walk over the hand-over protocol, with the classes that the node and the allocator really run: joins, leaves, deaths, restarts, cut-off and
+// paused nodes, skewed clocks, writes that are lost or land late, new tasks that reach the nodes at different times.
+//
+// Checked: no fire is started twice (I1); with no death every fire is started (I2); with deaths every fire is started or reported as uncertain (I5);
+// without a change of membership the allocation is not rewritten (I6).
+#include <catch2/catch.hpp>
+
+#include <map>
+#include <memory>
+#include <random>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "node/duties.h"
+
+using namespace cloudtask;
+using namespace cloudtask::node;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Instant kStart{1'900'000'000s};
+constexpr DutyOptions kOptions{.horizon = 3s};
+
+using FireKey = std::pair<std::string, Instant>;
+
+struct Incarnation {
+    std::string node_id, name;
+    std::unique_ptr<Duties> duties;
+    std::int64_t catalog = 0;                          // revision that it has pulled
+    std::optional<ring::HorizonRecord> sent;           // a write under way
+    bool landed = false;                               // and whether it has happened
+    std::map<FireKey, Fire> prepared;                  // given out, not started yet
+};
+
+// One machine: its disk (the journal) survives its incarnations.
+struct Machine {
+    std::set<FireKey> journal;
+    Duration skew{};
+    bool paused = false;
+    std::vector<std::unique_ptr<Incarnation>> alive;  // the last is current; earlier ones are retired
+};
+
+class World {
+  public:
+    World(std::uint64_t seed, bool deaths) : random_(seed), deaths_(deaths) {
+        for (int i = 0; i < 8; ++i) add_task();
+        join();
+        join();
+    }
+
+    // The first violation, or empty.
+    std::string run() {
+        const Instant end = kStart + 40s;
+        while (now_ < end && violation_.empty()) step();
+        quiesce();
+        if (violation_.empty()) check_all_accounted(end);
+        return violation_;
+    }
+
+    std::size_t started() const { return started_.size(); }
+    const std::string& trace() const { return trace_; }
+    std::size_t uncertain() const { return uncertain_.size(); }
+
+  private:
+    // What happened, for whoever must explain a violation.
+    template <class... Args>
+    void trace(fmt::format_string<Args...> format, Args&&... args) {
+        trace_ += fmt::format("{} ", format_instant(now_)) + fmt::format(format, std::forward<Args>(args)...) + "\n";
+    }
+
+    std::uint64_t below(std::uint64_t bound) { return random_() % bound; }
+    bool chance(double p) { return std::uniform_real_distribution<>(0, 1)(random_) < p; }
+
+    void add_task() {
+        auto task = std::make_shared<task::Task>();
+        task->id = fmt::format("task-{}", catalog_.size());
+        task->schedules.push_back(*task::Schedule::every(std::chrono::seconds{1 + below(3)}, Instant{}));
+        task->effective_from = now_;
+        task->created_revision = task->revision = ++revision_;
+        catalog_.push_back(task);
+    }
+
+    void begin_incarnation(const std::string& id, Machine& machine) {
+        auto incarnation = std::make_unique<Incarnation>();
+        incarnation->node_id = id;
+        incarnation->name = fmt::format("{}.{}", id, ++incarnations_);
+        incarnation->duties = std::make_unique<Duties>(id, incarnation->name, kOptions);
+        pull_catalog(*incarnation);
+        horizons_[incarnation->name] = {};
+        present_[incarnation->name] = {{id, incarnation->name, id, {}, 1}, "", "", false};
+        machine.alive.push_back(std::move(incarnation));
+    }
+
+    void join() {
+        const std::string id(1, static_cast<char>('A' + below(4)));
+        Machine& machine = machines_[id];
+        if (!machine.alive.empty()) return;
+        machine.skew = std::chrono::seconds{below(3)} - 1s;
+        machine.paused = false;
+        begin_incarnation(id, machine);
+    }
+
+    Instant local(const Machine& machine) const { return now_ + machine.skew; }
+
+    void pull_catalog(Incarnation& node) {
+        for (const auto& task : catalog_) {
+            if (task->revision > node.catalog) node.duties->put_task(task);
+        }
+        node.catalog = revision_;
+        node.duties->set_catalog_revision(revision_);
+    }
+
+    void allocate() {
+        const ring::ClusterState state{allocation_, present_, horizons_};
+        const auto next = ring::next_allocation(state, true);
+        if (!next) return;
+        allocation_ = *next;
+        ++rewrites_;
+        trace("allocation {}", ring::write_allocation(allocation_));
+    }
+
+    void start(Machine& machine, Incarnation& node, bool all) {
+        while (auto fire = node.duties->take(local(machine))) {
+            const FireKey key{fire->task->id, fire->time};
+            if (!machine.journal.insert(key).second) continue;
+            node.prepared.emplace(key, *fire);
+            if (!all && chance(0.3)) break;
+        }
+        for (auto next = node.prepared.begin(); next != node.prepared.end();) {
+            if (!all && chance(0.2)) break;  // a slow spawn
+            trace("{} starts {} at {}", node.name, next->first.first, format_instant(next->first.second));
+            const auto [other, first] = started_.emplace(next->first, node.name);
+            if (!first) violation_ = fmt::format("{} at {} was started by {} and by {}", next->first.first, format_instant(next->first.second), other->second, node.name);
+            next = node.prepared.erase(next);
+        }
+    }
+
+    void write(Machine& machine, Incarnation& node) {
+        if (!present_.contains(node.name)) return;
+        if (!node.sent) {
+            std::optional<Instant> earliest;
+            for (const auto& [key, fire] : node.prepared) earliest = std::min(earliest.value_or(fire.time), fire.time);
+            node.sent = node.duties->next_write(local(machine), earliest);
+            node.landed = false;
+        } else if (!node.landed) {
+            horizons_[node.name] = *node.sent;
+            node.landed = true;
+            trace("{} writes {}", node.name, ring::write_horizon(*node.sent));
+        } else {
+            node.sent.reset();
+            node.duties->written();
+        }
+    }
+
+    void act(Machine& machine, Incarnation& node) {
+        const bool connected = present_.contains(node.name);
+        switch (below(6)) {
+            case 0:
+                if (connected) node.duties->observe(allocation_, local(machine));
+                break;
+            case 1:
+                if (connected) node.duties->set_horizons(horizons_);
+                break;
+            case 2:
+            case 3: write(machine, node); break;
+            case 4: start(machine, node, false); break;
+            case 5:
+                if (connected) pull_catalog(node);
+                break;
+        }
+        for (const auto& report : node.duties->take_uncertain()) {
+            for (auto fire = next_fire(report.task, report.fires.after); fire && fire->time <= report.fires.until; fire = next_fire(report.task, fire->time)) {
+                uncertain_.emplace(report.task->id, fire->time);
+            }
+        }
+    }
+
+    Incarnation* current(Machine& machine) { return machine.alive.empty() ? nullptr : machine.alive.back().get(); }
+
+    void end_session(Incarnation& node) {
+        if (!present_.contains(node.name)) return;
+        trace("{} ends", node.name);
+        if (node.sent && !node.landed && chance(0.5)) horizons_[node.name] = *node.sent;
+        present_.erase(node.name);
+        died_ = true;
+    }
+
+    // Process, session or machine trouble.
+    void disturb(const std::string& id, Machine& machine) {
+        Incarnation* node = current(machine);
+        if (node == nullptr) return;
+        switch (below(4)) {
+            case 0:  // the machine is gone for good
+                end_session(*node);
+                for (const auto& one : machine.alive) report_journal(*one);
+                machine.alive.clear();
+                break;
+            case 1:  // the process is killed and starts again at once: its journal knows what was begun
+                end_session(*node);
+                for (const auto& one : machine.alive) report_journal(*one);
+                machine.alive.clear();
+                begin_incarnation(id, machine);
+                break;
+            case 2:  // the session expires; the process goes on within its horizon and registers anew
+                end_session(*node);
+                node->duties->retire();
+                begin_incarnation(id, machine);
+                break;
+            case 3:  // cut off: the session expires, the process does not know and goes on
+                end_session(*node);
+                break;
+        }
+    }
+
+    // Nodes that are here and do not want to leave.
+    std::size_t staying() const {
+        return static_cast<std::size_t>(std::count_if(present_.begin(), present_.end(), [](const auto& entry) { return !entry.second.leaving; }));
+    }
+
+    // A journal with an intent that was not started: the restarted node reports it as lost (the successor does so as well if the node never comes back).
+    void report_journal(const Incarnation& node) {
+        for (const auto& [key, fire] : node.prepared) uncertain_.insert(key);
+    }
+
+    void step() {
+        const double dice = std::uniform_real_distribution<>(0, 1)(random_);
+        const bool late = now_ > kStart + 28s;
+        if (dice < 0.10) {
+            now_ += 1s;
+        } else if (dice < 0.26) {
+            allocate();
+        } else if (dice < 0.28) {
+            if (!late) join();
+        } else if (dice < 0.29) {
+            if (!late && catalog_.size() < 20) add_task();
+        } else if (dice < 0.295) {
+            for (auto& [incarnation, registration] : present_) {
+                if (!late && staying() > 1 && chance(0.3)) registration.leaving = true;
+            }
+        } else if (dice < 0.31) {
+            auto machine = machines_.begin();
+            std::advance(machine, below(machines_.size()));
+            if (deaths_ && !late) disturb(machine->first, machine->second);
+        } else if (dice < 0.33) {
+            auto machine = machines_.begin();
+            std::advance(machine, below(machines_.size()));
+            machine->second.paused = !machine->second.paused;
+        } else {
+            auto machine = machines_.begin();
+            std::advance(machine, below(machines_.size()));
+            if (machine->second.paused) return;
+            for (const auto& node : machine->second.alive) act(machine->second, *node);
+        }
+        leave();
+    }
+
+    // A leaver goes once it owes nothing.
+    void leave() {
+        for (auto& [id, machine] : machines_) {
+            Incarnation* node = current(machine);
+            if (node == nullptr || machine.alive.size() > 1 || !present_.contains(node->name) || !present_.at(node->name).leaving) continue;
+            const bool released = std::none_of(allocation_.nodes.begin(), allocation_.nodes.end(), [&](const auto& m) { return m.incarnation == node->name; });
+            if (!released || !allocation_.previous.empty() || !node->duties->handed_over(local(machine)) || !node->prepared.empty()) continue;
+            present_.erase(node->name);
+            machine.alive.clear();
+        }
+    }
+
+    // Everybody runs and nothing changes any more.
+    void quiesce() {
+        // A runtime without nodes settles nothing.
+        if (staying() == 0) begin_incarnation("E", machines_["E"]);
+        for (auto& [id, machine] : machines_) machine.paused = false;
+        for (int round = 0; round < 400 && violation_.empty(); ++round) {
+            if (round % 8 == 0 && round < 160) now_ += 1s;
+            allocate();
+            for (auto& [id, machine] : machines_) {
+                for (const auto& node : machine.alive) {
+                    for (int i = 0; i < 12; ++i) act(machine, *node);
+                    start(machine, *node, true);
+                }
+            }
+            leave();
+        }
+        const int before = rewrites_;
+        for (int i = 0; i < 50; ++i) allocate();
+        if (rewrites_ != before) violation_ = "the allocation was rewritten without a change of membership";
+        if (!allocation_.previous.empty() && violation_.empty()) violation_ = "the last transition was never settled: " + describe();
+    }
+
+    std::string describe() const {
+        std::string text = ring::write_allocation(allocation_);
+        for (const auto& [name, record] : horizons_) {
+            text += fmt::format("\n  {} {}: {}", name, present_.contains(name) ? "present" : "gone", ring::write_horizon(record));
+        }
+        return text;
+    }
+
+    void check_all_accounted(Instant end) {
+        for (const auto& task : catalog_) {
+            for (auto fire = next_fire(task, task->effective_from); fire && fire->time <= end; fire = next_fire(task, fire->time)) {
+                const FireKey key{task->id, fire->time};
+                if (started_.contains(key)) continue;
+                if (!died_) {
+                    violation_ = fmt::format("{} at {} was never started, and nobody died", key.first, format_instant(key.second));
+                } else if (!uncertain_.contains(key)) {
+                    violation_ = fmt::format("{} at {} was neither started nor reported", key.first, format_instant(key.second));
+                }
+            }
+        }
+    }
+
+    std::mt19937_64 random_;
+    bool deaths_;
+    bool died_ = false;
+    Instant now_ = kStart;
+    std::int64_t revision_ = 0;
+    int incarnations_ = 0;
+    int rewrites_ = 0;
+    std::vector<TaskPointer> catalog_;
+    ring::Allocation allocation_;
+    std::map<std::string, ring::Registration> present_;
+    std::map<std::string, ring::HorizonRecord> horizons_;
+    std::map<std::string, Machine> machines_;
+    std::map<FireKey, std::string> started_;
+    std::set<FireKey> uncertain_;
+    std::string violation_;
+    std::string trace_;
+};
+
+// CLOUDTASK_WALKS sets the number of walks, CLOUDTASK_WALK_TRACE prints what happened in a bad one.
+void walk(bool deaths, std::uint64_t first_seed) {
+    const char* wanted = std::getenv("CLOUDTASK_WALKS");
+    const int walks = wanted == nullptr ? 300 : std::atoi(wanted);
+    std::size_t started = 0;
+    std::size_t uncertain = 0;
+    for (int i = 0; i < walks; ++i) {
+        const std::uint64_t seed = first_seed + static_cast<std::uint64_t>(i);
+        World world(seed, deaths);
+        const std::string violation = world.run();
+        if (!violation.empty() && std::getenv("CLOUDTASK_WALK_TRACE") != nullptr) std::fputs(world.trace().c_str(), stderr);
+        INFO("seed " << seed << (deaths ? " with deaths: " : " without deaths: ") << violation);
+        REQUIRE(violation.empty());
+        started += world.started();
+        uncertain += world.uncertain();
+    }
+    // The walk itself must have done something.
+    REQUIRE(started > static_cast<std::size_t>(walks) * 50);
+    if (!deaths) REQUIRE(uncertain == 0);
+}
+
+}  // namespace
+
+TEST_CASE("random walks without deaths start every fire exactly once") { walk(false, 1); }
+
+TEST_CASE("random walks with deaths start no fire twice and account for every fire") { walk(true, 1'000'000); }
