@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 from cluster import ROOT, clean_environment
-from processes import tail, wait_for
+from processes import alive, tail, wait_for
 
 RUN = os.path.join(ROOT, "scripts", "run")
 PID = re.compile(r"\(pid (\d+)\)")
@@ -18,10 +18,6 @@ PID = re.compile(r"\(pid (\d+)\)")
 def environment():
     kept = {"CLOUDTASK_BIN": os.environ["CLOUDTASK_BIN"]} if "CLOUDTASK_BIN" in os.environ else {}
     return clean_environment(**kept)
-
-
-def alive(pid):
-    return os.path.exists(f"/proc/{pid}")
 
 
 class MainJob(unittest.TestCase):

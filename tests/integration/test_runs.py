@@ -1,7 +1,6 @@
 """What a user sees of runs on a real cluster: every fire once, ends of all kinds, logs, stopping, packages, mail."""
 
 import io
-import os
 import re
 import tarfile
 import unittest
@@ -9,6 +8,7 @@ import unittest
 import shared_cluster
 from cluster import NotYet, instants, parse_instant
 from mail_receiver import text_of
+from processes import alive
 
 EVERY_SECOND = {"every": "1s"}
 
@@ -108,16 +108,16 @@ class Ends(ClusterTest):
         task = self.make_task("stubborn", shell="trap '' TERM; echo $$; while :; do sleep 1; done", time_limit="1s", grace="1s")
         run = self.cluster.run_now(task)
         self.assertEqual(run["state"], "TIMED_OUT")
-        self.assertFalse(os.path.exists(f"/proc/{int(self.api.log(run['id']))}"))
+        self.assertFalse(alive(int(self.api.log(run["id"]))))
 
     def test_stop_ends_the_whole_tree(self):
         task = self.make_task("family", shell="sleep 1001 & echo child=$!; sh -c 'sleep 1002 & echo grandchild=$!; wait' & wait")
         run = self.cluster.wait_for(lambda: self.cluster.start_task(task), 30, "the start")
         pids = [self.text_once_logged(run, rf"\b{who}=(\d+)").group(1) for who in ("child", "grandchild")]
-        self.assertTrue(all(os.path.exists(f"/proc/{pid}") for pid in pids))
+        self.assertTrue(all(map(alive, pids)))
         self.cluster.cli("run", "stop", run["id"])
         self.assertEqual(self.cluster.wait_for_run(run)["state"], "STOPPED")
-        self.cluster.wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 10, "child and grandchild to be gone")
+        self.cluster.wait_for(lambda: not any(map(alive, pids)), 10, "child and grandchild to be gone")
 
     def test_stopping_an_ended_run_is_a_conflict(self):
         run = self.cluster.run_now(self.make_task("quick", command=["/bin/true"]))

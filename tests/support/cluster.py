@@ -146,7 +146,7 @@ class Cluster:
             mail = [f"--mail.smtp-url={self.mail.url}", "--mail.from=cloudtask@example.org", "--mail.to=operators@example.org"] if self.mail else []
             self.center = Server("center", [
                 program("cloudtask-center"), f"--data-dir={data}", "--http.address=127.0.0.1", "--http.port=0",
-                f"--zookeeper.servers={self.zookeeper.address}", "--zookeeper.session-timeout=2s",
+                f"--zookeeper.servers={self.zookeeper.address}", "--zookeeper.session-timeout=2s", "--lost.grace=2s",
                 f"--webroot={os.path.join(ROOT, 'webroot')}", *mail, *self.center_options], os.path.join(self.folder, "logs"), data)
             self._processes.append(self.center)
         self.center.start()
@@ -272,9 +272,8 @@ class Cluster:
         return done.stdout
 
     def cli_json(self, *words):
-        """The decoded answer of `cloudtask WORDS -o json`; of a list, its items."""
-        answer = json.loads(self.cli(*words, "-o", "json"))
-        return answer["items"] if isinstance(answer, dict) and set(answer) <= {"items", "next"} else answer
+        """The decoded answer of `cloudtask WORDS -o json`."""
+        return json.loads(self.cli(*words, "-o", "json"))
 
 
 def member_id(node):

@@ -140,6 +140,15 @@ class Process:
             os.remove(self.pid_path)
 
 
+def alive(pid):
+    """Whether there is such a process that has not ended (one that waits to be collected has)."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def children_of(pid):
     """The pids of the children of `pid`, of all its threads."""
     found = []
