@@ -1,0 +1,90 @@
+// The node's side of the conversation with the center (docs/wire.md, "Between node and center"): join, catalog, packages, commands, reports. The node dials
+// out; the center may be away at any time: every part tries again with backoff and jitter (1 s doubling to 30 s) and says so once per step.
+//
+// All live on the loop. They carry and keep; they decide nothing about runs.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cloudtask/core/loop.h"
+#include "cloudtask/core/random.h"
+#include "cloudtask/http/client.h"
+#include "node/disk.h"
+
+namespace cloudtask::node {
+
+struct JoinRequest {
+    std::string join_token, runtime, node_id, name;  // node_id: of an earlier join, or empty
+    std::map<std::string, std::string> labels;
+    std::uint32_t weight = 1;
+};
+
+// Joins once. Errors::unavailable: worth another try; others: the center refused, and says why.
+void join(http::Client& client, std::string center_url, JoinRequest request, std::function<void(Result<Identity>)> done);
+
+// Keeps the catalog replica up to date: pulls when told of a newer revision, and every 30 s besides.
+class CatalogSync {
+  public:
+    struct Hooks {
+        // A page of changes is on disk; in order. Called with the tasks for the owner to take over.
+        std::function<void(const CatalogChange&)> changed;
+        // The replica is as new as the center's answer said (all pages are in).
+        std::function<void(std::int64_t revision)> caught_up;
+    };
+    // `revision`: of the replica as loaded.
+    CatalogSync(Loop& loop, Random& random, http::Client& client, Disk& disk, std::int64_t revision, Hooks hooks);
+    ~CatalogSync();
+    void start();
+    // The revision that ZooKeeper names.
+    void announced(std::int64_t revision);
+
+  private:
+    struct Impl;
+    std::shared_ptr<Impl> impl_;
+};
+
+struct Command {
+    enum class Kind { start, stop };
+    std::string id;
+    Kind kind = Kind::start;
+    std::string run_id, started_by;
+    std::optional<task::Task> task;  // of a start
+};
+
+// Holds the long poll open. `handle` is called for every command that the center names, also again for one that is not reported done yet.
+class CommandPoll {
+  public:
+    CommandPoll(Loop& loop, Random& random, http::Client& client, std::function<void(Command)> handle);
+    ~CommandPoll();
+    void start();
+
+  private:
+    struct Impl;
+    std::shared_ptr<Impl> impl_;
+};
+
+// Delivers the outbox: in order, at least once, in batches (200 reports or 1 MiB), one request at a time.
+class OutboxSender {
+  public:
+    // `output_folder(run_id)`: the folder of the run's output files, for log reports.
+    OutboxSender(Loop& loop, Random& random, Worker& worker, http::Client& client, Disk& disk, std::function<std::string(const std::string& run_id)> output_folder);
+    ~OutboxSender();
+    void start();
+    // There may be something new (also called by Disk's on_reports).
+    void wake();
+    // Called on the loop when reports were accepted.
+    void on_delivered(std::function<void()> handler);
+    std::int64_t delivered() const;
+
+  private:
+    struct Impl;
+    std::shared_ptr<Impl> impl_;
+};
+
+// Saves a package's bytes to `path`; gives its file name. For PackageCache.
+void fetch_package(http::Client& client, const std::string& sha256, const std::string& path, std::function<void(Result<std::string>)> fetched);
+
+}  // namespace cloudtask::node

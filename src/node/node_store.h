@@ -1,0 +1,113 @@
+// NodeStore: what the node keeps on its own disk, in one SQLite file: its identity, the catalog replica, the journal of runs, and the outbox of reports.
+//
+// A run's change and the report that tells of it are one transaction (a Batch): neither is ever without the other. What commit() has returned is durable
+// (WAL, synchronous=FULL).
+//
+// Threads: blocks; used from one worker thread at a time (disk.h gives it a face on the loop). Knows nothing of schedules, claims or processes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cloudtask/core/result.h"
+#include "cloudtask/task/types.h"
+#include "node/process/supervisor.h"
+
+namespace cloudtask::node {
+
+// Who this node is; written when it has joined.
+struct Identity {
+    std::string node_id, node_token, runtime;
+    std::string name;
+    std::string center_url;
+    std::string zookeeper_servers, zookeeper_chroot, zookeeper_secret;
+    Duration zookeeper_session_timeout{};
+};
+
+// How far a run is, as the journal knows it.
+enum class Phase {
+    intent,   // it is going to be started: nobody else will, and after a crash it may have been
+    started,  // its process is known
+    ended,
+};
+
+struct JournalEntry {
+    task::Run run;
+    Phase phase = Phase::intent;
+    std::optional<RunningRecord> process;  // from `started` on
+    std::uint64_t stdout_sent = 0, stderr_sent = 0;  // bytes of the log views that are in the outbox already
+};
+
+// A report to the center, as docs/wire.md has it. `log` reports carry no bytes: these are read from the run's output when the report is sent.
+struct Report {
+    enum class Kind { run, log, command };
+    Kind kind = Kind::run;
+    std::string incarnation;
+    std::string body;  // run and command: the JSON of the report's own member(s), without incarnation and sequence
+    // log:
+    std::string run_id;
+    Stream stream = Stream::out;
+    std::uint64_t from = 0, until = 0;  // offsets in the log view
+    LogShape shape;                     // by which the view is read
+    // Given by the store:
+    std::int64_t position = 0;  // grows over all reports of the node
+    std::int64_t sequence = 0;  // from 1 within an incarnation
+};
+
+// One transaction.
+struct Batch {
+    std::vector<JournalEntry> entries;     // inserted or replaced by run.id
+    std::vector<Report> reports;           // appended in this order
+    std::vector<std::string> commands;     // ids of commands that are taken on: each is taken on once
+    bool empty() const { return entries.empty() && reports.empty() && commands.empty(); }
+};
+
+struct CatalogChange {
+    std::int64_t revision = 0;
+    bool full = false;  // what `tasks` does not name is gone
+    std::vector<task::Task> tasks;
+    std::vector<std::string> deleted;
+};
+
+class NodeStore {
+  public:
+    // Opens or makes <path>; migrates forward. Errors: disk, not a database, a newer schema.
+    static Result<std::unique_ptr<NodeStore>> open(const std::string& path);
+    ~NodeStore();
+
+    Result<std::optional<Identity>> load_identity();
+    Result<> save_identity(const Identity& identity);
+
+    struct Catalog {
+        std::int64_t revision = 0;
+        std::vector<task::Task> tasks;
+    };
+    Result<Catalog> load_catalog();
+    Result<> apply_catalog(const CatalogChange& change);
+
+    Result<> commit(const Batch& batch);
+    // Entries of runs that have not ended, for the recovery at start.
+    Result<std::vector<JournalEntry>> load_unfinished();
+    // Ids of all runs in the journal, and of all commands that were taken on.
+    Result<std::vector<std::string>> load_run_ids();
+    Result<std::vector<std::string>> load_command_ids();
+    // Forgets ended runs (and commands) whose fire time (else end) lies before `before` and whose reports are delivered; at most 200 a call. Returns the run ids that
+    // were forgotten.
+    Result<std::vector<std::string>> forget_before(Instant before);
+
+    // The oldest undelivered reports, in order: at most `count`.
+    Result<std::vector<Report>> oldest_reports(std::size_t count);
+    // Drops the reports up to `position`.
+    Result<> delivered_until(std::int64_t position);
+    Result<std::int64_t> outbox_depth();
+
+  private:
+    struct Impl;
+    explicit NodeStore(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace cloudtask::node
