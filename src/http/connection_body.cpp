@@ -113,7 +113,10 @@ void Connection::resume_stream(const State& state, std::uint64_t turn, bool go_o
 void Connection::end_stream(Result<> outcome, int fallback_status) {
     phase_ = Phase::waiting;
     clear_deadline();
-    if (fallback_status != 0) current_->fallback = Response::problem(fallback_status, outcome.error().message);
+    if (fallback_status != 0) {
+        current_->fallback = Response::problem(fallback_status, outcome.error().message);
+        close_after_reply_ = close_after_reply_ || fallback_status != 413;
+    }
     const auto held = std::exchange(held_, {});
     const auto sink = std::exchange(sink_, {});
     call_handler([&] { sink->on_end(std::move(outcome)); });
