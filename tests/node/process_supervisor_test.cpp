@@ -21,6 +21,9 @@ bool alive(pid_t pid) {
     return stat && !stat->dead();
 }
 
+// find_by_run_id() looks at all processes of the machine, also at those of another run of these tests.
+std::string unique(const std::string& name) { return fmt::format("{}-{}-{}", name, ::getpid(), read_stat(::getpid())->start_time); }
+
 pid_t number(const std::string& text) { return static_cast<pid_t>(std::stol(text)); }
 
 TEST_CASE("a run ends with its exit code, its output and its working folder") {
@@ -48,7 +51,8 @@ TEST_CASE("a run that a signal ends says which") {
 
 TEST_CASE("the identity of a started process is that of /proc") {
     Bench bench;
-    const Result<Started> started = bench.start(bench.shell("a", "echo up; read x < /dev/zero"));
+    const std::string id = unique("a");
+    const Result<Started> started = bench.start(bench.shell(id, "echo up; read x < /dev/zero"));
     REQUIRE(started);
     const std::optional<ProcessStat> stat = read_stat(started->process.pid);
     REQUIRE(stat);
@@ -56,12 +60,12 @@ TEST_CASE("the identity of a started process is that of /proc") {
     CHECK(started->process.boot_id == boot_id());
     CHECK(stat->session == started->process.pid);
     CHECK(stat->group == started->process.pid);
-    CHECK(find_by_run_id("a") == started->process);
+    CHECK(find_by_run_id(id) == started->process);
     CHECK_FALSE(find_by_run_id("nobody"));
-    CHECK_FALSE(bench.start(bench.shell("a", "true")));  // the id is in use
+    CHECK_FALSE(bench.start(bench.shell(id, "true")));  // the id is in use
 
-    CHECK(bench.supervisor->stop("a"));
-    REQUIRE(bench.wait("a"));
+    CHECK(bench.supervisor->stop(id));
+    REQUIRE(bench.wait(id));
 }
 
 TEST_CASE("a child gets a clean environment, an empty stdin and no descriptor of the node") {
@@ -137,7 +141,7 @@ TEST_CASE("what cannot be started is an error that names the file") {
 
 TEST_CASE("stop ends the whole group and is never a success") {
     Bench bench;
-    REQUIRE(bench.start(bench.shell("a", "trap 'exit 0' TERM; sleep 1000 & echo $!; wait")));
+    REQUIRE(bench.start(bench.shell("a", "trap 'exit 0' TERM; sh -c 'echo $$; exec sleep 1000' & wait")));
     const pid_t grandchild = number(bench.first_line("a"));
     CHECK(bench.supervisor->stop("a"));
     CHECK_FALSE(bench.supervisor->stop("a"));
@@ -318,7 +322,8 @@ struct Foreign {
     explicit Foreign(Bench& bench, const std::string& text) {
         std::filesystem::create_directories(bench.folder / "f/work");
         SpawnRequest request;
-        request.shell = fmt::format("CLOUDTASK_RUN_ID=f setsid sh -c '{}' > '{}' & wait; exec sleep 1000", text, bench.folder / "f/stdout");
+        request.shell =
+            fmt::format("CLOUDTASK_RUN_ID={} setsid sh -c '{}' > '{}' & wait; exec sleep 1000", id, text, bench.folder / "f/stdout");
         request.environment = base_environment();
         request.working_folder = bench.folder / "f/work";
         request.standard_input = request.standard_output = request.standard_error = ::open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -326,17 +331,18 @@ struct Foreign {
         ::close(request.standard_input);
         REQUIRE(spawned);
         parent = *spawned;
-        REQUIRE(run_until(bench.loop, [] { return find_by_run_id("f").has_value(); }));
-        record.run_id = "f";
+        REQUIRE(run_until(bench.loop, [this] { return find_by_run_id(id).has_value(); }));
+        record.run_id = id;
         record.folder = bench.folder / "f";
-        record.process = *find_by_run_id("f");
+        record.process = *find_by_run_id(id);
         record.started_at = bench.loop.clock().now();
         record.grace = 200ms;
     }
     ~Foreign() {
-        ::kill(-parent, SIGKILL);
+        for (const pid_t leader : {parent, record.process.pid}) ::kill(-leader, SIGKILL);
         while (!reap_registered(parent)) std::this_thread::yield();
     }
+    const std::string id = unique("f");
     pid_t parent = 0;
     RunningRecord record;
 };
@@ -346,8 +352,8 @@ TEST_CASE("an adopted process is supervised to its end") {
     Foreign foreign(bench, "until [ -e go ]; do sleep 0.01; done; echo done; exit 5");
     REQUIRE(bench.supervisor->adopt(foreign.record, bench.note()));
     write_file(bench.folder / "f/work/go", "");
-    REQUIRE(bench.wait("f"));
-    const Ended& ended = bench.ended["f"];
+    REQUIRE(bench.wait(foreign.id));
+    const Ended& ended = bench.ended[foreign.id];
     CHECK(bench.output("f") == "done\n");
     CHECK(ended.stdout_bytes == 5);
     // Kernels from 6.15 on tell the exit code to whoever holds a pidfd; older ones do not.
@@ -363,9 +369,9 @@ TEST_CASE("an adopted process can be stopped with its escaped children") {
     Foreign foreign(bench, "(setsid sh -c \"trap : TERM; echo \\$\\$; while :; do sleep 0.1; done\" &) ; sleep 1000");
     REQUIRE(bench.supervisor->adopt(foreign.record, bench.note()));
     const pid_t escaped = number(bench.first_line("f"));
-    CHECK(bench.supervisor->stop("f"));
-    REQUIRE(bench.wait("f"));
-    CHECK(bench.ended["f"].stopped);
+    CHECK(bench.supervisor->stop(foreign.id));
+    REQUIRE(bench.wait(foreign.id));
+    CHECK(bench.ended[foreign.id].stopped);
     CHECK_FALSE(alive(escaped));
 }
 
@@ -375,8 +381,8 @@ TEST_CASE("an adopted process has only what is left of its time") {
     foreign.record.started_at -= 1h;
     foreign.record.time_limit = 30min;
     REQUIRE(bench.supervisor->adopt(foreign.record, bench.note()));
-    REQUIRE(bench.wait("f"));
-    CHECK(bench.ended["f"].timed_out);
+    REQUIRE(bench.wait(foreign.id));
+    CHECK(bench.ended[foreign.id].timed_out);
 }
 
 TEST_CASE("a process that is another's now is not adopted") {

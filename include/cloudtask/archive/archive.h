@@ -35,9 +35,9 @@ struct Summary {
     std::uint64_t bytes = 0;    // of all files, unpacked
 };
 
-// Tells the format from the content, and holds the name against it: content that is an archive but not named so (or the other way round) is
-// refused. An empty `filename` means that only the content counts. A script is UTF-8 or other text without NUL bytes that begins with "#!",
-// or any file that is neither archive nor named so. Errors: Errc::invalid_argument, io.
+// Tells the format from the content, and holds the name against it: an archive that is not named so, or a name that promises one, is
+// refused, and so are archives of other formats. Any other file that is not empty is a script (or program). An empty `filename` means that
+// only the content counts. Errors: Errc::invalid_argument, io.
 Result<Format> detect(const std::string& path, std::string_view filename);
 
 // Reads the whole archive without writing anything. Errors: Errc::invalid_argument (unsafe, damaged), too_large (limits), io.
