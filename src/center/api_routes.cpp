@@ -216,6 +216,7 @@ http::Router RouteTable::router(const Context& context) const {
         const auto route = std::make_shared<const Route>(entry);  // the router outlives the table
         router.add(route->method, route->pattern, [&context, route](std::shared_ptr<Exchange> exchange) {
             const bool anonymous = route->access == Access::anonymous;
+            if (anonymous && route->stream_handler) return route->stream_handler(exchange, Principal{});
             // Without a token nothing is read and nobody is woken.
             if (!anonymous && bearer_token(exchange->request().headers.get("Authorization")).empty()) {
                 exchange->reply(problem_for(admit(context, exchange->request(), route->access).error()));
@@ -227,6 +228,21 @@ http::Router RouteTable::router(const Context& context) const {
         });
     }
     return router;
+}
+
+void add_all_routes(RouteTable& table, const Context& context) {
+    add_login_routes(table, context);
+    add_user_routes(table, context);
+    add_runtime_routes(table, context);
+    add_join_token_routes(table, context);
+    add_node_list_routes(table, context);
+    add_group_routes(table, context);
+    add_task_routes(table, context);
+    add_package_routes(table, context);
+    add_run_routes(table, context);
+    add_node_routes(table, context);
+    add_system_routes(table, context);
+    add_site_routes(table, context);
 }
 
 }  // namespace cloudtask::center

@@ -117,7 +117,7 @@ http::Response versioned_json(int status, std::string body, std::int64_t version
 // A resource that is asked to change from the version that the caller saw. `expected` as if_match() gives it. Error: stale_version.
 Result<> check_version(std::int64_t expected, std::int64_t actual);
 
-// One per resource; center.cpp adds them all.
+// One per resource.
 void add_login_routes(RouteTable& table, const Context& context);
 void add_user_routes(RouteTable& table, const Context& context);
 void add_runtime_routes(RouteTable& table, const Context& context);
@@ -131,5 +131,7 @@ void add_site_routes(RouteTable& table, const Context& context);
 // The node protocol, and runs.
 void add_node_routes(RouteTable& table, const Context& context);
 void add_run_routes(RouteTable& table, const Context& context);
+// All of them.
+void add_all_routes(RouteTable& table, const Context& context);
 
 }  // namespace cloudtask::center

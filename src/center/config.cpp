@@ -25,8 +25,6 @@ ConfigSpec make_config_spec(Options& options) {
     spec.secret("metrics.token", &options.metrics_token, "A bearer token for /metrics, for a scraper; empty: a user's token is needed");
     spec.text("zookeeper.servers", &options.zookeeper_servers, "ZooKeeper's servers, `host:port,host:port`");
     spec.text("zookeeper.chroot", &options.zookeeper_chroot, "Where in ZooKeeper everything is kept");
-    spec.secret("zookeeper.secret", &options.zookeeper_secret,
-                "Secret of the cluster, for ZooKeeper's ACLs; nodes get it when they join; empty: one is made at the first start");
     spec.duration("zookeeper.session-timeout", &options.zookeeper_session_timeout, seconds{1}, minutes{2},
                   "Time-out of the session; nodes are told the same");
     spec.text("mail.smtp-url", &options.mail_smtp_url, "`smtp://host:25` or `smtps://host:465`; empty: no mail is sent");
@@ -34,6 +32,7 @@ ConfigSpec make_config_spec(Options& options) {
     spec.secret("mail.password", &options.mail_password, "Password at the mail server");
     spec.text("mail.starttls", &options.mail_starttls,
               "Whether an smtp:// connection turns to TLS: off, try (where the server offers it) or require");
+    spec.text("mail.ca-file", &options.mail_ca_file, "Certificates to trust for the mail server, PEM; empty: the system's");
     spec.text("mail.from", &options.mail_from, "Sender of mail");
     spec.list("mail.to", &options.mail_to, "Who is told of failures where neither task, group nor runtime names anybody");
     spec.duration("lost.grace", &options.lost_grace, seconds{0}, hours{24}, "How long a node may be gone before its runs are LOST");

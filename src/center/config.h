@@ -24,13 +24,13 @@ struct Options {
     Duration stop_grace = std::chrono::seconds{5};
 
     std::string zookeeper_servers = "127.0.0.1:2181";
-    std::string zookeeper_secret;  // empty: the one that the center made at its first start
     std::string zookeeper_chroot = "/cloudtask";
     Duration zookeeper_session_timeout = std::chrono::seconds{6};
 
     std::string mail_smtp_url;  // empty: no mail leaves, failures are queued only when somebody is to be told
     std::string mail_username, mail_password;
     std::string mail_starttls = "try";
+    std::string mail_ca_file;  // empty: the system's certificates
     std::string mail_from = "cloudtask@localhost";
     std::vector<std::string> mail_to;  // told of a failure where neither task, group nor runtime names anybody
 
