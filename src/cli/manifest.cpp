@@ -20,7 +20,7 @@ constexpr std::array kServerMembers = {"id",       "version",        "revision",
                                        "last_run", "effective_from", "state",    "next_fire_at"};
 
 void remove_server_members(json::Value& object) {
-    for (const char* name : kServerMembers) object.RemoveMember(name);
+    for (const char* name : kServerMembers) object.EraseMember(name);  // keeps the order of the others
 }
 
 template <class T>
