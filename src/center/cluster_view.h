@@ -21,6 +21,7 @@ struct NodeView {
 
 struct RuntimeView {
     std::map<std::string, NodeView> nodes;  // by node id: those with a live registration
+    bool complete = false;                  // all of it was read in the present session; else it may be old
     std::int64_t epoch = 0;                 // of the allocation; 0: none yet
     std::string allocation;                 // the record as it stands in ZooKeeper (JSON)
     std::shared_ptr<const ring::Ring> ring; // of the allocation's nodes

@@ -1,0 +1,148 @@
+// Starting and stopping by hand: see runs.h.
+#include "center/runs.h"
+
+#include "center/audit_store.h"
+#include "center/commands_store.h"
+#include "center/log_hub.h"
+#include "cloudtask/core/ids.h"
+#include "cloudtask/task/codec.h"
+
+namespace cloudtask::center {
+
+using task::RunState;
+
+namespace {
+
+// As docs/wire.md gives it: {"id", "kind", "run_id", "task_id", "task_version", "started_by", "task"}.
+std::string command_document(const std::string& id, std::string_view kind, const task::Run& run, std::string_view task_document) {
+    json::Writer out;
+    out.begin_object();
+    out.member("id", id).member("kind", kind).member("run_id", run.id).member("task_id", run.task_id);
+    out.member("task_version", run.task_version).member("started_by", run.started_by);
+    if (!task_document.empty()) out.key("task").raw(task_document);
+    out.end_object();
+    return out.text();
+}
+
+std::string run_document(const task::Run& run) {
+    json::Writer out;
+    task::write(out, run);
+    return out.text();
+}
+
+}  // namespace
+
+MailSettings mail_settings(const Options& options) { return {options.mail_to, options.mail_from, options.site_url}; }
+
+std::string run_json(const StoredRun& stored) {
+    if (stored.log_note.empty()) return run_document(stored.run);
+    task::Run run = stored.run;
+    run.reason += (run.reason.empty() ? "" : "; ") + stored.log_note;
+    run.output_truncated = true;
+    return run_document(run);
+}
+
+Result<task::Run> start_task(const Context& context, WriteScope& scope, const StoredTask& stored) {
+    const auto cluster = context.cluster.get();
+    const task::Task& task = stored.task;
+    const ring::Member* owner = cluster->owner(task);
+    if (owner == nullptr) {
+        return fail(Errc::conflict, "no node of runtime {} can take the task {} now{}", task.runtime, task.name,
+                    cluster->connected ? "" : " (the center has no contact with ZooKeeper)");
+    }
+    task::Run run;
+    run.id = make_uuid(scope.now, context.random);
+    run.task_id = task.id;
+    run.task_version = task.version;
+    run.runtime = task.runtime;
+    run.group = task.group;
+    run.task_name = task.name;
+    run.trigger = task::Trigger::manual;
+    run.state = RunState::pending;
+    run.package = task.package;
+    run.node_id = owner->id;
+    run.node_name = owner->name;
+    run.incarnation = owner->incarnation;
+    run.epoch = cluster->runtimes.at(task.runtime).epoch;
+    run.started_by = scope.principal.name;
+
+    RunWriter runs(scope.sql);
+    runs.insert(run);
+    runs.update_task(run, std::nullopt);
+    Command command{.id = make_uuid(scope.now, context.random),
+                    .node_id = run.node_id,
+                    .kind = "start",
+                    .run_id = run.id,
+                    .document = {},
+                    .state = "open",
+                    .delivered = std::nullopt};
+    command.document = command_document(command.id, "start", run, stored.document);
+    insert_command(scope.sql, command, scope.now);
+    write_audit(scope, "task.start", "task:" + task.id, std::nullopt, run_document(run));
+    scope.after_commit([&hooks = context.hooks, node_id = run.node_id] { hooks.fire_commands_waiting(node_id); });
+    return run;
+}
+
+Result<StoredRun> stop_run(const Context& context, WriteScope& scope, const std::string& run_id) {
+    auto stored = find_run(scope.sql, run_id);
+    if (!stored) return fail(Errc::not_found, "there is no run {}", run_id);
+    task::Run& run = stored->run;
+    if (task::is_terminal(run.state)) {
+        return fail(Errc::conflict, "run {} has ended: it is {}", run_id, task::to_string(run.state));
+    }
+    const std::string before = run_document(run);
+    if (run.state == RunState::pending) {
+        const auto start = open_command(scope.sql, run.id, "start");
+        if (start && !start->delivered) {
+            run.state = RunState::stopped;
+            run.reason = fmt::format("stopped by {} before it started", scope.principal.name);
+            run.ended_at = scope.now;
+            RunWriter runs(scope.sql);
+            runs.update(run);
+            runs.update_task(run, RunState::pending);
+            withdraw_commands(scope.sql, run.id);
+            write_audit(scope, "run.stop", "run:" + run.id, before, run_document(run));
+            if (context.log_hub != nullptr) {
+                scope.after_commit([hub = context.log_hub, id = run.id] { hub->notify({id}); });
+            }
+            return *stored;
+        }
+    }
+    if (!open_command(scope.sql, run.id, "stop")) {
+        Command command{.id = make_uuid(scope.now, context.random),
+                        .node_id = run.node_id,
+                        .kind = "stop",
+                        .run_id = run.id,
+                        .document = {},
+                        .state = "open",
+                        .delivered = std::nullopt};
+        task::Run asked = run;
+        asked.started_by = scope.principal.name;
+        command.document = command_document(command.id, "stop", asked, {});
+        insert_command(scope.sql, command, scope.now);
+        write_audit(scope, "run.stop", "run:" + run.id, before, before);
+    }
+    scope.after_commit([&hooks = context.hooks, node_id = run.node_id] { hooks.fire_commands_waiting(node_id); });
+    return *stored;
+}
+
+void move_start(soci::session& sql, const task::Run& before, const ring::Member& node, std::int64_t epoch, const std::string& command_id,
+                std::string_view task_document, Instant now) {
+    withdraw_commands(sql, before.id);
+    task::Run run = before;
+    run.node_id = node.id;
+    run.node_name = node.name;
+    run.incarnation = node.incarnation;
+    run.epoch = epoch;
+    RunWriter(sql).update(run);
+    Command command{.id = command_id,
+                    .node_id = node.id,
+                    .kind = "start",
+                    .run_id = run.id,
+                    .document = command_document(command_id, "start", run, task_document),
+                    .state = "open",
+                    .delivered = std::nullopt};
+    insert_command(sql, command, now);
+}
+
+}  // namespace cloudtask::center

@@ -1,0 +1,32 @@
+// The rules of runs that people start and stop. Worker threads, within a transaction; rows are in runs_store.h and commands_store.h.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "center/api_routes.h"
+#include "center/run_recorder.h"
+#include "center/runs_store.h"
+#include "center/task_store.h"
+
+namespace cloudtask::center {
+
+// A run and a command `start` for the node that owns the task now; the node is told after the commit. Errors: conflict: no node can take
+// it.
+Result<task::Run> start_task(const Context& context, WriteScope& scope, const StoredTask& stored);
+
+// Stops a run: a command `stop` for its node, or, when its start never left the center, at once. Asking again changes nothing. Errors:
+// not_found; conflict: it has ended.
+Result<StoredRun> stop_run(const Context& context, WriteScope& scope, const std::string& run_id);
+
+// The start of a run that is PENDING goes to another node; for a start that was never delivered. The caller wakes the node.
+void move_start(soci::session& sql, const task::Run& run, const ring::Member& node, std::int64_t epoch, const std::string& command_id,
+                std::string_view task_document, Instant now);
+
+// Who is told of failures, by the configuration.
+MailSettings mail_settings(const Options& options);
+
+// The run as the API shows it: the codec's JSON, with what was dropped of its log said in its reason.
+std::string run_json(const StoredRun& stored);
+
+}  // namespace cloudtask::center
