@@ -22,6 +22,7 @@ class EchoOff {
         termios silent = before_;
         silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
         silent.c_lflag &= ~static_cast<tcflag_t>(ISIG);
+        silent.c_cc[VEOL] = before_.c_cc[VINTR];  // a line is handed over at once when Ctrl-C ends it
         ok_ = ::tcsetattr(terminal_, TCSAFLUSH, &silent) == 0;
     }
     ~EchoOff() {
