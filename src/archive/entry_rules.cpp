@@ -1,3 +1,4 @@
+// The rules on archive entries. Pure; nothing here knows an archive library or the disk.
 #include "archive/entry_rules.h"
 
 #include <algorithm>

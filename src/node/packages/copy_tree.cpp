@@ -1,3 +1,4 @@
+// Copying by openat(2) and its kin, part by part; blocks are shared by FICLONE or copied in the kernel where the file system can.
 #include "node/packages/copy_tree.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+// PackageStore on disk. Blocking, any thread; the mutex guards only who is fetching what.
 #include "node/packages/package_store.h"
 
 #include <fcntl.h>

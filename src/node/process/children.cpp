@@ -1,3 +1,4 @@
+// The registry of the process's children, and their reaping. Any thread; never blocks for a child.
 #include "node/process/children.h"
 
 #include <sys/prctl.h>

@@ -1,3 +1,4 @@
+// Output files and the log view, over fstat(2), pread(2) and fallocate(2).
 #include "node/process/output.h"
 
 #include <fcntl.h>

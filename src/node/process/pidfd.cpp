@@ -1,3 +1,4 @@
+// pidfds by bare system calls. Any thread.
 #include "node/process/pidfd.h"
 
 #include <poll.h>

@@ -1,3 +1,4 @@
+// Reading /proc, proc(5). Any thread.
 #include "node/process/proc_table.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+// spawn() over posix_spawn(3), and sentences for what execve(2) only has a number for. Any thread.
 #include "node/process/spawn.h"
 
 #include <fcntl.h>

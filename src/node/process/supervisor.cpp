@@ -1,3 +1,4 @@
+// The Supervisor for Linux: posix_spawn, pidfds on Asio, /proc only where a tree does not end by itself. Lives on the loop.
 #include <utility>  // Asio 1.74 uses std::exchange without it
 
 #include "node/process/supervisor.h"

@@ -1,3 +1,4 @@
+// Membership of a run's tree over a table of processes, and signals by pidfd. Any thread.
 #include "node/process/tree.h"
 
 #include <unistd.h>
