@@ -116,16 +116,17 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, const Kno
         if (const ring::Departed* departed = allocation_.find_departed(owner.incarnation)) {
             // It never knew the task, or never took it.
             if (known.created_revision > departed->revision || departed->epoch < owner.owned_since) continue;
-            const Interval fires{std::max(lower, departed->done), departed->horizon};
+            const ring::Handover* handover = ring::find_handover(departed->handovers, owner.lost_in);
+            const Instant bound = handover == nullptr ? departed->horizon : std::min(handover->at, departed->horizon);
+            const Interval fires{std::max(lower, departed->done), bound};
             if (!fires.empty()) resolution.uncertain.push_back({fires, owner.incarnation, owner.same_node});
-            resolution.floor = std::max(lower, departed->horizon);
+            resolution.floor = std::max(lower, bound);
             continue;
         }
         const auto record = horizons.find(owner.incarnation);
         if (record == horizons.end()) return std::nullopt;
-        const auto& handovers = record->second.handovers;
-        const auto handover = std::find_if(handovers.begin(), handovers.end(), [&owner](const ring::Handover& h) { return h.epoch >= owner.lost_in; });
-        if (handover == handovers.end()) return std::nullopt;
+        const ring::Handover* handover = ring::find_handover(record->second.handovers, owner.lost_in);
+        if (handover == nullptr) return std::nullopt;
         if (known.created_revision > handover->revision) continue;
         resolution.floor = std::max(lower, handover->at);
         owner.promised = Interval{lower, handover->at};
@@ -166,14 +167,16 @@ void Claims::report_broken_promises(ClaimChanges& changes) {
 }
 
 std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
+    // What an owner gives up later can only be bound higher than its first handover, or than its horizon if it has handed nothing over.
+    const auto claimed_by = [](const auto& record) { return record.handovers.empty() ? record.horizon : std::min(record.horizon, record.handovers.front().at); };
     std::optional<Instant> limit;
     for (const auto& [task_id, owners] : waiting_) {
         for (const Owner& owner : owners) {
             Instant claimed{};
             if (const ring::Departed* departed = allocation_.find_departed(owner.incarnation)) {
-                claimed = departed->horizon;
+                claimed = claimed_by(*departed);
             } else if (const auto record = horizons.find(owner.incarnation); record != horizons.end()) {
-                claimed = record->second.horizon;
+                claimed = claimed_by(record->second);
             }
             limit = std::min(limit.value_or(claimed), claimed);
         }

@@ -56,6 +56,8 @@ class Duties {
     // --- the fires
     // The next fire with time <= `until` that may be started.
     std::optional<Fire> take(Instant until);
+    // Fires of the task up to `until` are not given out any more (they were dealt with all at once).
+    void skip_until(const std::string& task_id, Instant until) { timetable_.skip_until(task_id, until); }
     // When the next fire of any kind is due, permitted or not.
     std::optional<Instant> next_due() const { return timetable_.next_due(); }
     std::vector<UncertainFires> take_uncertain();

@@ -119,14 +119,15 @@ void Timetable::limit_all(Instant limit) {
     for (const std::uint32_t index : indices) cut(index, std::min(limit, streams_[index].limit));
 }
 
-void Timetable::replace(TaskPointer task) {
-    const auto entry = by_task_.find(task->id);
+// Moves all streams of the task behind `until`, and on to the definition `task` if it is given.
+void Timetable::pass(const std::string& task_id, Instant until, const TaskPointer& task) {
+    const auto entry = by_task_.find(task_id);
     if (entry == by_task_.end()) return;
-    const auto indices = entry->second;
+    const auto indices = entry->second;  // erase() changes the original
     for (const std::uint32_t index : indices) {
         Stream& stream = streams_[index];
-        stream.task = task;
-        stream.after = std::max(stream.after, task->effective_from);
+        if (task) stream.task = task;
+        stream.after = std::max(stream.after, until);
         if (!advance(stream)) {
             if (stream.limit != Instant::max()) {
                 erase(index);
@@ -137,6 +138,10 @@ void Timetable::replace(TaskPointer task) {
         settle(stream.position);
     }
 }
+
+void Timetable::replace(TaskPointer task) { pass(task->id, task->effective_from, task); }
+
+void Timetable::skip_until(const std::string& task_id, Instant until) { pass(task_id, until, nullptr); }
 
 void Timetable::close(const std::string& task_id) {
     const auto entry = by_task_.find(task_id);

@@ -37,6 +37,8 @@ class Timetable {
     void limit_all(Instant limit);
     // A new version of the definition: its streams go on with it, from its effective_from or where they are, the later.
     void replace(TaskPointer task);
+    // What the task's streams would yield up to `until` is passed over.
+    void skip_until(const std::string& task_id, Instant until);
     // Nothing of the task is fired any more.
     void close(const std::string& task_id);
 
@@ -60,6 +62,7 @@ class Timetable {
     };
 
     bool advance(Stream& stream);
+    void pass(const std::string& task_id, Instant until, const TaskPointer& task);
     void cut(std::uint32_t index, Instant limit);
     void erase(std::uint32_t index);
     void move_up(std::uint32_t position);

@@ -67,6 +67,25 @@ std::vector<Item> read_list(json::ObjectReader& reader, std::string_view name, R
 
 std::vector<Member> read_members(json::ObjectReader& reader, std::string_view name) { return read_list<Member>(reader, name, read_member_fields); }
 
+void write_handovers(json::Writer& out, const std::vector<Handover>& handovers) {
+    if (handovers.empty()) return;
+    out.key("handovers").begin_array();
+    for (const auto& handover : handovers) {
+        out.begin_object().member("epoch", handover.epoch).member("at", micros(handover.at)).member("revision", handover.revision).end_object();
+    }
+    out.end_array();
+}
+
+std::vector<Handover> read_handovers(json::ObjectReader& reader) {
+    return read_list<Handover>(reader, "handovers", [](json::ObjectReader& item) {
+        Handover handover;
+        item.read("epoch", handover.epoch);
+        read_micros(item, "at", handover.at);
+        item.read("revision", handover.revision);
+        return handover;
+    });
+}
+
 // Parses `text` and reads it by `read_fields`; any fault makes the whole record unreadable.
 template <class Record, class ReadFields>
 Result<Record> read_record(std::string_view what, std::string_view text, ReadFields read_fields) {
@@ -86,6 +105,11 @@ Result<Record> read_record(std::string_view what, std::string_view text, ReadFie
 const Departed* Allocation::find_departed(std::string_view incarnation) const {
     const auto found = std::find_if(departed.begin(), departed.end(), [incarnation](const Departed& d) { return d.incarnation == incarnation; });
     return found == departed.end() ? nullptr : &*found;
+}
+
+const Handover* find_handover(const std::vector<Handover>& handovers, std::int64_t epoch) {
+    const auto found = std::find_if(handovers.begin(), handovers.end(), [epoch](const Handover& h) { return h.epoch >= epoch; });
+    return found == handovers.end() ? nullptr : &*found;
 }
 
 std::string write_allocation(const Allocation& allocation) {
@@ -109,8 +133,9 @@ std::string write_allocation(const Allocation& allocation) {
                 .member("epoch", departed.epoch)
                 .member("horizon", micros(departed.horizon))
                 .member("done", micros(departed.done))
-                .member("revision", departed.revision)
-                .end_object();
+                .member("revision", departed.revision);
+            write_handovers(out, departed.handovers);
+            out.end_object();
         }
         out.end_array();
     }
@@ -135,6 +160,7 @@ Result<Allocation> read_allocation(std::string_view text) {
             read_micros(item, "horizon", departed.horizon);
             read_micros(item, "done", departed.done);
             item.read("revision", departed.revision);
+            departed.handovers = read_handovers(item);
             return departed;
         });
     });
@@ -148,13 +174,7 @@ std::string write_horizon(const HorizonRecord& record) {
         .member("done", micros(record.done))
         .member("resumed", record.resumed)
         .member("revision", record.revision);
-    if (!record.handovers.empty()) {
-        out.key("handovers").begin_array();
-        for (const auto& handover : record.handovers) {
-            out.begin_object().member("epoch", handover.epoch).member("at", micros(handover.at)).member("revision", handover.revision).end_object();
-        }
-        out.end_array();
-    }
+    write_handovers(out, record.handovers);
     if (record.sealed) out.member("sealed", true);
     return out.end_object().text();
 }
@@ -168,13 +188,7 @@ Result<HorizonRecord> read_horizon(std::string_view text) {
         read_micros(reader, "done", record.done);
         reader.read("resumed", record.resumed);
         reader.read("revision", record.revision);
-        record.handovers = read_list<Handover>(reader, "handovers", [](json::ObjectReader& item) {
-            Handover handover;
-            item.read("epoch", handover.epoch);
-            read_micros(item, "at", handover.at);
-            item.read("revision", handover.revision);
-            return handover;
-        });
+        record.handovers = read_handovers(reader);
         reader.read("sealed", record.sealed);
     });
 }

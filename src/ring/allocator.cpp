@@ -92,7 +92,8 @@ std::optional<Allocation> next_allocation(const ClusterState& state, bool admit_
     for (const auto& incarnation : dead) {
         const auto record = state.horizons.find(incarnation);
         CLOUDTASK_CHECK(record != state.horizons.end(), "the allocator decides only once it has read the horizon of every dead node");
-        next.departed.push_back({incarnation, record->second.epoch, record->second.horizon, record->second.done, record->second.revision});
+        const HorizonRecord& last = record->second;
+        next.departed.push_back({incarnation, last.epoch, last.horizon, last.done, last.revision, last.handovers});
     }
     return next;
 }

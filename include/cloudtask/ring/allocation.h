@@ -26,6 +26,15 @@ struct Membership {
     friend bool operator==(const Membership&, const Membership&) = default;
 };
 
+// One node's acknowledgement of an epoch: it fires what it lost up to `at`, by the catalog as of `revision`, and nothing beyond.
+struct Handover {
+    std::int64_t epoch = 0;
+    Instant at{};
+    std::int64_t revision = 0;
+
+    friend bool operator==(const Handover&, const Handover&) = default;
+};
+
 // An incarnation whose session is over: what it had claimed when it ended.
 struct Departed {
     std::string incarnation;
@@ -33,6 +42,7 @@ struct Departed {
     Instant horizon{};          // it may have started fires up to here, none beyond
     Instant done{};             // it has started every fire up to here
     std::int64_t revision = 0;  // of the catalog that it fired by: it never started a task that came later
+    std::vector<Handover> handovers;  // the acknowledgements that it gave before
 
     friend bool operator==(const Departed&, const Departed&) = default;
 };
@@ -48,15 +58,6 @@ struct Allocation {
     friend bool operator==(const Allocation&, const Allocation&) = default;
 };
 
-// One node's acknowledgement of an epoch: it fires what it lost up to `at`, by the catalog as of `revision`, and nothing beyond.
-struct Handover {
-    std::int64_t epoch = 0;
-    Instant at{};
-    std::int64_t revision = 0;
-
-    friend bool operator==(const Handover&, const Handover&) = default;
-};
-
 // znode /runtimes/<r>/horizons/<incarnation>, written by that incarnation alone
 struct HorizonRecord {
     std::int64_t epoch = 0;     // the newest allocation that it has acknowledged
@@ -69,6 +70,9 @@ struct HorizonRecord {
 
     friend bool operator==(const HorizonRecord&, const HorizonRecord&) = default;
 };
+
+// The acknowledgement by which a task that was taken away in `epoch` was given up: the first of that epoch or later. Null if there is none.
+const Handover* find_handover(const std::vector<Handover>& handovers, std::int64_t epoch);
 
 // znode /runtimes/<r>/nodes/<id>, ephemeral
 struct Registration {

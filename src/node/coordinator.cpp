@@ -1,0 +1,411 @@
+// Coordinator: sessions come and go; each gets an incarnation, a horizon record and, once the catalog is there, a place in the ring.
+#include "node/coordinator.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "cloudtask/core/hash.h"
+#include "cloudtask/core/log.h"
+#include "cloudtask/core/version.h"
+#include "cloudtask/zk/recipes.h"
+#include "node/allocator_task.h"
+
+namespace cloudtask::node {
+
+namespace {
+
+constexpr Duration kPulse = std::chrono::seconds{1};        // how often the record is looked at when nothing else calls for it
+constexpr Duration kRetry = std::chrono::milliseconds{200};
+constexpr Duration kSkewRetry = std::chrono::seconds{10};
+
+}  // namespace
+
+struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
+    Loop& loop;
+    Random& random;
+    zk::Client& client;
+    CoordinatorOptions options;
+    Hooks hooks;
+    const std::string runtime_path;
+
+    std::unordered_map<std::string, TaskPointer> catalog;
+    std::int64_t catalog_revision = 0;
+
+    // --- of the present session
+    std::string incarnation;  // the last one while there is no session
+    std::uint64_t generation = 0;
+    std::unique_ptr<Duties> duties;  // null between sessions
+    std::int32_t record_version = 0;
+    bool record_made = false;
+    bool registered = false;
+    std::unique_ptr<zk::Mirror> revision, allocation;
+    std::unique_ptr<zk::Registration> registration;
+    std::unique_ptr<zk::Election> election;
+    std::unique_ptr<AllocatorTask> allocator;
+    std::unique_ptr<zk::FolderMirror> horizons;  // while this node has something to take over
+    Timer session_timer, pulse;
+
+    std::vector<std::unique_ptr<Duties>> retired;
+    zk::Client::Subscription subscription;
+    std::function<void()> on_left;
+
+    Impl(Loop& l, Random& r, zk::Client& c, CoordinatorOptions o, Hooks h)
+        : loop(l), random(r), client(c), options(std::move(o)), hooks(std::move(h)), runtime_path("/runtimes/" + options.runtime) {}
+
+    void start() {
+        subscription = client.subscribe({
+            [this](zk::Keeper& keeper, std::uint64_t number) { begin_session(keeper, number); },
+            [](bool connected) { log::info("ZooKeeper: {}", connected ? "in contact" : "contact lost; fires go on up to the horizon"); },
+            [this](std::uint64_t) { end_session(); },
+        });
+    }
+
+    // --- sessions
+
+    void begin_session(zk::Keeper& keeper, std::uint64_t number) {
+        loop.assert_on_loop();
+        generation = number;
+        const std::uint64_t unique = random.next();
+        incarnation = options.node_id + "." + to_hex({reinterpret_cast<const char*>(&unique), sizeof unique});
+        duties = std::make_unique<Duties>(options.node_id, incarnation, options.duties);
+        for (const auto& [id, task] : catalog) duties->put_task(task);
+        duties->set_catalog_revision(catalog_revision);
+        log::info("ZooKeeper: session {:#x}, incarnation {}", keeper.session_id(), incarnation);
+        make_folders(0);
+    }
+
+    void end_session() {
+        log::warn("ZooKeeper: the session is over; what incarnation {} had claimed is still started", incarnation);
+        session_timer.cancel();
+        pulse.cancel();
+        // In the order of dependence: the allocator uses the election and the mirror.
+        allocator.reset();
+        election.reset();
+        registration.reset();
+        horizons.reset();
+        allocation.reset();
+        revision.reset();
+        registered = record_made = false;
+        if (duties) {
+            duties->retire();
+            retired.push_back(std::move(duties));
+        }
+        hooks.duties_changed();
+    }
+
+    // Runs `function` later in this session, if it lasts.
+    void later(Duration delay, std::function<void()> function) { session_timer = loop.after(delay, std::move(function)); }
+
+    void make_folders(std::size_t index) {
+        static constexpr const char* kFolders[] = {"/nodes", "/election", "/horizons"};
+        zk::Keeper* keeper = client.keeper();
+        if (keeper == nullptr) return;
+        if (index == std::size(kFolders)) {
+            watch();
+            return;
+        }
+        zk::make_path(loop, *keeper, runtime_path + kFolders[index], [weak = weak_from_this(), index, now = generation](Result<> made) {
+            const auto self = weak.lock();
+            if (!self || self->generation != now || !self->duties) return;
+            if (made) return self->make_folders(index + 1);
+            log::warn("ZooKeeper: {}", made.error().message);
+            self->later(kRetry, [self = self.get()] { self->make_folders(0); });
+        });
+    }
+
+    void watch() {
+        revision = std::make_unique<zk::Mirror>(loop, client, runtime_path + "/revision", [this](const std::optional<zk::Znode>& znode) {
+            std::int64_t published = 0;
+            if (znode) std::from_chars(znode->data.data(), znode->data.data() + znode->data.size(), published);
+            if (published > 0) hooks.revision_published(published);
+            try_register();
+        });
+        allocation = std::make_unique<zk::Mirror>(loop, client, runtime_path + "/allocation", [this](const auto&) { allocation_changed(); });
+    }
+
+    // The node takes part once its catalog is as new as what the centers have published: before that it would gain tasks that it does not know.
+    void try_register() {
+        if (!duties || registration || !revision || !revision->complete() || on_left) return;
+        std::int64_t published = 0;
+        if (const auto& znode = revision->value()) std::from_chars(znode->data.data(), znode->data.data() + znode->data.size(), published);
+        if (catalog_revision < published || catalog_revision == 0) return;
+        if (!record_made) return make_record();
+
+        registration = std::make_unique<zk::Registration>(
+            loop, client, runtime_path + "/nodes", options.node_id,
+            zk::Registration::Hooks{
+                [this] { return ring::write_registration(describe(false)); },
+                [this](std::uint64_t) {
+                    registered = true;
+                    log::info("registered in runtime {}", options.runtime);
+                    stand_for_election();
+                    hooks.duties_changed();
+                },
+                [this](zk::Keeper& keeper, std::string ghost, std::function<void(std::vector<zk::Op>)> proceed) {
+                    seal_ghost(keeper, ghost, std::move(proceed));
+                },
+                [this] {
+                    log::error("another process runs as node {} with its data folder; this one starts over", options.node_id);
+                    client.renew();
+                },
+            });
+    }
+
+    ring::Registration describe(bool leaving) const {
+        return {{options.node_id, incarnation, options.name, options.labels, options.weight}, std::string{kVersion}, options.address, leaving};
+    }
+
+    // An earlier incarnation of this node whose session lingers: its record is sealed in the same transaction that takes its place, so that no write of it can
+    // land afterwards even if its process lives.
+    void seal_ghost(zk::Keeper& keeper, const std::string& ghost, std::function<void(std::vector<zk::Op>)> proceed) {
+        const auto earlier = ring::read_registration(ghost);
+        if (!earlier) return proceed({});
+        const std::string path = runtime_path + "/horizons/" + earlier->member.incarnation;
+        keeper.get(path, {}, [path, proceed = std::move(proceed)](Result<zk::Znode> read) {
+            if (!read) return proceed({});
+            auto record = ring::read_horizon(read->data);
+            if (!record) return proceed({});
+            record->sealed = true;
+            proceed({zk::Op::set(path, ring::write_horizon(*record), read->stat.version)});
+        });
+    }
+
+    void stand_for_election() {
+        if (election) return;
+        election = std::make_unique<zk::Election>(loop, client, runtime_path + "/election", options.node_id, [this](bool leading) {
+            log::info("{} the allocator of runtime {}", leading ? "leads as" : "is not", options.runtime);
+            allocator.reset();
+            if (leading) allocator = std::make_unique<AllocatorTask>(loop, client, *election, *allocation, AllocatorOptions{runtime_path, options.join_debounce});
+        });
+    }
+
+    // --- the allocation and the other nodes' records
+
+    void allocation_changed() {
+        if (!duties) return;
+        if (const auto& znode = allocation->value()) {
+            const auto seen = ring::read_allocation(znode->data);
+            if (seen) {
+                duties->observe(*seen, loop.clock().now());
+            } else {
+                log::error("{}", seen.error().message);
+            }
+        }
+        watch_horizons();
+        if (allocator) allocator->consider();
+        changed();
+    }
+
+    // The other nodes' records matter to this one only while it has something to take over: so a settled ring costs no reads at all.
+    void watch_horizons() {
+        const bool needed = duties && duties->epoch() > 0 && (duties->waiting() || duties->record().resumed < duties->epoch());
+        if (!needed) {
+            horizons.reset();
+        } else if (!horizons) {
+            horizons = std::make_unique<zk::FolderMirror>(loop, client, runtime_path + "/horizons", [this](const zk::FolderMirror::Entries& entries) {
+                if (!duties) return;
+                Claims::Horizons records;
+                for (const auto& [name, znode] : entries) {
+                    if (const auto record = ring::read_horizon(znode.data)) records.emplace(name, *record);
+                }
+                duties->set_horizons(std::move(records));
+                changed();
+            });
+        }
+    }
+
+    // --- the record
+
+    std::string record_path() const { return runtime_path + "/horizons/" + incarnation; }
+
+    void make_record() {
+        zk::Keeper* keeper = client.keeper();
+        if (keeper == nullptr) return;
+        const Instant asked = loop.clock().now();
+        keeper->create(record_path(), ring::write_horizon({}), zk::CreateMode::persistent,
+                       [weak = weak_from_this(), now = generation, asked](Result<zk::Created> created) {
+                           const auto self = weak.lock();
+                           if (!self || self->generation != now || !self->duties) return;
+                           // Its name is random: if it exists, an earlier try of ours made it.
+                           if (!created && !created.error().is(zk::Errc::node_exists)) {
+                               return self->later(kRetry, [self = self.get()] { self->try_register(); });
+                           }
+                           self->read_record(asked);
+                       });
+    }
+
+    // Learns the record's version and, from its time of making, whether the clocks agree.
+    void read_record(Instant asked) {
+        zk::Keeper* keeper = client.keeper();
+        if (keeper == nullptr) return;
+        keeper->get(record_path(), {}, [weak = weak_from_this(), now = generation, asked](Result<zk::Znode> read) {
+            const auto self = weak.lock();
+            if (!self || self->generation != now || !self->duties) return;
+            if (!read) return self->later(kRetry, [self = self.get()] { self->try_register(); });
+            if (!self->clock_agrees(asked, read->stat.mtime)) return self->client.renew();
+            self->record_version = read->stat.version;
+            self->record_made = true;
+            self->try_register();
+        });
+    }
+
+    // Fire times are wall clock: a node whose clock is off would fire at the wrong time, and take over at the wrong time.
+    bool clock_agrees(Instant asked, Instant server_time) {
+        const Instant answered = loop.clock().now();
+        const Duration skew = server_time < asked ? asked - server_time : server_time > answered ? server_time - answered : Duration::zero();
+        if (skew <= options.max_clock_skew) return true;
+        log::error("the clock of this machine differs from ZooKeeper's by {} ms, more than the {} ms allowed: this node takes no part until it agrees",
+                   skew.count() / 1000, options.max_clock_skew.count() / 1000);
+        return false;
+    }
+
+    // Writes the record if there is something to say.
+    void pump() {
+        if (!duties || !registered) return;
+        zk::Keeper* keeper = client.keeper();
+        if (keeper == nullptr) return;
+        const Instant now = loop.clock().now();
+        if (auto record = duties->next_write(now, hooks.earliest_unstarted())) {
+            write(*keeper, ring::write_horizon(*record), now);
+        }
+        arm_pulse(now);
+    }
+
+    void arm_pulse(Instant now) {
+        Duration delay = kPulse;
+        if (const auto due = duties->next_due()) {
+            const Instant raise_at = *due - options.duties.horizon / 2;
+            if (raise_at > now) delay = std::min(delay, raise_at - now);
+        }
+        pulse = loop.after(std::max(delay, Duration{std::chrono::milliseconds{1}}), [this] { pump(); });
+    }
+
+    void write(zk::Keeper& keeper, std::string text, Instant asked) {
+        keeper.set(record_path(), text, record_version, [weak = weak_from_this(), now = generation, text, asked](Result<zk::Stat> stat) {
+            const auto self = weak.lock();
+            if (!self || self->generation != now || !self->duties) return;
+            if (stat) return self->record_written(stat->version, asked, stat->mtime);
+            if (stat.error().is(zk::Errc::session_expired) || stat.error().is(zk::Errc::closing)) return;  // end_session follows
+            self->find_out(text, asked);
+        });
+    }
+
+    void record_written(std::int32_t version, Instant asked, Instant server_time) {
+        record_version = version;
+        duties->written();
+        if (!clock_agrees(asked, server_time)) return client.renew();
+        watch_horizons();
+        changed();
+    }
+
+    // The outcome of a write is not known: the record tells.
+    void find_out(const std::string& text, Instant asked) {
+        zk::Keeper* keeper = client.keeper();
+        if (keeper == nullptr) return;
+        keeper->get(record_path(), {}, [weak = weak_from_this(), now = generation, text, asked](Result<zk::Znode> read) {
+            const auto self = weak.lock();
+            if (!self || self->generation != now || !self->duties) return;
+            if (read && read->data == text && read->stat.version == self->record_version + 1) {
+                return self->record_written(read->stat.version, asked, read->stat.mtime);
+            }
+            if (read && read->stat.version == self->record_version) {
+                self->duties->not_written();
+                return self->later(kRetry, [self = self.get()] { self->pump(); });
+            }
+            if (read || read.error().is(zk::Errc::no_node)) {
+                log::error("somebody else has written the horizon record of incarnation {}: it goes no further", self->incarnation);
+                return self->client.renew();
+            }
+            self->later(kRetry, [self = self.get(), text, asked] { self->find_out(text, asked); });
+        });
+    }
+
+    // --- what changed
+
+    void changed() {
+        pump();
+        hooks.duties_changed();
+        if (on_left && (!duties || duties->handed_over(loop.clock().now()))) std::exchange(on_left, nullptr)();
+    }
+
+    void drop_finished() {
+        std::erase_if(retired, [](const auto& old) { return old->finished(); });
+    }
+
+    template <class Action>
+    void each_duties(Action action) {
+        for (const auto& old : retired) action(*old);
+        if (duties) action(*duties);
+    }
+};
+
+Coordinator::Coordinator(Loop& loop, Random& random, zk::Client& client, CoordinatorOptions options, Hooks hooks)
+    : impl_(std::make_shared<Impl>(loop, random, client, std::move(options), std::move(hooks))) {
+    impl_->start();
+}
+
+Coordinator::~Coordinator() = default;
+
+void Coordinator::put_task(TaskPointer task) {
+    impl_->each_duties([&task](Duties& duties) { duties.put_task(task); });
+    impl_->catalog.insert_or_assign(task->id, std::move(task));
+}
+
+void Coordinator::erase_task(const std::string& task_id) {
+    impl_->each_duties([&task_id](Duties& duties) { duties.erase_task(task_id); });
+    impl_->catalog.erase(task_id);
+}
+
+void Coordinator::set_catalog_revision(std::int64_t revision) {
+    impl_->catalog_revision = revision;
+    if (impl_->duties) impl_->duties->set_catalog_revision(revision);
+    impl_->try_register();
+    impl_->changed();
+}
+
+std::optional<Fire> Coordinator::take(Instant until) {
+    std::optional<Fire> fire;
+    impl_->each_duties([&](Duties& duties) {
+        if (!fire) fire = duties.take(until);
+    });
+    if (!fire) impl_->drop_finished();
+    return fire;
+}
+
+std::optional<Instant> Coordinator::next_due() const {
+    std::optional<Instant> earliest;
+    impl_->each_duties([&earliest](const Duties& duties) {
+        if (const auto due = duties.next_due()) earliest = std::min(earliest.value_or(*due), *due);
+    });
+    return earliest;
+}
+
+void Coordinator::skip_until(const std::string& task_id, Instant until) {
+    impl_->each_duties([&](Duties& duties) { duties.skip_until(task_id, until); });
+}
+
+std::vector<UncertainFires> Coordinator::take_uncertain() {
+    std::vector<UncertainFires> all;
+    impl_->each_duties([&all](Duties& duties) {
+        for (auto& uncertain : duties.take_uncertain()) all.push_back(std::move(uncertain));
+    });
+    return all;
+}
+
+const std::string& Coordinator::incarnation() const { return impl_->incarnation; }
+std::int64_t Coordinator::epoch() const { return impl_->duties ? impl_->duties->epoch() : 0; }
+std::size_t Coordinator::owned_count() const { return impl_->duties ? impl_->duties->owned_count() : 0; }
+bool Coordinator::registered() const { return impl_->registered; }
+bool Coordinator::leading() const { return impl_->election && impl_->election->leading(); }
+
+void Coordinator::leave(std::function<void()> done) {
+    impl_->on_left = std::move(done);
+    if (impl_->registration && impl_->duties) {
+        impl_->registration->update(ring::write_registration(impl_->describe(true)));
+        impl_->changed();
+    } else {
+        std::exchange(impl_->on_left, nullptr)();
+    }
+}
+
+}  // namespace cloudtask::node

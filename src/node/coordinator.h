@@ -1,0 +1,76 @@
+// Coordinator: the node's face to ZooKeeper. It registers the node, keeps its horizon record written, feeds Duties with what the runtime's other nodes do, and
+// runs the allocator while this node leads. It gives out the fires that this node may start.
+//
+// Every ZooKeeper session is a new incarnation with Duties of its own; those of an earlier one stay until what they had claimed is started.
+//
+// Lives on the loop. It starts no process and writes no disk.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "cloudtask/core/loop.h"
+#include "cloudtask/core/random.h"
+#include "cloudtask/ring/allocation.h"
+#include "cloudtask/zk/client.h"
+#include "node/duties.h"
+
+namespace cloudtask::node {
+
+struct CoordinatorOptions {
+    std::string runtime, node_id, name;
+    std::map<std::string, std::string> labels;
+    std::uint32_t weight = 1;
+    std::string address;  // host name, for people
+    DutyOptions duties;
+    Duration join_debounce = std::chrono::milliseconds{500};  // joins are gathered for so long before the ring is made anew
+    Duration max_clock_skew = std::chrono::seconds{5};        // between this machine and ZooKeeper; beyond it the node does not take part
+};
+
+class Coordinator {
+  public:
+    struct Hooks {
+        // More may be given out, or something was taken away: look at take() and next_due() again.
+        std::function<void()> duties_changed;
+        // The catalog revision that the centers have published.
+        std::function<void(std::int64_t)> revision_published;
+        // The time of the earliest fire that was given out and is not started yet.
+        std::function<std::optional<Instant>()> earliest_unstarted;
+    };
+
+    Coordinator(Loop& loop, Random& random, zk::Client& client, CoordinatorOptions options, Hooks hooks);
+    ~Coordinator();
+
+    // --- the catalog (from its replica)
+    void put_task(TaskPointer task);
+    void erase_task(const std::string& task_id);
+    // The replica holds everything up to `revision`. The node registers once its replica has reached what the centers have published.
+    void set_catalog_revision(std::int64_t revision);
+
+    // --- fires
+    std::optional<Fire> take(Instant until);
+    std::optional<Instant> next_due() const;
+    // Drops the fires of the task up to `until` (they were dealt with at once).
+    void skip_until(const std::string& task_id, Instant until);
+    std::vector<UncertainFires> take_uncertain();
+
+    // The present incarnation; the last one while there is no session.
+    const std::string& incarnation() const;
+    std::int64_t epoch() const;
+    std::size_t owned_count() const;
+    bool registered() const;
+    bool leading() const;
+
+    // Hands over everything; `done` when nothing is owned and nothing is left to fire. Then stop the client.
+    void leave(std::function<void()> done);
+
+  private:
+    struct Impl;
+    std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace cloudtask::node
