@@ -46,7 +46,7 @@ struct Report {
     enum class Kind { run, log, command };
     Kind kind = Kind::run;
     std::string incarnation;
-    std::string body;  // run and command: the JSON of the report's own member(s), without incarnation and sequence
+    std::string body;  // run and command: a JSON object of the report's own members, {"run": ...}, without incarnation, sequence and kind
     // log:
     std::string run_id;
     Stream stream = Stream::out;
@@ -56,6 +56,13 @@ struct Report {
     std::int64_t position = 0;  // grows over all reports of the node
     std::int64_t sequence = 0;  // from 1 within an incarnation
 };
+
+// Reports as docs/wire.md has them; for the rest see Report.
+Report run_report(const std::string& incarnation, const task::Run& run);
+// Of the bytes [from, until) of the run's log view.
+Report log_report(const std::string& incarnation, const std::string& run_id, Stream stream, std::uint64_t from, std::uint64_t until, const LogShape& shape);
+// A command is carried out (done), or not, and then why.
+Report command_report(const std::string& incarnation, const std::string& command_id, bool done, std::string_view detail = {});
 
 // One transaction.
 struct Batch {
@@ -87,14 +94,17 @@ class NodeStore {
     };
     Result<Catalog> load_catalog();
     Result<> apply_catalog(const CatalogChange& change);
+    Result<bool> catalog_empty();
 
+    // A log report of more than 64 KiB becomes several; one of no bytes, none. A command that was taken on before stays as it is. Errors: Errc::io (disk full,
+    // in a sentence that says so): nothing of the batch is kept.
     Result<> commit(const Batch& batch);
     // Entries of runs that have not ended, for the recovery at start.
     Result<std::vector<JournalEntry>> load_unfinished();
     // Ids of all runs in the journal, and of all commands that were taken on.
     Result<std::vector<std::string>> load_run_ids();
     Result<std::vector<std::string>> load_command_ids();
-    // Forgets ended runs (and commands) whose fire time (else end) lies before `before` and whose reports are delivered; at most 200 a call. Returns the run ids that
+    // Forgets ended runs (and commands, by the time in their id) whose fire time (else end) lies before `before` and whose reports are delivered; at most 200 a call. Returns the run ids that
     // were forgotten.
     Result<std::vector<std::string>> forget_before(Instant before);
 
@@ -104,8 +114,9 @@ class NodeStore {
     Result<> delivered_until(std::int64_t position);
     Result<std::int64_t> outbox_depth();
 
-  private:
     struct Impl;
+
+  private:
     explicit NodeStore(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };
