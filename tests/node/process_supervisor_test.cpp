@@ -54,6 +54,7 @@ TEST_CASE("the identity of a started process is that of /proc") {
     const std::string id = unique("a");
     const Result<Started> started = bench.start(bench.shell(id, "echo up; read x < /dev/zero"));
     REQUIRE(started);
+    bench.first_line(id);  // in the middle of execve(2) a process has no environment yet
     const std::optional<ProcessStat> stat = read_stat(started->process.pid);
     REQUIRE(stat);
     CHECK(started->process.start_time == stat->start_time);

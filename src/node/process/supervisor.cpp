@@ -36,6 +36,8 @@ constexpr Duration kFirstLook = 2ms, kLongestLook = 100ms;
 constexpr Duration kKillAgain = 1s;
 // How long the kernel may take from a foreign child's exit until it tells how it ended.
 constexpr Duration kExitStatusPatience = 500ms;
+// In the middle of execve(2) a process has no environment, so nobody can tell whose it is. So long an orphan may take to show one.
+constexpr Duration kOrphanPatience = 20ms;
 // Orphans that ended while their run goes on are reaped this often.
 constexpr Duration kReapPeriod = 1s;
 
@@ -66,6 +68,10 @@ struct Run {
 
     TreeRoots roots() const { return {process.pid, process.start_time, exited && child, orphans, child ? std::string{} : id}; }
     LogProgress progress() const { return {out.shape(false).available(), err.shape(false).available()}; }
+};
+struct Orphan {
+    std::string owner;  // a run's id; empty: nobody's, as far as is known
+    SteadyInstant first_seen{};
 };
 using RunPointer = std::shared_ptr<Run>;
 
@@ -318,6 +324,7 @@ class PosixSupervisor final : public Supervisor {
 
     // Whether the tree of a run whose first process has exited is gone; works towards it if not.
     bool is_over(Run& run) {
+        if (run.child && unsettled_) return false;
         const SteadyInstant now = loop_.clock().steady_now();
         // The usual case costs one system call. A group that we may not signal still is there.
         bool gone = run.child && run.orphans.empty() && ::kill(-run.process.pid, 0) != 0 && errno == ESRCH;
@@ -362,16 +369,19 @@ class PosixSupervisor final : public Supervisor {
     // Reaps what has ended of the orphans, and finds out whose the others are.
     void find_orphans() {
         next_reap_ = loop_.clock().steady_now() + kReapPeriod;
-        std::unordered_map<pid_t, std::string> known;
-        for (const auto& [pid, owner] : orphans_) {
-            if (const auto run = runs_.find(owner); run != runs_.end()) run->second->orphans.erase(pid);
+        std::unordered_map<pid_t, Orphan> known;
+        unsettled_ = false;
+        for (const auto& [pid, orphan] : orphans_) {
+            if (const auto run = runs_.find(orphan.owner); run != runs_.end()) run->second->orphans.erase(pid);
         }
         for (const pid_t pid : reap_orphans()) {
             // An orphan keeps its number until it is reaped here, so what was found out about it stays true.
             const auto before = orphans_.find(pid);
-            std::string owner = before != orphans_.end() ? std::move(before->second) : owner_of(pid);
-            if (const auto run = runs_.find(owner); run != runs_.end()) run->second->orphans.insert(pid);
-            known.emplace(pid, std::move(owner));
+            Orphan orphan = before != orphans_.end() ? before->second : Orphan{{}, loop_.clock().steady_now()};
+            if (orphan.owner.empty()) orphan.owner = owner_of(pid);
+            unsettled_ = unsettled_ || (orphan.owner.empty() && loop_.clock().steady_now() < orphan.first_seen + kOrphanPatience);
+            if (const auto run = runs_.find(orphan.owner); run != runs_.end()) run->second->orphans.insert(pid);
+            known.emplace(pid, std::move(orphan));
         }
         orphans_ = std::move(known);
     }
@@ -449,8 +459,9 @@ class PosixSupervisor final : public Supervisor {
     int null_device_ = -1;
     OnOutput on_output_;
     std::map<std::string, RunPointer, std::less<>> runs_;
-    std::vector<RunPointer> exited_;                  // to be looked at in this turn of the loop
-    std::unordered_map<pid_t, std::string> orphans_;  // live orphans and the run of each; empty: nobody's
+    std::vector<RunPointer> exited_;             // to be looked at in this turn of the loop
+    std::unordered_map<pid_t, Orphan> orphans_;  // those that are alive
+    bool unsettled_ = false;                     // one of them may yet turn out to be a run's
     SteadyInstant next_reap_{};
     Timer poll_timer_;
     SteadyInstant poll_at_{};
