@@ -114,9 +114,10 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, const Kno
     for (Owner& owner : owners) {
         const Instant lower = resolution.floor;
         if (const ring::Departed* departed = allocation_.find_departed(owner.incarnation)) {
-            // It never knew the task, or never took it.
-            if (known.created_revision > departed->revision || departed->epoch < owner.owned_since) continue;
             const ring::Handover* handover = ring::find_handover(departed->handovers, owner.lost_in);
+            // It never knew the task while it could have fired it, or never took it.
+            const std::int64_t revision = handover == nullptr ? departed->revision : handover->revision;
+            if (known.created_revision > revision || departed->epoch < owner.owned_since) continue;
             const Instant bound = handover == nullptr ? departed->horizon : std::min(handover->at, departed->horizon);
             const Interval fires{std::max(lower, departed->done), bound};
             if (!fires.empty()) resolution.uncertain.push_back({fires, owner.incarnation, owner.same_node});
