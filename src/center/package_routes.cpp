@@ -90,7 +90,7 @@ class UploadSink final : public http::BodySink, public std::enable_shared_from_t
 
     void on_end(Result<> outcome) override {
         context_.worker.submit([self = shared_from_this(), outcome = std::move(outcome)] {
-            if (!outcome) return self->answer(problem_for(outcome.error()));
+            if (!outcome) return self->answer(Response::problem(outcome.error()));  // the client's doing, no error of the center
             auto answer = self->finish();
             self->answer(answer ? std::move(*answer) : problem_for(answer.error()));
         });

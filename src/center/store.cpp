@@ -22,16 +22,15 @@ constexpr std::size_t kReaders = 4;
 constexpr int kCacheKib = 16 * 1024;
 
 // The primary result codes of sqlite3.h that tell "the disk" from "the rest"; its macros are shared with SOCI's copy of that header.
-Error map_error(const std::exception& caught) {
+Error map_error(const soci::soci_error& caught) {
+    // Without SOCI's context, which holds statements with their values: hashes of passwords and tokens, people's definitions.
+    log::error("database: {}", caught.get_error_message());
     if (const auto* sqlite = dynamic_cast<const soci::sqlite3_soci_error*>(&caught)) {
         const int primary = sqlite->result() & 0xff;
         if (primary == SQLITE_FULL || primary == SQLITE_IOERR) {
-            log::error("database: {}", caught.what());
             return {make_error_code(Errc::io), "the disk of the database is full or broken; nothing was changed"};
         }
     }
-    // The sentence is shown to callers of the API; statements and paths stay in the log.
-    log::error("database: {}", caught.what());
     return {make_error_code(Errc::unavailable), "the database cannot be used now, try again later; the center's log says more"};
 }
 
@@ -166,7 +165,7 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& path) {
         }
     } catch (const soci::soci_error& e) {
         Error error = map_error(e);
-        error.message = fmt::format("cannot open the database {}: {}", path, e.what());
+        error.message = fmt::format("cannot open the database {}: {}", path, e.get_error_message());
         return tl::unexpected<Error>(std::move(error));
     }
     return std::unique_ptr<Store>(new Store(std::move(impl)));
