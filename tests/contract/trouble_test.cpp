@@ -103,6 +103,44 @@ TEST_CASE("a frozen server: contact is lost, calls end as ambiguous, and all goe
     member.stop();
 }
 
+TEST_CASE("a watch outlives the loss of contact, and is told of the change once and of nothing else") {
+    ZookeeperServer server;
+    RealHarness harness(server.address());
+    auto keeper = harness.connected();
+    REQUIRE(harness.create(*keeper, "/a", "one"));
+    std::vector<WatchEvent> data, absent, names;
+    REQUIRE(harness.get(*keeper, "/a", [&](WatchEvent event) { data.push_back(std::move(event)); }));
+    REQUIRE(harness.children(*keeper, "/a", [&](WatchEvent event) { names.push_back(std::move(event)); }));
+    CHECK_FALSE(harness.exists(*keeper, "/b", [&](WatchEvent event) { absent.push_back(std::move(event)); }));
+    // Short enough for the session to live, long enough for the client to give the connection up: it does so after 2/3 of the time-out.
+    server.freeze();
+    REQUIRE(harness.pump_until([&] { return keeper->state() == SessionState::connecting; }));
+    server.thaw();
+    REQUIRE(harness.pump_until([&] { return keeper->state() != SessionState::connecting; }));
+    if (keeper->state() == SessionState::expired) {
+        // The machine stalled for longer than the session could bear.
+        CHECK(data.size() == 1);
+        CHECK(data.front().kind == WatchEvent::Kind::lost);
+        return;
+    }
+    CHECK(data.empty());
+    CHECK(names.empty());
+    CHECK(absent.empty());
+    auto other = harness.connected();
+    REQUIRE(harness.set(*other, "/a", "two"));
+    REQUIRE(harness.create(*other, "/a/x"));
+    REQUIRE(harness.create(*other, "/b"));
+    REQUIRE(harness.pump_until([&] { return !data.empty() && !names.empty() && !absent.empty(); }));
+    REQUIRE(harness.sync(*keeper));
+    REQUIRE(data.size() == 1);
+    CHECK(data.front().kind == WatchEvent::Kind::changed);
+    REQUIRE(names.size() == 1);
+    CHECK(names.front().kind == WatchEvent::Kind::children_changed);
+    REQUIRE(absent.size() == 1);
+    CHECK(absent.front().kind == WatchEvent::Kind::created);
+    CHECK(absent.front().path == "/b");
+}
+
 TEST_CASE("closing towards a frozen server does not hold up the loop") {
     ZookeeperServer server;
     RealHarness harness(server.address());
