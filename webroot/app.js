@@ -77,10 +77,12 @@ function took(run) {
   return seconds < 60 ? `${seconds.toFixed(1)} s` : `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
 }
 
-function trouble(error) {
+// `passing`: told by the refresh, and taken back by the next one that works. What a click led to stays until the next click.
+function trouble(error, passing = false) {
   const place = $("#trouble");
   place.hidden = !error;
   place.textContent = error ? error.message : "";
+  place.dataset.passing = passing;
 }
 
 function action(label, name, perform) {
@@ -196,7 +198,7 @@ function openSection(name) {
     if (button.dataset.section === name) button.setAttribute("aria-current", "page");
     else button.removeAttribute("aria-current");
   }
-  refresh().then(() => trouble(null), failed);
+  refresh().then(() => trouble(null), (error) => failed(error));
 }
 
 // --- logs -------------------------------------------------------------------------------------------------------------------------
@@ -285,8 +287,8 @@ $("#log-stream").addEventListener("change", followLog);
 
 // --- session ----------------------------------------------------------------------------------------------------------------------
 
-function failed(error) {
-  trouble(error);
+function failed(error, passing = false) {
+  trouble(error, passing);
   if (error.status === 401) showLogin();
 }
 
@@ -345,20 +347,20 @@ for (const form of document.querySelectorAll(".filter")) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     lists[form.dataset.list] = { filter: Object.fromEntries(new FormData(form)), pages: 1 };
-    refresh().then(() => trouble(null), failed);
+    refresh().then(() => trouble(null), (error) => failed(error));
   });
 }
 
 for (const name of Object.keys(rows)) {
   $(`#${name} .more`).addEventListener("click", () => {
     lists[name].pages += 1;
-    refresh().catch(failed);
+    refresh().catch((error) => failed(error));
   });
 }
 
 setInterval(() => {
   if (document.hidden || !sessionStorage.getItem(tokenKey)) return;
-  refresh().then(() => { if (!$("#trouble").hidden) trouble(null); }, failed);
+  refresh().then(() => { if ($("#trouble").dataset.passing === "true") trouble(null); }, (error) => failed(error, true));
 }, refreshEvery);
 
 if (sessionStorage.getItem(tokenKey)) showSite();
