@@ -16,20 +16,24 @@
 
 namespace cloudtask::node {
 
+// The longest answer that a node takes: 500 definitions of 64 KiB, and what JSON adds. For the ClientOptions of the client that talks to the center.
+inline constexpr std::uint64_t kMaxCenterAnswer = 64ULL << 20;
+
 struct JoinRequest {
     std::string join_token, runtime, node_id, name;  // node_id: of an earlier join, or empty
     std::map<std::string, std::string> labels;
     std::uint32_t weight = 1;
 };
 
-// Joins once. Errors::unavailable: worth another try; others: the center refused, and says why.
+// Joins once. Errc::unavailable: worth another try; others: the center refused, and says why (unauthenticated: the join token; conflict: the name is taken).
 void join(http::Client& client, std::string center_url, JoinRequest request, std::function<void(Result<Identity>)> done);
 
 // Keeps the catalog replica up to date: pulls when told of a newer revision, and every 30 s besides.
 class CatalogSync {
   public:
     struct Hooks {
-        // A page of changes is on disk; in order. Called with the tasks for the owner to take over.
+        // A page of changes is on disk; in order. Called with the tasks for the owner to take over: first `tasks`, then `deleted`; a task may stand in both. A full
+        // answer comes as one change, however many pages it had, unless the replica was empty.
         std::function<void(const CatalogChange&)> changed;
         // The replica is as new as the center's answer said (all pages are in).
         std::function<void(std::int64_t revision)> caught_up;
@@ -51,7 +55,7 @@ struct Command {
     std::string id;
     Kind kind = Kind::start;
     std::string run_id, started_by;
-    std::optional<task::Task> task;  // of a start
+    std::optional<task::Task> task;  // of a start; nothing if this program cannot read it: to be refused
 };
 
 // Holds the long poll open. `handle` is called for every command that the center names, also again for one that is not reported done yet.

@@ -1,0 +1,19 @@
+// One answer to `GET /node/catalog` (docs/wire.md), read. Pure; any thread.
+#pragma once
+
+#include <string_view>
+
+#include "node/node_store.h"
+
+namespace cloudtask::node {
+
+struct CatalogPage {
+    CatalogChange change;
+    bool more = false;
+};
+
+// A task that this program cannot read is left out, said in the log, and counted as deleted: an older version of it must not go on. Errors:
+// Errc::unavailable, not an answer of a center.
+Result<CatalogPage> read_catalog_page(std::string_view body);
+
+}  // namespace cloudtask::node

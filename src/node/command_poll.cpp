@@ -1,0 +1,122 @@
+// CommandPoll: asks, hands over, asks again.
+#include <utility>
+
+#include "cloudtask/core/log.h"
+#include "cloudtask/task/codec.h"
+#include "node/backoff.h"
+#include "node/center_answer.h"
+#include "node/center_link.h"
+
+namespace cloudtask::node {
+
+namespace {
+
+constexpr const char* kTarget = "/api/v1/node/commands?wait=25s";
+constexpr Duration kTimeout = std::chrono::seconds{40};
+// A center that is stopping, or a second poll of the same node, ends a poll at once and empty: that is no reason to ask in a circle.
+constexpr Duration kShortest = std::chrono::seconds{1};
+
+constexpr json::ListRule kCommandList{.min = 0, .max = 10'000, .item = {}};
+
+// Nothing if it has no id or is of a kind that this program does not know; the center then tells its users that it was never carried out.
+std::optional<Command> read_command(const json::Value& value) {
+    Faults faults;
+    json::ObjectReader reader(value, "", faults);
+    Command command;
+    std::string kind;
+    for (const auto* name : {"id", "kind", "run_id"}) reader.require(name);
+    reader.read("id", command.id, {.min = 1, .max = 128});
+    reader.read_choice("kind", kind, {"start", "stop"});
+    reader.read("run_id", command.run_id, {.min = 1, .max = 128});
+    if (reader.has("started_by")) reader.read("started_by", command.started_by);
+    if (!faults.empty()) {
+        log::error("commands: one cannot be read and is left out: {}", faults.summary());
+        return std::nullopt;
+    }
+    command.kind = kind == "start" ? Command::Kind::start : Command::Kind::stop;
+    if (command.kind == Command::Kind::start) {
+        const json::Value* document = reader.any("task");
+        auto task = document != nullptr ? task::read_task(*document) : fail(Errc::invalid_argument, "it names no task");
+        if (task) {
+            command.task = std::move(*task);
+        } else {
+            log::error("commands: the task of {} cannot be read: {}", command.id, task.error().message);
+        }
+    }
+    return command;
+}
+
+Result<std::vector<Command>> read_commands(std::string_view body) {
+    const auto document = json::parse(body, {.max_bytes = kMaxCenterAnswer, .max_depth = 32});
+    if (!document) return fail(Errc::unavailable, "the center's answer cannot be read: {}", document.error().message);
+    Faults faults;
+    json::ObjectReader reader(*document, "", faults);
+    reader.require("commands");
+    const json::Value* list = reader.array("commands", kCommandList);
+    if (!faults.empty()) return fail(Errc::unavailable, "the center's answer cannot be read: {}", faults.summary());
+    std::vector<Command> commands;
+    for (const auto& value : list->GetArray()) {
+        if (auto command = read_command(value)) commands.push_back(std::move(*command));
+    }
+    return commands;
+}
+
+}  // namespace
+
+struct CommandPoll::Impl : std::enable_shared_from_this<Impl> {
+    Impl(Loop& loop_in, Random& random_in, http::Client& client_in, std::function<void(Command)> handle_in)
+        : loop(loop_in), client(client_in), handle(std::move(handle_in)), retry(loop_in, random_in, "commands") {}
+
+    Loop& loop;
+    http::Client& client;
+    const std::function<void(Command)> handle;
+    Retry retry;
+    Timer pause;
+    bool started = false;
+    bool closed = false;
+
+    void ask() {
+        http::ClientRequest request;
+        request.target = kTarget;
+        request.timeout = kTimeout;
+        client.send(std::move(request), [weak = weak_from_this(), asked = loop.clock().steady_now()](Result<http::Response> answer) {
+            const auto self = weak.lock();
+            if (self && !self->closed) self->answered(judge_for_node(std::move(answer)), asked);
+        });
+    }
+
+    void answered(Result<http::Response> answer, SteadyInstant asked) {
+        if (!answer) return failed(answer.error());
+        auto commands = read_commands(answer->body);
+        if (!commands) return failed(commands.error());
+        retry.succeeded();
+        const bool hasty = commands->empty() && loop.clock().steady_now() - asked < kShortest;
+        for (Command& command : *commands) {
+            handle(std::move(command));
+            if (closed) return;
+        }
+        if (!hasty) return ask();
+        pause = loop.after(kShortest, [this] { ask(); });
+    }
+
+    void failed(const Error& error) {
+        retry.failed(error, [this] { ask(); });
+    }
+};
+
+CommandPoll::CommandPoll(Loop& loop, Random& random, http::Client& client, std::function<void(Command)> handle)
+    : impl_(std::make_shared<Impl>(loop, random, client, std::move(handle))) {}
+
+CommandPoll::~CommandPoll() {
+    impl_->closed = true;
+    impl_->pause.cancel();
+    impl_->retry.cancel();
+}
+
+void CommandPoll::start() {
+    impl_->loop.assert_on_loop();
+    if (std::exchange(impl_->started, true)) return;
+    impl_->ask();
+}
+
+}  // namespace cloudtask::node

@@ -1,0 +1,156 @@
+// OutboxSender: a circle of four steps, one batch at a time: drop what is delivered and read what is next (disk), make the body (worker),
+// send, judge. Whatever fails waits and is done again; so a report leaves the outbox only when the center has it.
+#include <algorithm>
+#include <utility>
+
+#include "cloudtask/core/log.h"
+#include "node/backoff.h"
+#include "node/center_answer.h"
+#include "node/center_link.h"
+#include "node/report_batch.h"
+
+namespace cloudtask::node {
+
+namespace {
+
+// The center read the batch and will never take it. Any other refusal (a proxy's 404, a lost token) says nothing of the reports.
+bool blames_content(int status) { return status == 400 || status == 413 || status == 422; }
+
+}  // namespace
+
+struct OutboxSender::Impl : std::enable_shared_from_this<Impl> {
+    using OutputFolder = std::function<std::string(const std::string&)>;
+    using Reports = std::vector<OutgoingReport>;
+
+    Impl(Loop& loop_in, Random& random_in, Worker& worker_in, http::Client& client_in, Disk& disk_in, OutputFolder output_folder_in)
+        : loop(loop_in),
+          worker(worker_in),
+          client(client_in),
+          disk(disk_in),
+          output_folder(std::move(output_folder_in)),
+          retry(loop_in, random_in, "reports") {}
+
+    Loop& loop;
+    Worker& worker;
+    http::Client& client;
+    Disk& disk;
+    const OutputFolder output_folder;
+    std::function<void()> on_delivered;
+    Retry retry;
+    std::int64_t delivered = 0;
+    std::size_t alone = 0;  // so many reports are sent one by one, because the center refused them together
+    bool started = false;
+    bool busy = false;   // somewhere in the circle
+    bool woken = false;  // since the outbox was read last
+    bool closed = false;
+
+    // Drops the reports up to `position` (the last `count` that the center took), then goes on with the next.
+    void advance(std::int64_t position, std::size_t count) {
+        busy = true;
+        woken = false;
+        const std::size_t next = alone > 0 ? 1 : kMaxBatchReports;
+        disk.run<std::vector<Report>>(
+            [position, next](NodeStore& store) -> Result<std::vector<Report>> {
+                if (const auto dropped = store.delivered_until(position); !dropped) return propagate(dropped);
+                return store.oldest_reports(next);
+            },
+            [weak = weak_from_this(), position, count](Result<std::vector<Report>> reports) {
+                const auto self = weak.lock();
+                if (self && !self->closed) self->advanced(position, count, std::move(reports));
+            });
+    }
+
+    void advanced(std::int64_t position, std::size_t count, Result<std::vector<Report>> reports) {
+        if (!reports) return retry.failed(reports.error(), [this, position, count] { advance(position, count); });
+        if (!reports->empty()) {
+            prepare(std::move(*reports));
+        } else if (woken) {
+            advance(0, 0);
+        } else {
+            busy = false;
+            alone = 0;
+        }
+        if (count == 0) return;
+        delivered += static_cast<std::int64_t>(count);
+        if (on_delivered) on_delivered();
+    }
+
+    void prepare(std::vector<Report> reports) {
+        const auto outgoing = std::make_shared<Reports>();
+        for (Report& report : reports) {
+            std::string path = report.kind == Report::Kind::log ? output_path(output_folder(report.run_id), report.stream) : std::string{};
+            outgoing->push_back({std::move(report), std::move(path)});
+        }
+        worker.submit([&to = loop, weak = weak_from_this(), outgoing] {
+            const auto batch = std::make_shared<ReportBody>(make_report_body(*outgoing));
+            to.post([weak, outgoing, batch] {
+                const auto self = weak.lock();
+                if (!self || self->closed) return;
+                outgoing->resize(batch->count);
+                self->send(outgoing, std::make_shared<const std::string>(std::move(batch->body)));
+            });
+        });
+    }
+
+    void send(const std::shared_ptr<Reports>& reports, const std::shared_ptr<const std::string>& body) {
+        http::ClientRequest request;
+        request.method = "POST";
+        request.target = "/api/v1/node/reports";
+        request.body = *body;
+        client.send(std::move(request), [weak = weak_from_this(), reports, body](Result<http::Response> answer) {
+            const auto self = weak.lock();
+            if (self && !self->closed) self->answered(reports, body, std::move(answer));
+        });
+    }
+
+    void answered(const std::shared_ptr<Reports>& reports, const std::shared_ptr<const std::string>& body, Result<http::Response> answer) {
+        const int status = answer ? answer->status : 0;
+        const auto good = judge_for_node(std::move(answer));
+        const std::int64_t last = reports->back().report.position;
+        if (good) {
+            retry.succeeded();
+            alone -= std::min(alone, reports->size());
+            return advance(last, reports->size());
+        }
+        if (!blames_content(status)) return retry.failed(good.error(), [this, reports, body] { send(reports, body); });
+        retry.succeeded();
+        if (reports->size() > 1) {
+            log::error("reports: the center refused {} reports together, they are sent one by one: {}", reports->size(),
+                       good.error().message);
+            alone = reports->size();
+            return advance(0, 0);
+        }
+        const Report& report = reports->front().report;
+        log::error("reports: the center refused report {} of {} (run {}), it is dropped: {}", report.sequence, report.incarnation,
+                   report.run_id.empty() ? "none" : report.run_id, good.error().message);
+        alone -= std::min<std::size_t>(alone, 1);
+        advance(last, 0);
+    }
+};
+
+OutboxSender::OutboxSender(Loop& loop, Random& random, Worker& worker, http::Client& client, Disk& disk,
+                           std::function<std::string(const std::string& run_id)> output_folder)
+    : impl_(std::make_shared<Impl>(loop, random, worker, client, disk, std::move(output_folder))) {}
+
+OutboxSender::~OutboxSender() {
+    impl_->closed = true;
+    impl_->retry.cancel();
+}
+
+void OutboxSender::start() {
+    impl_->loop.assert_on_loop();
+    if (std::exchange(impl_->started, true)) return;
+    impl_->advance(0, 0);
+}
+
+void OutboxSender::wake() {
+    impl_->loop.assert_on_loop();
+    impl_->woken = true;
+    if (impl_->started && !impl_->busy) impl_->advance(0, 0);
+}
+
+void OutboxSender::on_delivered(std::function<void()> handler) { impl_->on_delivered = std::move(handler); }
+
+std::int64_t OutboxSender::delivered() const { return impl_->delivered; }
+
+}  // namespace cloudtask::node
