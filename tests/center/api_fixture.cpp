@@ -85,8 +85,12 @@ ApiFixture::ApiFixture() {
     auth_ = std::make_unique<Auth>(*store, clock, random_, AuthOptions{options.login_lifetime, cheapest_password_cost()});
     worker_ = std::make_unique<ThreadWorker>("api", 4);
     slow_worker_ = std::make_unique<ThreadWorker>("login", 2);
-    context_ = std::make_unique<Context>(
-        Context{*store, cluster, loop_, clock, random_, *worker_, *slow_worker_, options, hooks, metrics_, *auth_, *packages_});
+    log_files_ = *LogFiles::open(folder.file("logs"));
+    command_hub_ = std::make_unique<CommandHub>(loop_, *worker_, *store);
+    log_hub_ = std::make_unique<LogHub>(loop_, *worker_, *store, *log_files_);
+    hooks.commands_waiting = [this](const std::string& node_id) { command_hub_->notify(node_id); };
+    context_ = std::make_unique<Context>(Context{*store, cluster, loop_, clock, random_, *worker_, *slow_worker_, options, hooks, metrics_,
+                                                 *auth_, *packages_, &*log_files_, log_hub_.get(), command_hub_.get(), &run_metrics_});
     add_all_routes(table, *context_);
     server_ = std::make_unique<http::Server>(loop_, http::ServerOptions{}, table.router(*context_),
                                              [this](const http::Request& request, int status, double seconds) {
@@ -101,6 +105,10 @@ ApiFixture::ApiFixture() {
 }
 
 ApiFixture::~ApiFixture() {
+    loop_.post([this] {
+        command_hub_->close();
+        log_hub_->close();
+    });
     loop_.post([this] { server_->stop(std::chrono::seconds{1}, [this] { loop_.stop(); }); });
     thread_.join();
     worker_.reset();

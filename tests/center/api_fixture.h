@@ -12,8 +12,12 @@
 
 #include "center/api_routes.h"
 #include "center/auth.h"
+#include "center/command_hub.h"
+#include "center/log_files.h"
+#include "center/log_hub.h"
 #include "center/metrics.h"
 #include "center/package_files.h"
+#include "center/run_metrics.h"
 #include "center/store.h"
 #include "cloudtask/core/asio_loop.h"
 #include "cloudtask/core/json.h"
@@ -84,6 +88,8 @@ class ApiFixture {
     // Publishes a cluster in which these nodes have joined the runtime `demo`.
     void set_cluster(std::vector<ring::Member> members);
 
+    std::uint16_t port() const { return port_; }
+
     long long count(const std::string& sql);  // of a SELECT count(*)
 
     TemporaryFolder folder;
@@ -100,6 +106,10 @@ class ApiFixture {
     AsioLoop loop_;
     SystemRandom random_;
     Metrics metrics_;
+    RunMetrics run_metrics_{metrics_};
+    std::optional<LogFiles> log_files_;
+    std::unique_ptr<CommandHub> command_hub_;
+    std::unique_ptr<LogHub> log_hub_;
     std::unique_ptr<PackageFiles> packages_;
     std::unique_ptr<Auth> auth_;
     std::unique_ptr<ThreadWorker> worker_, slow_worker_;

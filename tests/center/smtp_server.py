@@ -41,7 +41,7 @@ class Server(Controller):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
         check = lambda server, session, envelope, mechanism, data: AuthResult(
-            success=(data.login.decode(), data.password.decode()) == login)
+            success=(data.login.decode(), data.password.decode()) == login, handled=False)
         return SMTP(self.handler, hostname="localhost", tls_context=context, require_starttls=True, auth_required=True, authenticator=check)
 
 
