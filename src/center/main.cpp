@@ -1,4 +1,5 @@
 // cloudtask-center: reads its configuration, builds the Center, runs the loop until SIGTERM or SIGINT.
+#include <sys/stat.h>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -9,6 +10,8 @@
 int main(int argc, char** argv) {
     using namespace cloudtask;
     std::signal(SIGPIPE, SIG_IGN);
+    // The data folder holds password hashes and the cluster's secret; who made it with wider rights is helped here.
+    ::umask(027);
     center::Options options;
     auto spec = center::make_config_spec(options);
     const auto outcome = spec.load(argc, argv, cloudtask_environment());

@@ -35,6 +35,7 @@ CREATE TABLE tasks (
     UNIQUE (runtime, group_name, name)) WITHOUT ROWID;
 -- placement: {"targets": [...], "labels": {...}} of a task that may not run on every node, else ''
 CREATE INDEX tasks_by_runtime_name ON tasks(runtime, name, id);
+CREATE INDEX tasks_by_enabled ON tasks(enabled, name, id);
 CREATE INDEX tasks_by_update ON tasks(updated_at, id);
 CREATE INDEX tasks_by_revision ON tasks(runtime, revision);
 CREATE INDEX tasks_by_group ON tasks(group_id);
