@@ -176,7 +176,10 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
         if (has_restarted(decision.state.current, decision.dead, decision.state.present)) return true;
         const auto without = ring::next_allocation(decision.state, false);
         const auto with = ring::next_allocation(decision.state, true);
-        if (!with || with == without) return true;
+        if (!with || with == without) {
+            joins_since.reset();  // who was waited for may have gone again; the next to come is waited for anew
+            return true;
+        }
         const SteadyInstant now = loop.clock().steady_now();
         if (!joins_since) joins_since = now;
         const Duration left = *joins_since + options.join_debounce - now;

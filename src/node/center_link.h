@@ -82,6 +82,8 @@ class OutboxSender {
     // Called on the loop when reports were accepted.
     void on_delivered(std::function<void()> handler);
     std::int64_t delivered() const;
+    // Nothing is left to deliver, as far as is known.
+    bool idle() const;
 
   private:
     struct Impl;

@@ -14,6 +14,11 @@ bool Claims::is_ours(const std::string& task_id, const ring::Placement& placemen
     return owner != nullptr && owner->incarnation == incarnation_;
 }
 
+bool Claims::in_reach(const task::Task& task) const {
+    const auto candidates = ring_.preference(task.id, {task.targets, task.labels}, 2);
+    return std::any_of(candidates.begin(), candidates.end(), [this](const ring::Member* member) { return member->incarnation == incarnation_; });
+}
+
 Claims::Owners Claims::earlier_owners(const std::string& task_id, const ring::Placement& placement) const {
     Owners owners;
     for (std::size_t i = 0; i < chain_.size(); ++i) {

@@ -77,6 +77,8 @@ class Claims {
     bool waiting() const { return !waiting_.empty(); }
     std::size_t owned_count() const { return owned_.size(); }
     bool owns(const std::string& task_id) const { return owned_.contains(task_id); }
+    // Is this node the task's owner by the present allocation, or next in line?
+    bool in_reach(const task::Task& task) const;
 
     // The bound of the last observe(): stands in the horizon record as this epoch's handover.
     Instant handover() const { return handover_; }

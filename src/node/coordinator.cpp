@@ -17,6 +17,7 @@ namespace {
 constexpr Duration kPulse = std::chrono::seconds{1};        // how often the record is looked at when nothing else calls for it
 constexpr Duration kRetry = std::chrono::milliseconds{200};
 constexpr Duration kSkewRetry = std::chrono::seconds{10};
+constexpr Duration kLeaveCheck = std::chrono::milliseconds{100};
 
 }  // namespace
 
@@ -32,25 +33,31 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     std::int64_t catalog_revision = 0;
 
     // --- of the present session
-    std::string incarnation;  // the last one while there is no session
+    std::string incarnation;  // the last one while there is no session; at first one that reports are told apart by
     std::uint64_t generation = 0;
     std::unique_ptr<Duties> duties;  // null between sessions
     std::int32_t record_version = 0;
     bool record_made = false;
+    std::optional<Instant> record_asked;  // when this session first asked for its record to be made
     bool registered = false;
     std::unique_ptr<zk::Mirror> revision, allocation;
     std::unique_ptr<zk::Registration> registration;
     std::unique_ptr<zk::Election> election;
     std::unique_ptr<AllocatorTask> allocator;
     std::unique_ptr<zk::FolderMirror> horizons;  // while this node has something to take over
-    Timer session_timer, pulse;
+    Timer session_timer, pulse, leave_check;
 
     std::vector<std::unique_ptr<Duties>> retired;
     zk::Client::Subscription subscription;
     std::function<void()> on_left;
 
     Impl(Loop& l, Random& r, zk::Client& c, CoordinatorOptions o, Hooks h)
-        : loop(l), random(r), client(c), options(std::move(o)), hooks(std::move(h)), runtime_path("/runtimes/" + options.runtime) {}
+        : loop(l), random(r), client(c), options(std::move(o)), hooks(std::move(h)), runtime_path("/runtimes/" + options.runtime), incarnation(new_incarnation()) {}
+
+    std::string new_incarnation() const {
+        const std::uint64_t unique = random.next();
+        return options.node_id + "." + to_hex({reinterpret_cast<const char*>(&unique), sizeof unique});
+    }
 
     void start() {
         subscription = client.subscribe({
@@ -65,8 +72,8 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     void begin_session(zk::Keeper& keeper, std::uint64_t number) {
         loop.assert_on_loop();
         generation = number;
-        const std::uint64_t unique = random.next();
-        incarnation = options.node_id + "." + to_hex({reinterpret_cast<const char*>(&unique), sizeof unique});
+        incarnation = new_incarnation();
+        record_asked.reset();
         duties = std::make_unique<Duties>(options.node_id, incarnation, options.duties);
         for (const auto& [id, task] : catalog) duties->put_task(task);
         duties->set_catalog_revision(catalog_revision);
@@ -221,32 +228,39 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     void make_record() {
         zk::Keeper* keeper = client.keeper();
         if (keeper == nullptr) return;
-        const Instant asked = loop.clock().now();
+        if (!record_asked) record_asked = loop.clock().now();
         keeper->create(record_path(), ring::write_horizon({}), zk::CreateMode::persistent,
-                       [weak = weak_from_this(), now = generation, asked](Result<zk::Created> created) {
+                       [weak = weak_from_this(), now = generation](Result<zk::Created> created) {
                            const auto self = weak.lock();
                            if (!self || self->generation != now || !self->duties) return;
                            // Its name is random: if it exists, an earlier try of ours made it.
                            if (!created && !created.error().is(zk::Errc::node_exists)) {
                                return self->later(kRetry, [self = self.get()] { self->try_register(); });
                            }
-                           self->read_record(asked);
+                           self->read_record();
                        });
     }
 
     // Learns the record's version and, from its time of making, whether the clocks agree.
-    void read_record(Instant asked) {
+    void read_record() {
         zk::Keeper* keeper = client.keeper();
         if (keeper == nullptr) return;
-        keeper->get(record_path(), {}, [weak = weak_from_this(), now = generation, asked](Result<zk::Znode> read) {
+        keeper->get(record_path(), {}, [weak = weak_from_this(), now = generation](Result<zk::Znode> read) {
             const auto self = weak.lock();
-            if (!self || self->generation != now || !self->duties) return;
-            if (!read) return self->later(kRetry, [self = self.get()] { self->try_register(); });
-            if (!self->clock_agrees(asked, read->stat.mtime)) return self->client.renew();
+            if (!self || self->generation != now || !self->duties || self->record_made) return;
+            if (!read || !self->record_asked) return self->later(kRetry, [self = self.get()] { self->try_register(); });
+            if (!self->clock_agrees(*self->record_asked, read->stat.mtime)) return self->ask_again_later();
             self->record_version = read->stat.version;
             self->record_made = true;
             self->try_register();
         });
+    }
+
+    // The clocks did not agree: the record is made anew after a pause, since its time of making is what tells.
+    void ask_again_later() {
+        record_asked.reset();
+        if (zk::Keeper* keeper = client.keeper()) keeper->erase(record_path(), zk::kAnyVersion, [](const Result<>&) {});
+        later(kSkewRetry, [this] { try_register(); });
     }
 
     // Fire times are wall clock: a node whose clock is off would fire at the wrong time, and take over at the wrong time.
@@ -274,8 +288,9 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     void arm_pulse(Instant now) {
         Duration delay = kPulse;
         if (const auto due = duties->next_due()) {
+            // While fires are near, often enough that the horizon is raised well before it is reached.
             const Instant raise_at = *due - options.duties.horizon / 2;
-            if (raise_at > now) delay = std::min(delay, raise_at - now);
+            delay = std::min(delay, raise_at > now ? raise_at - now : options.duties.horizon / 8);
         }
         pulse = loop.after(std::max(delay, Duration{std::chrono::milliseconds{1}}), [this] { pump(); });
     }
@@ -325,7 +340,19 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     void changed() {
         pump();
         hooks.duties_changed();
-        if (on_left && (!duties || duties->handed_over(loop.clock().now()))) std::exchange(on_left, nullptr)();
+        finish_leaving();
+    }
+
+    // A leave is over when nothing is owned and nothing of what was claimed is left to start. That comes by the clock as well as by events.
+    void finish_leaving() {
+        if (!on_left) return;
+        drop_finished();
+        if (retired.empty() && (!registered || duties->handed_over(loop.clock().now()))) {
+            leave_check.cancel();
+            std::exchange(on_left, nullptr)();
+        } else {
+            leave_check = loop.after(kLeaveCheck, [this] { finish_leaving(); });
+        }
     }
 
     void drop_finished() {
@@ -392,6 +419,8 @@ std::vector<UncertainFires> Coordinator::take_uncertain() {
     return all;
 }
 
+void Coordinator::started() { impl_->pump(); }
+
 const std::string& Coordinator::incarnation() const { return impl_->incarnation; }
 std::int64_t Coordinator::epoch() const { return impl_->duties ? impl_->duties->epoch() : 0; }
 std::size_t Coordinator::owned_count() const { return impl_->duties ? impl_->duties->owned_count() : 0; }
@@ -404,8 +433,19 @@ void Coordinator::leave(std::function<void()> done) {
         impl_->registration->update(ring::write_registration(impl_->describe(true)));
         impl_->changed();
     } else {
-        std::exchange(impl_->on_left, nullptr)();
+        impl_->finish_leaving();
     }
 }
+
+void Coordinator::leave_now() {
+    if (impl_->on_left) std::exchange(impl_->on_left, nullptr)();
+}
+
+std::optional<Instant> Coordinator::done() const {
+    if (!impl_->duties) return std::nullopt;
+    return impl_->duties->record().done;
+}
+
+bool Coordinator::in_reach(const task::Task& task) const { return impl_->duties && impl_->duties->in_reach(task); }
 
 }  // namespace cloudtask::node

@@ -57,6 +57,8 @@ class Coordinator {
     // Drops the fires of the task up to `until` (they were dealt with at once).
     void skip_until(const std::string& task_id, Instant until);
     std::vector<UncertainFires> take_uncertain();
+    // Fires that were given out have been started.
+    void started();
 
     // The present incarnation; the last one while there is no session.
     const std::string& incarnation() const;
@@ -67,6 +69,13 @@ class Coordinator {
 
     // Hands over everything; `done` when nothing is owned and nothing is left to fire. Then stop the client.
     void leave(std::function<void()> done);
+    // Waits for that no longer: calls the `done` of leave().
+    void leave_now();
+
+    // Every fire up to here has been started, as ZooKeeper knows it; nothing while there is no session.
+    std::optional<Instant> done() const;
+    // Does this node own the task, or would it if the owner went away?
+    bool in_reach(const task::Task& task) const;
 
   private:
     struct Impl;

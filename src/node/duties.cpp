@@ -129,7 +129,9 @@ Instant Duties::done(std::optional<Instant> earliest_unstarted) const {
 std::optional<ring::HorizonRecord> Duties::next_write(Instant now, std::optional<Instant> earliest_unstarted) {
     if (retired_ || in_flight_) return std::nullopt;
     const auto due = timetable_.next_due();
-    if (due && *due > wanted_.horizon && *due <= now + options_.horizon / 2) wanted_.horizon = std::max(wanted_.horizon, now + options_.horizon);
+    // Not only when the next fire lies beyond the horizon: the one after it may be due before its write is acknowledged.
+    const Instant soon = now + options_.horizon / 2;
+    if (due && *due <= soon && wanted_.horizon < soon) wanted_.horizon = now + options_.horizon;
 
     ring::HorizonRecord next = wanted_;
     next.done = done(earliest_unstarted);

@@ -63,6 +63,8 @@ class Duties {
     std::vector<UncertainFires> take_uncertain();
 
     bool owns(const std::string& task_id) const { return claims_.owns(task_id); }
+    // Owner, or next in line.
+    bool in_reach(const task::Task& task) const { return claims_.in_reach(task); }
     std::int64_t epoch() const { return claims_.epoch(); }
     std::size_t owned_count() const { return claims_.owned_count(); }
     bool waiting() const { return claims_.waiting(); }

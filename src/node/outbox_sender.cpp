@@ -153,4 +153,6 @@ void OutboxSender::on_delivered(std::function<void()> handler) { impl_->on_deliv
 
 std::int64_t OutboxSender::delivered() const { return impl_->delivered; }
 
+bool OutboxSender::idle() const { return !impl_->busy; }
+
 }  // namespace cloudtask::node

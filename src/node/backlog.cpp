@@ -1,0 +1,47 @@
+// The misfire policy. Pure.
+#include "node/backlog.h"
+
+#include "cloudtask/core/units.h"
+
+namespace cloudtask::node {
+
+namespace {
+
+std::string lateness_text(const Fire& fire, Instant now) {
+    return fmt::format("{} late, tolerance {}", format_duration(std::chrono::floor<std::chrono::milliseconds>(now - fire.time)), format_duration(fire.task->misfire_tolerance));
+}
+
+}  // namespace
+
+Backlog gather_backlog(const Fire& first, Instant now) {
+    const Instant latest = now - first.task->misfire_tolerance;
+    Backlog backlog;
+    if (first.time >= latest) return backlog;
+    std::optional<Fire> fire = first;
+    while (fire && fire->time < latest && backlog.late.size() < kMaxMisfires) {
+        backlog.late.push_back(*fire);
+        fire = next_fire(first.task, fire->time);
+    }
+    backlog.cut = fire && fire->time < latest;
+    backlog.passed_until = backlog.cut ? latest : backlog.late.back().time;
+    return backlog;
+}
+
+MisfireDecision decide_misfires(const Backlog& backlog, Instant now) {
+    MisfireDecision decision;
+    for (std::size_t i = 0; i < backlog.late.size(); ++i) {
+        const Fire& fire = backlog.late[i];
+        const bool last = i + 1 == backlog.late.size();
+        if (fire.misfire == task::Misfire::all || (fire.misfire == task::Misfire::once && last)) {
+            decision.run.push_back(fire);
+            continue;
+        }
+        std::string reason = fmt::format("misfire: {}; ", lateness_text(fire, now));
+        reason += fire.misfire == task::Misfire::skip ? "the policy is to skip" : "one later fire is run for all that were missed";
+        if (last && backlog.cut) reason += fmt::format("; so were all further ones up to {}", format_instant(backlog.passed_until));
+        decision.skipped.push_back({fire, std::move(reason)});
+    }
+    return decision;
+}
+
+}  // namespace cloudtask::node

@@ -1,0 +1,35 @@
+// What to do with fires that come too late: the misfire policy, as a pure function.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "node/timetable.h"
+
+namespace cloudtask::node {
+
+// Individually recorded at the most; of a longer backlog the rest is recorded in one sentence.
+inline constexpr std::size_t kMaxMisfires = 1000;
+
+struct Backlog {
+    std::vector<Fire> late;    // the fires of one task that are later than its tolerance, oldest first
+    bool cut = false;          // there are more between the last of `late` and `passed_until`
+    Instant passed_until{};    // the timetable goes on behind this
+};
+
+// The backlog that begins with `first`, as of `now`. Empty when `first` is within its tolerance.
+Backlog gather_backlog(const Fire& first, Instant now);
+
+struct MisfireDecision {
+    std::vector<Fire> run;
+    struct Skipped {
+        Fire fire;
+        std::string reason;
+    };
+    std::vector<Skipped> skipped;
+};
+
+// `skip`: none is run; `once`: the latest is run for all; `all`: each is run (a cut backlog: the recorded ones).
+MisfireDecision decide_misfires(const Backlog& backlog, Instant now);
+
+}  // namespace cloudtask::node

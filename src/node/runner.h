@@ -1,0 +1,73 @@
+// Runner: turns fires and commands into runs. It takes fires ahead of time, writes their intents, starts them when they are due, watches them end, and puts
+// every change with its report on disk in one transaction.
+//
+//   coordinator ─ take ─► prepared (intent on disk, package unpacked) ─ due ─► running ─ end ─► reports
+//                └ too late, overlapping, uncertain ─► SKIPPED or LOST, recorded as well
+//
+// Nothing on the way from "due" to the spawn waits for a disk or for ZooKeeper, unless the fire came in too late for its intent to be written before.
+//
+// Lives on the loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cloudtask/core/loop.h"
+#include "node/center_link.h"
+#include "node/coordinator.h"
+#include "node/disk.h"
+#include "node/packages/package_store.h"
+#include "node/process/supervisor.h"
+
+namespace cloudtask::node {
+
+struct RunnerOptions {
+    std::string runs_folder;  // <data>/runs
+    std::string node_id, node_name;
+};
+
+struct RunnerCounters {
+    std::uint64_t started = 0, skipped = 0, lost = 0, failed_to_start = 0;
+    std::uint64_t succeeded = 0, failed = 0, timed_out = 0, stopped = 0;
+    Duration last_lateness{}, max_lateness{};
+};
+
+class Runner {
+  public:
+    // `coordinator` may be set after construction, before the first call of duties_changed().
+    Runner(Loop& loop, Worker& scratch, Disk& disk, Supervisor& supervisor, PackageCache& packages, RunnerOptions options);
+    ~Runner();
+
+    void set_coordinator(Coordinator& coordinator);
+
+    // At start, before anything else: what an earlier process of this node left. Running processes are taken over; what was begun and is gone is LOST.
+    void recover(std::vector<JournalEntry> unfinished, const std::vector<std::string>& known_run_ids, const std::vector<std::string>& known_command_ids);
+
+    // A task of the catalog is new or changed (its package is fetched ahead of time if this node may come to run it), or is gone.
+    void put_task(TaskPointer task);
+    void erase_task(const std::string& task_id);
+
+    // The coordinator has more to give, or took something away.
+    void duties_changed();
+    // The time of the earliest fire that was taken and is not started.
+    std::optional<Instant> earliest_unstarted() const;
+
+    // A command of the center.
+    void handle(Command command);
+
+    std::size_t running() const;
+    std::size_t prepared() const;
+    const RunnerCounters& counters() const;
+    std::string run_folder(const std::string& run_id) const;
+    // Run ids that the journal has forgotten: their folders go, too.
+    void forget(const std::vector<std::string>& run_ids);
+
+  private:
+    struct Impl;
+    std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace cloudtask::node
