@@ -14,4 +14,9 @@ bool ClusterView::online(const std::string& runtime, const std::string& node_id)
     return found != runtimes.end() && found->second.nodes.contains(node_id);
 }
 
+bool ClusterView::gone(const std::string& runtime, const std::string& node_id) const {
+    const auto found = runtimes.find(runtime);
+    return connected && found != runtimes.end() && found->second.complete && !found->second.nodes.contains(node_id);
+}
+
 }  // namespace cloudtask::center

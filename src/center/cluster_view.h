@@ -20,11 +20,11 @@ struct NodeView {
 };
 
 struct RuntimeView {
-    std::map<std::string, NodeView> nodes;  // by node id: those with a live registration
-    bool complete = false;                  // all of it was read in the present session; else it may be old
-    std::int64_t epoch = 0;                 // of the allocation; 0: none yet
-    std::string allocation;                 // the record as it stands in ZooKeeper (JSON)
-    std::shared_ptr<const ring::Ring> ring; // of the allocation's nodes
+    std::map<std::string, NodeView> nodes;   // by node id: those with a live registration
+    bool complete = false;                   // all of it was read in the present session; else it may be old
+    std::int64_t epoch = 0;                  // of the allocation; 0: none yet
+    std::string allocation;                  // the record as it stands in ZooKeeper (JSON)
+    std::shared_ptr<const ring::Ring> ring;  // of the allocation's nodes
 };
 
 struct ClusterView {
@@ -34,6 +34,8 @@ struct ClusterView {
     // The node that owns the task now; null when none can take it.
     const ring::Member* owner(const task::Task& task) const;
     bool online(const std::string& runtime, const std::string& node_id) const;
+    // ZooKeeper says, and says now, that the node is not there. Not the opposite of online(): without contact nobody knows.
+    bool gone(const std::string& runtime, const std::string& node_id) const;
 };
 
 // The latest snapshot, for any thread.

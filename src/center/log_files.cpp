@@ -170,12 +170,4 @@ std::vector<LogBatch::Written> LogBatch::sync() {
     return failed;
 }
 
-std::vector<LogBatch::Written> LogBatch::written() const {
-    std::vector<Written> list;
-    for (const auto& [key, file] : open_) {
-        if (file.touched) list.push_back({key.first, key.second, file.first_offset});
-    }
-    return list;
-}
-
 }  // namespace cloudtask::center

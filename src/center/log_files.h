@@ -67,9 +67,6 @@ class LogBatch {
     // Makes all that was written durable: data, and the names of new files. Returns the streams for which that failed.
     std::vector<Written> sync();
 
-    // Streams that were written to.
-    std::vector<Written> written() const;
-
   private:
     struct File {
         int descriptor = -1;

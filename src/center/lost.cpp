@@ -27,12 +27,6 @@ struct Gone {
     Instant at;
 };
 
-// Whether ZooKeeper says, and says now, that the node is not there.
-bool is_gone(const ClusterView& view, const NodeOfRuns& node) {
-    const auto runtime = view.runtimes.find(node.runtime);
-    return view.connected && runtime != view.runtimes.end() && runtime->second.complete && !runtime->second.nodes.contains(node.node_id);
-}
-
 }  // namespace
 
 struct LostWatch::Impl : std::enable_shared_from_this<LostWatch::Impl> {
@@ -71,7 +65,7 @@ struct LostWatch::Impl : std::enable_shared_from_this<LostWatch::Impl> {
         std::map<std::string, Absence> still;  // by node
         std::vector<Gone> gone;
         for (const auto& node : nodes) {
-            if (!is_gone(*view, node)) continue;
+            if (!view->gone(node.runtime, node.node_id)) continue;
             const auto known = absent.find(node.node_id);
             const Absence absence = known != absent.end() ? known->second : Absence{now, loop.clock().now()};
             still[node.node_id] = absence;
@@ -85,7 +79,7 @@ struct LostWatch::Impl : std::enable_shared_from_this<LostWatch::Impl> {
 
     void give_up(const Gone& gone, Instant now) {
         const auto view = parts.cluster.get();
-        if (!is_gone(*view, gone.node)) return;
+        if (!view->gone(gone.node.runtime, gone.node.node_id)) return;
         RecordEffects effects;
         std::set<std::string> woken;
         const auto written = parts.store.write([&](soci::session& sql) -> Result<> {

@@ -2,12 +2,17 @@
 #include "center/run_metrics.h"
 
 #include <array>
+#include <limits>
 #include <string>
 
 #include <prometheus/counter.h>
 #include <prometheus/registry.h>
 
+#include "center/commands_store.h"
+#include "center/ingest_store.h"
+#include "center/mail_store.h"
 #include "center/metrics.h"
+#include "center/store.h"
 
 namespace cloudtask::center {
 
@@ -60,5 +65,21 @@ void RunMetrics::late_report() { impl_->late->Increment(); }
 void RunMetrics::log_bytes(std::uint64_t bytes) { impl_->bytes->Increment(static_cast<double>(bytes)); }
 void RunMetrics::log_dropped(std::uint64_t bytes) { impl_->dropped->Increment(static_cast<double>(bytes)); }
 void RunMetrics::mail(MailOutcome outcome) { impl_->outcomes[static_cast<std::size_t>(outcome)]->Increment(); }
+
+void add_queue_gauges(Metrics& metrics, Store& store) {
+    const auto add = [&](const char* name, const char* help, long long (*count)(soci::session&)) {
+        metrics.add_gauge(name, help, [&store, count] {
+            double value = std::numeric_limits<double>::quiet_NaN();  // the database does not answer
+            const auto read = store.read([&](soci::session& sql) -> Result<> {
+                value = static_cast<double>(count(sql));
+                return {};
+            });
+            return read ? value : std::numeric_limits<double>::quiet_NaN();
+        });
+    };
+    add("cloudtask_commands_open", "Commands that their nodes have not reported.", count_open_commands);
+    add("cloudtask_mails_waiting", "Mails that are not delivered yet.", count_waiting_mails);
+    add("cloudtask_dead_letters", "Reports of nodes that could not be applied, and are kept.", count_dead_letters);
+}
 
 }  // namespace cloudtask::center

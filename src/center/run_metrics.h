@@ -9,6 +9,7 @@
 namespace cloudtask::center {
 
 class Metrics;
+class Store;
 
 class RunMetrics {
   public:
@@ -30,5 +31,8 @@ class RunMetrics {
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };
+
+// Adds gauges of what waits in the database: commands, mails, dead letters. `store` outlives the metrics' page.
+void add_queue_gauges(Metrics& metrics, Store& store);
 
 }  // namespace cloudtask::center

@@ -60,8 +60,9 @@ Result<Verdict> RunRecorder::record(const task::Run& reported, std::string_view 
     if (!known && runs_.find_task(reported.task_id, reported.runtime) == RunWriter::TaskIs::unknown) {
         return fail(Errc::invalid_argument, "task {} is not known in runtime {}", reported.task_id, reported.runtime);
     }
-    const bool online = known && cluster_.online(reported.runtime, known->node_id);
-    const Verdict verdict = judge(known, reported, reporter, online);
+    // Without contact with ZooKeeper a node counts as there: if it is not, LostWatch ends its runs later.
+    const bool gone = known && cluster_.gone(reported.runtime, known->node_id);
+    const Verdict verdict = judge(known, reported, reporter, !gone);
     if (verdict == Verdict::late) {
         ++effects_.late;
         log::warn("run {}: {} says {}, but it is {}; kept as a late report", reported.id, reporter.empty() ? "the center" : reporter,

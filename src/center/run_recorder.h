@@ -1,5 +1,5 @@
-// RunRecorder: the one way in which a run's state gets into the history, whoever says it (a node's report, the center about a node that is
-// gone, a user's stop): judged by run_rules.h, written, counted in its task, and mailed when it is a failure: all in the caller's
+// RunRecorder: the one way in which a run's state is reported into the history, by its node or by the center about a node that is gone:
+// judged by run_rules.h, written, counted in its task, and mailed when it is a failure: all in the caller's
 // transaction.
 //
 // One transaction, one thread. What the world outside should hear of it stands in effects(), to be acted upon after the commit.

@@ -13,7 +13,7 @@ namespace cloudtask::center {
 struct KnownRun {
     std::string task_id;
     task::RunState state = task::RunState::pending;
-    std::string node_id, incarnation;
+    std::string node_id;
     bool log_dropped = false;  // part of its log could not be written
 };
 
@@ -24,7 +24,7 @@ enum class Verdict {
 };
 
 // Judges a report of `reporter` (a node id; empty: the center itself). `known_node_online`: the node that the history names for the run
-// is registered now, under whatever incarnation: it will report for itself.
+// is registered, under whatever incarnation, or may be: it will report for itself.
 //
 // Terminal states are absorbing; RUNNING does not go back to PENDING; what a next owner can only presume (LOST, SKIPPED) never
 // overrides what the run's own node said, nor a run that its node may still be running.

@@ -4,6 +4,7 @@
 #include "center/audit_store.h"
 #include "center/commands_store.h"
 #include "center/log_hub.h"
+#include "center/run_metrics.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/task/codec.h"
 
@@ -22,6 +23,10 @@ std::string command_document(const std::string& id, std::string_view kind, const
     if (!task_document.empty()) out.key("task").raw(task_document);
     out.end_object();
     return out.text();
+}
+
+void count_state(const Context& context, WriteScope& scope, RunState state) {
+    if (context.run_metrics != nullptr) scope.after_commit([metrics = context.run_metrics, state] { metrics->run_became(state); });
 }
 
 std::string run_document(const task::Run& run) {
@@ -79,6 +84,7 @@ Result<task::Run> start_task(const Context& context, WriteScope& scope, const St
     command.document = command_document(command.id, "start", run, stored.document);
     insert_command(scope.sql, command, scope.now);
     write_audit(scope, "task.start", "task:" + task.id, std::nullopt, run_document(run));
+    count_state(context, scope, RunState::pending);
     scope.after_commit([&hooks = context.hooks, node_id = run.node_id] { hooks.fire_commands_waiting(node_id); });
     return run;
 }
@@ -102,6 +108,7 @@ Result<StoredRun> stop_run(const Context& context, WriteScope& scope, const std:
             runs.update_task(run, RunState::pending);
             withdraw_commands(scope.sql, run.id);
             write_audit(scope, "run.stop", "run:" + run.id, before, run_document(run));
+            count_state(context, scope, RunState::stopped);
             if (context.log_hub != nullptr) {
                 scope.after_commit([hub = context.log_hub, id = run.id] { hub->notify({id}); });
             }

@@ -202,8 +202,8 @@ std::vector<NodeOfRuns> nodes_with_unfinished_runs(soci::session& sql) {
 struct RunWriter::Impl {
     explicit Impl(soci::session& session)
         : sql(session),
-          find((sql.prepare << "SELECT task_id, state, node_id, incarnation, log_note FROM runs WHERE id = :id", soci::into(known.task_id),
-                soci::into(state), soci::into(known.node_id), soci::into(known.incarnation), soci::into(log_note), soci::use(id))),
+          find((sql.prepare << "SELECT task_id, state, node_id, log_note FROM runs WHERE id = :id", soci::into(known.task_id),
+                soci::into(state), soci::into(known.node_id), soci::into(log_note), soci::use(id))),
           insert(sql),
           update(sql) {}
 

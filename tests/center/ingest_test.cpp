@@ -108,6 +108,12 @@ TEST_CASE("a next owner's LOST holds only for what nobody knows better", "[inges
         CHECK(f.stored(lost.id).run.state == RunState::running);
         CHECK(f.late_report(lost.id));
     }
+    SECTION("nobody knows whether its node is there") {
+        f.take({f.run_report(f.run(1, RunState::running), 1)});
+        f.take({f.run_report(lost, 1, HistoryFixture::kOtherIncarnation)}, HistoryFixture::kOther);
+        CHECK(f.stored(lost.id).run.state == RunState::running);
+        CHECK(f.late_report(lost.id));
+    }
     SECTION("its node is gone") {
         f.set_online({HistoryFixture::kOther});
         f.take({f.run_report(f.run(1, RunState::running), 1)});
