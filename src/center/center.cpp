@@ -10,7 +10,7 @@
 #include "center/cluster_secret_store.h"
 #include "center/cluster_watch.h"
 #include "center/command_hub.h"
-#include "center/data_folder.h"
+#include "center/listen_address.h"
 #include "center/log_files.h"
 #include "center/log_hub.h"
 #include "center/lost.h"
@@ -22,6 +22,7 @@
 #include "center/runs.h"
 #include "center/smtp.h"
 #include "center/store.h"
+#include "cloudtask/core/data_folder.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/core/log.h"
 #include "cloudtask/core/version.h"
@@ -249,6 +250,7 @@ void Center::Impl::sweep() {
 }
 
 void Center::Impl::add_gauges() {
+    add_queue_gauges(metrics, *store);
     metrics.add_gauge("cloudtask_zookeeper_connected", "1 while the center is in contact with ZooKeeper.",
                       [this] { return cluster.get()->connected ? 1.0 : 0.0; });
     metrics.add_gauge("process_resident_memory_bytes", "Resident memory of this process.", resident_bytes);

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <string>
 
-#include "cloudtask/core/data_folder.h"
 #include "cloudtask/core/result.h"
 
 namespace cloudtask::center {

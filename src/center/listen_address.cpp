@@ -1,5 +1,5 @@
 // Addresses and ports to listen on.
-#include "center/data_folder.h"
+#include "center/listen_address.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,16 +1,28 @@
-// The center's folder on disk.
-#include "center/data_folder.h"
+// DataFolder: one holder at a time, and the file with the address.
+#include "cloudtask/core/data_folder.h"
+
+#include <sys/stat.h>
 
 #include <filesystem>
-#include <sys/stat.h>
 #include <fstream>
+#include <random>
 
 #include <catch2/catch.hpp>
 
-#include "api_fixture.h"
-
 using namespace cloudtask;
-using namespace cloudtask::center;
+
+namespace {
+
+struct TemporaryFolder {
+    std::filesystem::path path = std::filesystem::temp_directory_path() / fmt::format("cloudtask-core-{:08x}", std::random_device{}());
+    ~TemporaryFolder() {
+        std::error_code error;
+        std::filesystem::remove_all(path, error);
+    }
+    std::string file(const std::string& name) const { return (path / name).string(); }
+};
+
+}  // namespace
 
 TEST_CASE("one process at a time holds a data folder") {
     TemporaryFolder folder;
@@ -24,7 +36,7 @@ TEST_CASE("one process at a time holds a data folder") {
         const auto second = DataFolder::open(path);
         REQUIRE_FALSE(second);
         CHECK(second.error().is(Errc::conflict));
-        CHECK(second.error().message.find("another center") != std::string::npos);
+        CHECK(second.error().message.find(path) != std::string::npos);
     }
     CHECK(DataFolder::open(path));
 }
@@ -42,19 +54,4 @@ TEST_CASE("the address file is there while the center listens, and an old one is
     auto next = DataFolder::open(folder.file("data"));
     REQUIRE(next);
     CHECK_FALSE(std::filesystem::exists(next->file("address")));
-}
-
-TEST_CASE("the address as a URL") {
-    CHECK(http_url("127.0.0.1", 8080) == "http://127.0.0.1:8080");
-    CHECK(http_url("0.0.0.0", 1) == "http://127.0.0.1:1");
-    CHECK(http_url("::1", 8080) == "http://[::1]:8080");
-    CHECK(http_url("::", 8080) == "http://[::1]:8080");
-}
-
-TEST_CASE("a free port is one of the address") {
-    const auto port = free_port("127.0.0.1");
-    REQUIRE(port);
-    CHECK(*port > 0);
-    CHECK_FALSE(free_port("not an address"));
-    CHECK_FALSE(free_port("192.0.2.1"));
 }
