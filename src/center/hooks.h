@@ -1,5 +1,5 @@
 // Hooks: what the API tells the rest of the center after a commit. Called from any thread, must not block; an empty hook is skipped by
-// the callers' `fire` helpers below. center.cpp fills them before the server listens, and they do not change after that.
+// the fire_...() functions below. center.cpp fills them before the server listens, and they do not change after that.
 #pragma once
 
 #include <cstdint>
