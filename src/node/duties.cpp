@@ -170,7 +170,9 @@ std::optional<Fire> Duties::take(Instant until) { return timetable_.take(std::mi
 std::vector<UncertainFires> Duties::take_uncertain() { return std::exchange(uncertain_, {}); }
 
 bool Duties::handed_over(Instant now) const {
-    return claims_.owned_count() == 0 && timetable_.size() == 0 && written_.epoch == claims_.epoch() && claims_.handover() <= now;
+    // What ZooKeeper does not know as started, the successors would have to report as uncertain.
+    const bool told = written_.handovers.empty() || written_.done >= written_.handovers.back().at;
+    return claims_.owned_count() == 0 && timetable_.size() == 0 && written_.epoch == claims_.epoch() && claims_.handover() <= now && told;
 }
 
 }  // namespace cloudtask::node
