@@ -219,7 +219,8 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
                 self->runner->recover(std::move(loaded->unfinished), loaded->run_ids, loaded->command_ids);
                 for (auto& task : loaded->catalog.tasks) self->put_task(std::move(task));
                 self->catalog_revision = loaded->catalog.revision;
-                self->coordinator->set_catalog_revision(self->catalog_revision);
+                // 0 on disk: never synchronised. What the center holds, be it nothing, has to be heard first.
+                if (self->catalog_revision > 0) self->coordinator->set_catalog_revision(self->catalog_revision);
                 self->connect();
             });
     }

@@ -30,7 +30,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     const std::string runtime_path;
 
     std::unordered_map<std::string, TaskPointer> catalog;
-    std::int64_t catalog_revision = 0;
+    std::optional<std::int64_t> catalog_revision;  // nothing before the first one is known; 0: a center without tasks
 
     // --- of the present session
     std::string incarnation;  // the last one while there is no session; at first one that reports are told apart by
@@ -76,7 +76,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         record_asked.reset();
         duties = std::make_unique<Duties>(options.node_id, incarnation, options.duties);
         for (const auto& [id, task] : catalog) duties->put_task(task);
-        duties->set_catalog_revision(catalog_revision);
+        duties->set_catalog_revision(catalog_revision.value_or(0));
         log::info("ZooKeeper: session {:#x}, incarnation {}", keeper.session_id(), incarnation);
         make_folders(0);
     }
@@ -135,7 +135,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         if (!duties || registration || !revision || !revision->complete() || on_left) return;
         std::int64_t published = 0;
         if (const auto& znode = revision->value()) std::from_chars(znode->data.data(), znode->data.data() + znode->data.size(), published);
-        if (catalog_revision < published || catalog_revision == 0) return;
+        if (!catalog_revision || *catalog_revision < published) return;
         if (!record_made) return make_record();
 
         registration = std::make_unique<zk::Registration>(
