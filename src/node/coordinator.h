@@ -48,7 +48,7 @@ class Coordinator {
     // --- the catalog (from its replica)
     void put_task(TaskPointer task);
     void erase_task(const std::string& task_id);
-    // The replica holds everything up to `revision`. The node registers once its replica has reached what the centers have published.
+    // The replica holds everything up to `revision`. The node registers once this was said and the replica has reached what the centers have published.
     void set_catalog_revision(std::int64_t revision);
 
     // --- fires
