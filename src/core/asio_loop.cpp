@@ -74,8 +74,8 @@ bool AsioLoop::on_loop() const {
 
 void AsioLoop::run() {
     impl_->thread = std::this_thread::get_id();
-    impl_->context.restart();
     impl_->context.run();
+    impl_->context.restart();  // afterwards and not before: a stop() that came before run() counts
     impl_->thread = std::thread::id{};
 }
 
