@@ -92,7 +92,7 @@ Result<Instant> parse_instant(std::string_view text) {
     }
     if (!text.empty()) return refuse();
     const Instant instant = sys_days{date} + hours{hour} + minutes{minute} + seconds{second} + microseconds{micros} - offset;
-    if (instant < Instant{}) return refuse();
+    if (instant < Instant{} || instant >= sys_days{year{10000} / January / 1}) return refuse();
     return instant;
 }
 
