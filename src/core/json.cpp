@@ -25,9 +25,10 @@ class Guard : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Guard> {
     bool Int64(std::int64_t i) { return document_.Int64(i); }
     bool Uint64(std::uint64_t u) { return document_.Uint64(u); }
     bool Double(double d) { return document_.Double(d); }
-    bool String(const char* s, rapidjson::SizeType n, bool copy) { return document_.String(s, n, copy); }
+    bool String(const char* s, rapidjson::SizeType n, bool copy) { return is_text({s, n}) && document_.String(s, n, copy); }
     bool StartObject() { return enter() && document_.StartObject(); }
     bool Key(const char* s, rapidjson::SizeType n, bool copy) {
+        if (!is_text({s, n})) return false;
         if (!names_.back().emplace(s, n).second) {
             problem = fmt::format("the member '{}' stands there twice", std::string_view{s, std::min<std::size_t>(n, 64)});
             return false;
@@ -41,6 +42,15 @@ class Guard : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Guard> {
     std::string problem;
 
   private:
+    // RapidJSON lets an escaped low surrogate without its high one through, as three bytes that are not UTF-8.
+    bool is_text(std::string_view text) {
+        for (auto at = text.find('\xed'); at != std::string_view::npos; at = text.find('\xed', at + 1)) {
+            if (static_cast<unsigned char>(text[at + 1]) < 0xa0) continue;
+            problem = "half of a surrogate pair stands alone in a text";
+            return false;
+        }
+        return true;
+    }
     bool enter() {
         if (names_.size() == max_depth_) {
             problem = fmt::format("it is nested deeper than {} levels", max_depth_);
@@ -72,6 +82,8 @@ Result<Document> parse(std::string_view text, Limits limits) {
         rapidjson::Reader reader;
         Guard guard(handler, limits.max_depth);
         result = reader.Parse<kParseFlags>(stream, guard);
+        // The parser takes a zero byte for the end.
+        if (!result.IsError() && stream.Tell() != text.size()) result.Set(rapidjson::kParseErrorDocumentRootNotSingular, stream.Tell());
         problem = std::move(guard.problem);
         return !result.IsError();
     };
