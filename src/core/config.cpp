@@ -5,6 +5,8 @@
 #include <cctype>
 #include <charconv>
 #include <cstdio>
+#include <deque>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -27,24 +29,30 @@ std::string environment_name(std::string_view key) {
     return name;
 }
 
-// The line on which `key` is set in an INI text; 0 if nowhere. Program_options itself does not say.
-int line_of(const std::string& path, const std::string& key) {
-    std::ifstream file(path);
+struct IniLines {
+    std::map<std::string, std::deque<int>> of_key;  // where each key is set, in order
+    int broken = 0;                                 // the first line that is neither a section nor a setting; 0 if there is none
+};
+
+// Which lines of an INI text set which key. Program_options itself does not say.
+IniLines find_lines(std::istream& text) {
+    IniLines found;
     std::string section;
     std::string line;
-    for (int number = 1; std::getline(file, line); ++number) {
+    for (int number = 1; std::getline(text, line); ++number) {
         line = line.substr(0, line.find('#'));
-        const auto begin = line.find_first_not_of(" \t");
+        const auto begin = line.find_first_not_of(" \t\r");
         if (begin == std::string::npos) continue;
         line = line.substr(begin);
         if (line.front() == '[') {
             section = line.substr(1, line.find(']') - 1) + ".";
-        } else {
-            const auto name = line.substr(0, line.find_first_of(" \t="));
-            if (section + name == key) return number;
+        } else if (line.find('=') != std::string::npos) {
+            found.of_key[section + line.substr(0, line.find_first_of(" \t="))].push_back(number);
+        } else if (found.broken == 0) {
+            found.broken = number;
         }
     }
-    return 0;
+    return found;
 }
 
 }  // namespace
@@ -66,6 +74,7 @@ ConfigSpec& ConfigSpec::text(std::string key, std::string* out, std::string mean
 ConfigSpec& ConfigSpec::secret(std::string key, std::string* out, std::string meaning) {
     text(std::move(key), out, std::move(meaning));
     keys_.back().secret = true;
+    keys_.back().default_text.clear();
     return *this;
 }
 
@@ -139,12 +148,21 @@ Result<> ConfigSpec::assign(std::string_view name, std::string_view value, std::
 
 Result<> ConfigSpec::load_file(const std::string& path) {
     std::ifstream file(path);
-    if (!file) return fail(Errc::not_found, "cannot read the configuration file {}", path);
+    std::stringstream text;
+    if (!file || std::filesystem::is_directory(path)) return fail(Errc::not_found, "cannot read the configuration file {}", path);
+    if (file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();
+    IniLines lines = find_lines(text);
+    // Told here, since Program_options would quote the line, and it may hold a secret.
+    if (lines.broken != 0) return fail(Errc::invalid_argument, "{}:{}: neither [section] nor key = value", path, lines.broken);
+    text.clear();
+    text.seekg(0);
     try {
         // Nothing is declared to the parser: it allows all keys, and assign() refuses the unknown ones with their line.
-        const auto parsed = options::parse_config_file(file, options::options_description{}, true);
+        const auto parsed = options::parse_config_file(text, options::options_description{}, true);
         for (const auto& option : parsed.options) {
-            const auto where = fmt::format("{}:{}", path, line_of(path, option.string_key));
+            auto& numbers = lines.of_key[option.string_key];
+            const auto where = numbers.empty() ? path : fmt::format("{}:{}", path, numbers.front());
+            if (!numbers.empty()) numbers.pop_front();
             const auto assigned = assign(option.string_key, option.value.empty() ? "" : option.value.front(), where);
             if (!assigned) return assigned;
         }
