@@ -7,7 +7,8 @@ class FakeLoop::TimerImpl final : public Timer::Impl {
   public:
     TimerImpl(std::weak_ptr<Timers> timers, Key key) : timers_(std::move(timers)), key_(key) {}
     ~TimerImpl() override {
-        if (const auto timers = timers_.lock()) timers->pending.erase(key_);
+        // Taken out first: destroying the function may destroy other timers, which come here in turn.
+        if (const auto timers = timers_.lock()) const auto taken = timers->pending.extract(key_);
     }
 
   private:
