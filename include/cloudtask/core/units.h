@@ -13,7 +13,7 @@ namespace cloudtask {
 // "250ms". No sign; a number without a unit is an error. At most 100 years.
 Result<Duration> parse_duration(std::string_view text);
 
-// The shortest text that parse_duration reads back as `duration` (not negative): 90 s is "1m30s".
+// The shortest text that parse_duration reads back as `duration` (not negative): 90 s is "1min30s".
 std::string format_duration(Duration duration);
 
 // <whole number><unit> with units B, KiB, MiB, GiB, TiB. A number without a unit is an error.
