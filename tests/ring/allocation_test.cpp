@@ -1,0 +1,127 @@
+// The records in ZooKeeper as JSON: what is written is read back, and what is damaged is refused whole.
+#include "cloudtask/ring/allocation.h"
+
+#include <catch2/catch.hpp>
+
+#include "cloudtask/core/random.h"
+#include "cloudtask/core/result.h"
+
+using namespace cloudtask;
+using namespace cloudtask::ring;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Instant kSome{1'900'000'000s};
+
+class Maker {
+  public:
+    explicit Maker(std::uint64_t seed) : random_(seed) {}
+
+    Member member() {
+        Member made{.id = text(), .incarnation = text(), .name = text()};
+        for (std::uint64_t i = random_.below(3); i > 0; --i) made.labels.emplace(text(), text());
+        made.weight = static_cast<std::uint32_t>(1 + random_.below(100));
+        return made;
+    }
+    Allocation allocation() {
+        Allocation made{.epoch = number(), .nodes = many<Member>([this] { return member(); }), .previous = {}, .departed = {}};
+        made.previous = many<Membership>([this] { return Membership{number(), many<Member>([this] { return member(); })}; });
+        made.departed = many<Departed>([this] { return Departed{text(), number(), instant(), instant(), number(), handovers()}; });
+        return made;
+    }
+    HorizonRecord horizon() { return {number(), instant(), instant(), number(), number(), handovers(), random_.below(2) == 0}; }
+    Registration registration() { return {member(), text(), text(), random_.below(2) == 0}; }
+
+  private:
+    std::vector<Handover> handovers() {
+        return many<Handover>([this] { return Handover{number(), instant(), number()}; });
+    }
+    std::int64_t number() { return static_cast<std::int64_t>(random_.below(1ULL << (1 + random_.below(62)))); }
+    Instant instant() { return kSome + Duration{number() % 1'000'000'000'000}; }
+    std::string text() { return fmt::format("x\"\\/ \xc3\xa4{:x}", random_.next()); }
+    template <class Item, class Make>
+    std::vector<Item> many(Make make) {
+        std::vector<Item> items;
+        for (std::uint64_t i = random_.below(4); i > 0; --i) items.push_back(make());
+        return items;
+    }
+
+    SeededRandom random_;
+};
+
+}  // namespace
+
+TEST_CASE("records are read back as they were written") {
+    Maker make(1);
+    for (int i = 0; i < 300; ++i) {
+        const Allocation allocation = make.allocation();
+        REQUIRE(read_allocation(write_allocation(allocation)).value() == allocation);
+        const HorizonRecord horizon = make.horizon();
+        REQUIRE(read_horizon(write_horizon(horizon)).value() == horizon);
+        const Registration registration = make.registration();
+        REQUIRE(read_registration(write_registration(registration)).value() == registration);
+    }
+    CHECK(read_allocation(write_allocation({})).value() == Allocation{});
+    CHECK(read_horizon(write_horizon({})).value() == HorizonRecord{});
+}
+
+TEST_CASE("records that are cut off are refused at every length") {
+    Maker make(2);
+    const std::vector<std::string> texts{write_allocation(make.allocation()), write_horizon(make.horizon()),
+                                         write_registration(make.registration())};
+    for (std::size_t length = 0; length < texts[0].size(); ++length) REQUIRE_FALSE(read_allocation(texts[0].substr(0, length)).has_value());
+    for (std::size_t length = 0; length < texts[1].size(); ++length) REQUIRE_FALSE(read_horizon(texts[1].substr(0, length)).has_value());
+    for (std::size_t length = 0; length < texts[2].size(); ++length)
+        REQUIRE_FALSE(read_registration(texts[2].substr(0, length)).has_value());
+}
+
+TEST_CASE("damaged allocations are refused, and the sentence names the place") {
+    const std::vector<std::pair<std::string, std::string>> table{
+        {R"({})", "/epoch"},
+        {R"({"epoch":-1,"nodes":[]})", "/epoch"},
+        {R"({"epoch":"1","nodes":[]})", "/epoch"},
+        {R"({"epoch":1,"nodes":{}})", "/nodes"},
+        {R"({"epoch":1,"nodes":[{"id":"a","name":"n"}]})", "/nodes/0/incarnation"},
+        {R"({"epoch":1,"nodes":[{"id":"a","incarnation":"i","name":"n","weight":0}]})", "/nodes/0/weight"},
+        {R"({"epoch":1,"nodes":[{"id":"a","incarnation":"i","name":"n","weight":101}]})", "/nodes/0/weight"},
+        {R"({"epoch":1,"nodes":["a"]})", "/nodes/0"},
+        {R"({"epoch":1,"nodes":[],"previous":[{"epoch":0,"nodes":[{}]}]})", "/previous/0/nodes/0/id"},
+        {R"({"epoch":1,"nodes":[],"departed":[{"incarnation":"i","horizon":"now"}]})", "/departed/0/horizon"},
+        {R"({"epoch":1,"nodes":[],"nodse":[]})", "/nodse"},
+        {R"([])", "the document"},
+    };
+    for (const auto& [text, place] : table) {
+        INFO(text);
+        const auto read = read_allocation(text);
+        REQUIRE_FALSE(read.has_value());
+        CHECK(read.error().is(Errc::corrupt));
+        CHECK(read.error().message.find(place) != std::string::npos);
+    }
+    CHECK_FALSE(read_allocation(std::string(200'000, '[')).has_value());
+}
+
+TEST_CASE("damaged horizons and registrations are refused") {
+    for (const std::string text :
+         {R"({"epoch":1})", R"({"horizon":1})", R"({"epoch":1,"horizon":-1})", R"({"epoch":1,"horizon":1.5})",
+          R"({"epoch":1,"horizon":1,"sealed":1})", R"({"epoch":1,"horizon":1,"handovers":{}})", R"({"epoch":1,"horizon":1,"x":1})"}) {
+        INFO(text);
+        CHECK_FALSE(read_horizon(text).has_value());
+    }
+    for (const std::string text :
+         {R"({})", R"({"id":"a","incarnation":"i"})", R"({"id":"a","incarnation":"i","name":"n","leaving":"yes"})",
+          R"({"id":1,"incarnation":"i","name":"n"})", R"({"id":"a","incarnation":"i","name":"n","labels":{"k":1}})"}) {
+        INFO(text);
+        CHECK_FALSE(read_registration(text).has_value());
+    }
+    CHECK(read_registration(R"({"id":"a","incarnation":"i","name":"n"})")->member.weight == 1);
+}
+
+TEST_CASE("a handover counts for the epoch that asked for it, or for the first later one") {
+    const std::vector<Handover> handovers{{3, kSome, 1}, {5, kSome + 1s, 1}};
+    CHECK(find_handover(handovers, 1)->epoch == 3);
+    CHECK(find_handover(handovers, 3)->epoch == 3);
+    CHECK(find_handover(handovers, 4)->epoch == 5);
+    CHECK(find_handover(handovers, 6) == nullptr);
+    CHECK(find_handover({}, 1) == nullptr);
+}
