@@ -1,0 +1,261 @@
+// The allocator's decision, case by case.
+#include <catch2/catch.hpp>
+
+#include "cloudtask/ring/allocation.h"
+
+using namespace cloudtask;
+using namespace cloudtask::ring;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Instant kSome{1'900'000'000s};
+
+Member member(const std::string& id, std::uint32_t weight = 1) {
+    return {.id = id, .incarnation = id + ".1", .name = id, .weight = weight};
+}
+
+// A runtime that the tests change step by step.
+struct Runtime {
+    ClusterState state;
+
+    void join(const std::string& id, std::uint32_t weight = 1) {
+        state.present[id + ".1"] = Registration{member(id, weight), "1", "h", false};
+        state.horizons[id + ".1"];
+    }
+    void die(const std::string& id) { state.present.erase(id + ".1"); }
+    void leave(const std::string& id) { state.present.at(id + ".1").leaving = true; }
+    HorizonRecord& record(const std::string& id) { return state.horizons.at(id + ".1"); }
+
+    // A node acknowledges the present epoch, handing over at kSome, and then takes over and starts all.
+    void acknowledge(const std::string& id) {
+        record(id).epoch = state.current.epoch;
+        record(id).handovers.push_back({state.current.epoch, kSome, 0});
+    }
+    void resume(const std::string& id) { record(id).resumed = state.current.epoch; }
+    void finish(const std::string& id) { record(id).done = kSome; }
+
+    bool decide(bool admit_joins = true) {
+        const auto next = next_allocation(state, admit_joins);
+        if (next) state.current = *next;
+        return next.has_value();
+    }
+    // Everybody does what the transition asks for; it must then be over.
+    void settle() {
+        for (const auto& [incarnation, registration] : state.present) {
+            acknowledge(registration.member.id);
+            resume(registration.member.id);
+            finish(registration.member.id);
+        }
+        REQUIRE(decide());
+        REQUIRE(state.current.previous.empty());
+        for (auto& [incarnation, horizon] : state.horizons) horizon.handovers.clear();
+    }
+    std::string nodes() const {
+        std::string ids;
+        for (const auto& node : state.current.nodes) ids += node.id;
+        return ids;
+    }
+    std::string departed() const {
+        std::string incarnations;
+        for (const auto& one : state.current.departed) incarnations += one.incarnation + " ";
+        return incarnations;
+    }
+};
+
+Runtime settled_with(const std::string& ids) {
+    Runtime runtime;
+    for (const char id : ids) runtime.join(std::string(1, id));
+    REQUIRE(runtime.decide());
+    runtime.settle();
+    REQUIRE(runtime.nodes() == ids);
+    return runtime;
+}
+
+}  // namespace
+
+TEST_CASE("an empty runtime has nothing to decide") {
+    Runtime runtime;
+    CHECK_FALSE(runtime.decide());
+}
+
+TEST_CASE("the first member makes a transition too") {
+    Runtime runtime;
+    runtime.join("a");
+    REQUIRE(runtime.decide());
+    CHECK(runtime.state.current.epoch == 1);
+    CHECK(runtime.nodes() == "a");
+    CHECK(runtime.state.current.previous == std::vector<Membership>{{0, {}}});
+    CHECK_FALSE(runtime.decide());
+    runtime.settle();
+    CHECK(runtime.state.current.epoch == 1);
+    CHECK_FALSE(runtime.decide());
+}
+
+TEST_CASE("without a change nothing is rewritten") {
+    Runtime runtime = settled_with("abc");
+    for (int i = 0; i < 3; ++i) {
+        CHECK_FALSE(runtime.decide(true));
+        CHECK_FALSE(runtime.decide(false));
+    }
+}
+
+TEST_CASE("joins wait until they are admitted, and then come in together, by id") {
+    Runtime runtime = settled_with("b");
+    runtime.join("c");
+    CHECK_FALSE(runtime.decide(false));
+    runtime.join("a");
+    CHECK_FALSE(runtime.decide(false));
+    REQUIRE(runtime.decide(true));
+    CHECK(runtime.nodes() == "abc");
+    CHECK(runtime.state.current.epoch == 2);
+}
+
+TEST_CASE("a leaver goes at once, while a joiner is still waited for") {
+    Runtime runtime = settled_with("abc");
+    runtime.leave("b");
+    runtime.join("d");
+    REQUIRE(runtime.decide(false));
+    CHECK(runtime.nodes() == "ac");
+    CHECK(runtime.state.current.departed.empty());
+    // The leaver too must say up to where it fires.
+    for (const auto* id : {"a", "c"}) {
+        runtime.acknowledge(id);
+        runtime.resume(id);
+        runtime.finish(id);
+    }
+    CHECK_FALSE(runtime.decide());
+    runtime.acknowledge("b");
+    runtime.finish("b");
+    REQUIRE(runtime.decide());
+    CHECK(runtime.state.current.previous.empty());
+    REQUIRE(runtime.decide(true));
+    CHECK(runtime.nodes() == "acd");
+}
+
+TEST_CASE("a dead node goes at once, and its last claim is kept") {
+    Runtime runtime = settled_with("abc");
+    runtime.record("b") = {
+        .epoch = 1, .horizon = kSome + 2s, .done = kSome, .resumed = 1, .revision = 7, .handovers = {{1, kSome, 6}}, .sealed = false};
+    runtime.die("b");
+    runtime.join("d");
+    REQUIRE(runtime.decide(false));
+    CHECK(runtime.nodes() == "ac");
+    CHECK(runtime.state.current.departed == std::vector<Departed>{{"b.1", 1, kSome + 2s, kSome, 7, {{1, kSome, 6}}}});
+}
+
+TEST_CASE("a transition is settled only when all has been said and done") {
+    Runtime runtime = settled_with("ab");
+    runtime.join("c");
+    REQUIRE(runtime.decide());
+    const auto epoch = runtime.state.current.epoch;
+    for (const auto* id : {"a", "b", "c"}) runtime.acknowledge(id);
+    for (const auto* id : {"a", "b", "c"}) runtime.resume(id);
+    for (const auto* id : {"a", "b", "c"}) runtime.finish(id);
+    const Runtime ready = runtime;
+
+    SECTION("one has not acknowledged") { runtime.record("a").epoch = epoch - 1; }
+    SECTION("one has not resumed") { runtime.record("c").resumed = epoch - 1; }
+    SECTION("one has not started all that it handed over") { runtime.record("b").done = kSome - 1us; }
+    SECTION("the record of one is not known") { runtime.state.horizons.erase("b.1"); }
+    CHECK_FALSE(runtime.decide());
+
+    runtime = ready;
+    REQUIRE(runtime.decide());
+    CHECK(runtime.state.current.epoch == epoch);
+    CHECK(runtime.nodes() == "abc");
+    CHECK(runtime.state.current.previous.empty());
+}
+
+TEST_CASE("in the middle of a transition a death only removes") {
+    Runtime runtime = settled_with("ab");
+    runtime.join("c");
+    REQUIRE(runtime.decide());
+    runtime.join("d");
+    runtime.leave("a");
+    CHECK_FALSE(runtime.decide(true));
+    runtime.die("b");
+    REQUIRE(runtime.decide(true));
+    CHECK(runtime.nodes() == "ac");
+    CHECK(runtime.state.current.epoch == 3);
+    REQUIRE(runtime.state.current.previous.size() == 2);
+    CHECK(runtime.state.current.previous[0].epoch == 1);
+    CHECK(runtime.state.current.previous[1].epoch == 2);
+    CHECK(runtime.departed() == "b.1 ");
+    // Once, not again and again.
+    CHECK_FALSE(runtime.decide(true));
+
+    for (const auto* id : {"a", "c"}) {
+        runtime.acknowledge(id);
+        runtime.finish(id);
+    }
+    CHECK_FALSE(runtime.decide());
+    CHECK(runtime.departed() == "b.1 ");  // kept until both have resumed
+    runtime.resume("a");
+    runtime.resume("c");
+    REQUIRE(runtime.decide());
+    CHECK(runtime.state.current.departed.empty());
+    CHECK(runtime.state.current.previous.empty());
+    REQUIRE(runtime.decide());
+    CHECK(runtime.nodes() == "cd");
+}
+
+TEST_CASE("when all are dead their claims are kept until somebody has taken over") {
+    Runtime runtime = settled_with("ab");
+    runtime.die("a");
+    REQUIRE(runtime.decide());
+    runtime.die("b");
+    REQUIRE(runtime.decide());
+    CHECK(runtime.nodes().empty());
+    CHECK(runtime.departed() == "a.1 b.1 ");
+    CHECK_FALSE(runtime.decide());
+
+    runtime.join("c");
+    CHECK_FALSE(runtime.decide(false));
+    REQUIRE(runtime.decide(true));
+    CHECK(runtime.nodes() == "c");
+    CHECK(runtime.departed() == "a.1 b.1 ");
+    CHECK(runtime.state.current.previous.size() == 3);
+    runtime.acknowledge("c");
+    runtime.finish("c");
+    CHECK_FALSE(runtime.decide());
+    runtime.resume("c");
+    REQUIRE(runtime.decide());
+    CHECK(runtime.departed().empty());
+    CHECK(runtime.state.current.previous.empty());
+}
+
+TEST_CASE("a weight that changes is a new membership, once it is admitted") {
+    Runtime runtime = settled_with("ab");
+    runtime.join("b", 5);
+    CHECK_FALSE(runtime.decide(false));
+    REQUIRE(runtime.decide(true));
+    CHECK(runtime.state.current.epoch == 2);
+    CHECK(runtime.state.current.nodes[1].weight == 5);
+    CHECK(runtime.state.current.departed.empty());
+    runtime.settle();
+    CHECK_FALSE(runtime.decide(true));
+}
+
+TEST_CASE("a node that restarted is a death and a join in one") {
+    Runtime runtime = settled_with("ab");
+    runtime.die("a");
+    Member again = member("a");
+    again.incarnation = "a.2";
+    runtime.state.present["a.2"] = Registration{again, "1", "h", false};
+    runtime.state.horizons["a.2"];
+    REQUIRE(runtime.decide(true));
+    CHECK(runtime.nodes() == "ab");
+    CHECK(runtime.state.current.nodes[0].incarnation == "a.2");
+    CHECK(runtime.departed() == "a.1 ");
+}
+
+TEST_CASE("the newly dead are named once") {
+    Runtime runtime = settled_with("abc");
+    CHECK(newly_dead(runtime.state.current, runtime.state.present).empty());
+    runtime.die("b");
+    runtime.die("c");
+    CHECK(newly_dead(runtime.state.current, runtime.state.present) == std::vector<std::string>{"b.1", "c.1"});
+    REQUIRE(runtime.decide());
+    CHECK(newly_dead(runtime.state.current, runtime.state.present).empty());
+}
