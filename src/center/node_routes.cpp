@@ -18,6 +18,7 @@
 #include "center/runs.h"
 #include "cloudtask/core/log.h"
 #include "cloudtask/core/units.h"
+#include "cloudtask/http/client.h"
 
 namespace cloudtask::center {
 
@@ -85,6 +86,7 @@ Result<Response> get_package(Call& call) {
     if (!package) return fail(Errc::not_found, "there is no package {}", sha256);
     Response response;
     response.headers.set("Content-Type", "application/octet-stream");
+    response.headers.set("X-Package-Filename", http::encode_component(package->filename));
     response.file = call.context.packages.path_of(package->sha256);
     return response;
 }

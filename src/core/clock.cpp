@@ -37,8 +37,9 @@ std::string format_instant(Instant instant) {
     const auto day = floor<days>(instant);
     const year_month_day date{day};
     const hh_mm_ss<Duration> time{instant - day};
-    std::string text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                                   static_cast<unsigned>(date.day()), time.hours().count(), time.minutes().count(), time.seconds().count());
+    std::string text =
+        fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                    static_cast<unsigned>(date.day()), time.hours().count(), time.minutes().count(), time.seconds().count());
     const auto micros = time.subseconds().count();
     if (micros % 1000 != 0) {
         text += fmt::format(".{:06}", micros);
@@ -64,7 +65,8 @@ Result<Instant> parse_instant(std::string_view text) {
     const int minute = take_number(text, 2);
     if (!take(text, ":")) return refuse();
     const int second = take_number(text, 2);
-    if (month_number < 1 || day_number < 1 || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return refuse();
+    if (month_number < 1 || day_number < 1 || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59)
+        return refuse();
     const year_month_day date{year{year_number}, month{static_cast<unsigned>(month_number)}, day{static_cast<unsigned>(day_number)}};
     if (!date.ok()) return refuse();
 

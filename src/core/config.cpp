@@ -92,11 +92,12 @@ ConfigSpec& ConfigSpec::list(std::string key, std::vector<std::string>* out, std
 }
 
 ConfigSpec& ConfigSpec::flag(std::string key, bool* out, std::string meaning) {
-    return add({std::move(key), std::move(meaning), "true or false", *out ? "true" : "false", false, [out](std::string_view value) -> Result<> {
-                    if (value != "true" && value != "false") return fail(Errc::invalid_argument, "'{}' is neither true nor false", value);
-                    *out = value == "true";
-                    return {};
-                }});
+    return add(
+        {std::move(key), std::move(meaning), "true or false", *out ? "true" : "false", false, [out](std::string_view value) -> Result<> {
+             if (value != "true" && value != "false") return fail(Errc::invalid_argument, "'{}' is neither true nor false", value);
+             *out = value == "true";
+             return {};
+         }});
 }
 
 ConfigSpec& ConfigSpec::integer(std::string key, std::int64_t* out, std::int64_t min, std::int64_t max, std::string meaning) {
@@ -113,12 +114,13 @@ ConfigSpec& ConfigSpec::integer(std::string key, std::int64_t* out, std::int64_t
 }
 
 ConfigSpec& ConfigSpec::duration(std::string key, Duration* out, Duration min, Duration max, std::string meaning) {
-    return add({std::move(key), std::move(meaning), fmt::format("duration, {} to {}", format_duration(min), format_duration(max)), format_duration(*out), false,
-                [out, min, max](std::string_view value) -> Result<> {
+    return add({std::move(key), std::move(meaning), fmt::format("duration, {} to {}", format_duration(min), format_duration(max)),
+                format_duration(*out), false, [out, min, max](std::string_view value) -> Result<> {
                     const auto parsed = parse_duration(value);
                     if (!parsed) return propagate(parsed);
                     if (*parsed < min || *parsed > max) {
-                        return fail(Errc::invalid_argument, "'{}' is not within {} to {}", value, format_duration(min), format_duration(max));
+                        return fail(Errc::invalid_argument, "'{}' is not within {} to {}", value, format_duration(min),
+                                    format_duration(max));
                     }
                     *out = *parsed;
                     return {};
@@ -126,8 +128,8 @@ ConfigSpec& ConfigSpec::duration(std::string key, Duration* out, Duration min, D
 }
 
 ConfigSpec& ConfigSpec::size(std::string key, std::uint64_t* out, std::uint64_t min, std::uint64_t max, std::string meaning) {
-    return add({std::move(key), std::move(meaning), fmt::format("size, {} to {}", format_size(min), format_size(max)), format_size(*out), false,
-                [out, min, max](std::string_view value) -> Result<> {
+    return add({std::move(key), std::move(meaning), fmt::format("size, {} to {}", format_size(min), format_size(max)), format_size(*out),
+                false, [out, min, max](std::string_view value) -> Result<> {
                     const auto parsed = parse_size(value);
                     if (!parsed) return propagate(parsed);
                     if (*parsed < min || *parsed > max) {
@@ -142,7 +144,8 @@ Result<> ConfigSpec::assign(std::string_view name, std::string_view value, std::
     const auto key = std::find_if(keys_.begin(), keys_.end(), [name](const Key& k) { return k.name == name; });
     if (key == keys_.end()) return fail(Errc::invalid_argument, "{}: there is no key '{}'; --help lists them", where, name);
     const auto assigned = key->assign(value);
-    if (!assigned) return fail(Errc::invalid_argument, "{}: {}: {}", where, name, key->secret ? "the value is not valid" : assigned.error().message);
+    if (!assigned)
+        return fail(Errc::invalid_argument, "{}: {}: {}", where, name, key->secret ? "the value is not valid" : assigned.error().message);
     return {};
 }
 
@@ -206,24 +209,28 @@ Result<ConfigSpec::Outcome> ConfigSpec::load(int argc, const char* const* argv, 
     }
     for (const auto& [name, value] : environment) {
         if (name == "CLOUDTASK_CONFIG") continue;
-        const auto key = std::find_if(keys_.begin(), keys_.end(), [&name = name](const Key& k) { return environment_name(k.name) == name; });
+        const auto key =
+            std::find_if(keys_.begin(), keys_.end(), [&name = name](const Key& k) { return environment_name(k.name) == name; });
         if (key == keys_.end()) return fail(Errc::invalid_argument, "environment: there is no key for {}; --help lists them", name);
         if (const auto assigned = assign(key->name, value, "environment " + name); !assigned) return propagate(assigned);
     }
     for (const auto& key : keys_) {
         if (given.count(key.name) == 0) continue;
-        if (const auto assigned = assign(key.name, given[key.name].as<std::string>(), "command line"); !assigned) return propagate(assigned);
+        if (const auto assigned = assign(key.name, given[key.name].as<std::string>(), "command line"); !assigned)
+            return propagate(assigned);
     }
     return Outcome::run;
 }
 
 std::string ConfigSpec::help() const {
     std::string text = fmt::format(
-        "{}: {}\n\nEach key may stand in a file (--config FILE), in the environment (CLOUDTASK_ and the key in capitals,\nwith _ for . and -), and on the "
+        "{}: {}\n\nEach key may stand in a file (--config FILE), in the environment (CLOUDTASK_ and the key in capitals,\nwith _ for . and "
+        "-), and on the "
         "command line (--key=value); the later wins.\n\n",
         program_, summary_);
     for (const auto& key : keys_) {
-        text += fmt::format("  --{}  ({}; default {})\n      {}\n", key.name, key.unit, key.default_text.empty() ? "none" : key.default_text, key.meaning);
+        text += fmt::format("  --{}  ({}; default {})\n      {}\n", key.name, key.unit,
+                            key.default_text.empty() ? "none" : key.default_text, key.meaning);
     }
     return text + "  --config FILE, --help, --help-markdown, --version\n";
 }
@@ -231,7 +238,8 @@ std::string ConfigSpec::help() const {
 std::string ConfigSpec::markdown() const {
     std::string text = "| key | meaning | unit | default |\n|---|---|---|---|\n";
     for (const auto& key : keys_) {
-        text += fmt::format("| `{}` | {} | {} | {} |\n", key.name, key.meaning, key.unit, key.default_text.empty() ? "" : "`" + key.default_text + "`");
+        text += fmt::format("| `{}` | {} | {} | {} |\n", key.name, key.meaning, key.unit,
+                            key.default_text.empty() ? "" : "`" + key.default_text + "`");
     }
     return text;
 }
@@ -241,7 +249,8 @@ std::map<std::string, std::string> cloudtask_environment() {
     for (char** entry = environ; *entry != nullptr; ++entry) {
         const std::string_view text{*entry};
         const auto equals = text.find('=');
-        if (text.starts_with("CLOUDTASK_") && equals != std::string_view::npos) found.emplace(text.substr(0, equals), text.substr(equals + 1));
+        if (text.starts_with("CLOUDTASK_") && equals != std::string_view::npos)
+            found.emplace(text.substr(0, equals), text.substr(equals + 1));
     }
     return found;
 }

@@ -11,7 +11,8 @@ namespace cloudtask::json {
 
 namespace {
 
-constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag | rapidjson::kParseFullPrecisionFlag;
+constexpr unsigned kParseFlags =
+    rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag | rapidjson::kParseFullPrecisionFlag;
 
 // Stands between the reader and the document: refuses what is too deep, and duplicate member names, while it is read.
 class Guard : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Guard> {
@@ -72,7 +73,8 @@ class Guard : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Guard> {
 }  // namespace
 
 Result<Document> parse(std::string_view text, Limits limits) {
-    if (text.size() > limits.max_bytes) return fail(Errc::too_large, "the JSON text has {} bytes; {} are allowed", text.size(), limits.max_bytes);
+    if (text.size() > limits.max_bytes)
+        return fail(Errc::too_large, "the JSON text has {} bytes; {} are allowed", text.size(), limits.max_bytes);
     Document document;
     rapidjson::ParseResult result;
     std::string problem;

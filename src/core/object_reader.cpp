@@ -18,7 +18,8 @@ bool has_control_character(std::string_view text, bool multi_line) {
 }
 
 std::string length_text(const TextRule& rule) {
-    return rule.min == 0 ? fmt::format("a text of at most {} bytes", rule.max) : fmt::format("a text of {} to {} bytes", rule.min, rule.max);
+    return rule.min == 0 ? fmt::format("a text of at most {} bytes", rule.max)
+                         : fmt::format("a text of {} to {} bytes", rule.min, rule.max);
 }
 
 // Checks one text against its rule; a fault at `pointer` if it breaks it.
@@ -98,7 +99,8 @@ bool ObjectReader::read(std::string_view name, std::int64_t& out, IntegerRule ru
     const Value* value = find(name);
     if (value == nullptr) return false;
     if (!value->IsInt64() || value->GetInt64() < rule.min || value->GetInt64() > rule.max) {
-        faults_.add(pointer(name), value->IsNumber() ? "is out of range" : "is not a number", fmt::format("a whole number from {} to {}", rule.min, rule.max));
+        faults_.add(pointer(name), value->IsNumber() ? "is out of range" : "is not a number",
+                    fmt::format("a whole number from {} to {}", rule.min, rule.max));
         return false;
     }
     out = value->GetInt64();
@@ -179,7 +181,8 @@ bool ObjectReader::read_size(std::string_view name, std::uint64_t& out, SizeRule
 bool ObjectReader::read_instant(std::string_view name, Instant& out) {
     const Value* value = find(name);
     if (value == nullptr) return false;
-    const auto instant = value->IsString() ? parse_instant(text_of(*value)) : Result<Instant>(fail(Errc::invalid_argument, "is not a text"));
+    const auto instant =
+        value->IsString() ? parse_instant(text_of(*value)) : Result<Instant>(fail(Errc::invalid_argument, "is not a text"));
     if (!instant) {
         faults_.add(pointer(name), "is not an instant", "RFC 3339 such as 2026-11-21T02:42:11Z");
         return false;

@@ -14,9 +14,15 @@ struct Unit {
 };
 
 // Largest first; "m" is read as "min".
-constexpr std::array kDurationUnits{Unit{"w", 604'800'000'000}, Unit{"d", 86'400'000'000}, Unit{"h", 3'600'000'000}, Unit{"min", 60'000'000},
-                                    Unit{"s", 1'000'000},       Unit{"ms", 1'000},         Unit{"us", 1}};
-constexpr std::array kSizeUnits{Unit{"TiB", 1ULL << 40}, Unit{"GiB", 1ULL << 30}, Unit{"MiB", 1ULL << 20}, Unit{"KiB", 1ULL << 10}, Unit{"B", 1}};
+constexpr std::array kDurationUnits{Unit{"w", 604'800'000'000},
+                                    Unit{"d", 86'400'000'000},
+                                    Unit{"h", 3'600'000'000},
+                                    Unit{"min", 60'000'000},
+                                    Unit{"s", 1'000'000},
+                                    Unit{"ms", 1'000},
+                                    Unit{"us", 1}};
+constexpr std::array kSizeUnits{Unit{"TiB", 1ULL << 40}, Unit{"GiB", 1ULL << 30}, Unit{"MiB", 1ULL << 20}, Unit{"KiB", 1ULL << 10},
+                                Unit{"B", 1}};
 constexpr std::uint64_t kMaxDuration = 100ULL * 366 * 86'400'000'000;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -41,7 +47,8 @@ std::optional<std::uint64_t> take_quantity(std::string_view& text, std::string_v
 
 Result<Duration> parse_duration(std::string_view text) {
     const auto refuse = [whole = text] {
-        return fail(Errc::invalid_argument, "'{}' is not a duration such as 30s, 1h30m or 250ms (units w d h min s ms us)", whole.substr(0, 64));
+        return fail(Errc::invalid_argument, "'{}' is not a duration such as 30s, 1h30m or 250ms (units w d h min s ms us)",
+                    whole.substr(0, 64));
     };
     if (text.empty()) return refuse();
     std::uint64_t total = 0;
@@ -54,7 +61,8 @@ Result<Duration> parse_duration(std::string_view text) {
         while (next_unit < kDurationUnits.size() && kDurationUnits[next_unit].name != name) ++next_unit;
         if (next_unit == kDurationUnits.size()) return refuse();
         std::uint64_t part = 0;
-        if (__builtin_mul_overflow(*number, kDurationUnits[next_unit].factor, &part) || __builtin_add_overflow(total, part, &total) || total > kMaxDuration) {
+        if (__builtin_mul_overflow(*number, kDurationUnits[next_unit].factor, &part) || __builtin_add_overflow(total, part, &total) ||
+            total > kMaxDuration) {
             return fail(Errc::invalid_argument, "the duration is longer than 100 years");
         }
         ++next_unit;

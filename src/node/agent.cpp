@@ -100,20 +100,21 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         auto cache = PackageStore::open(folder.file("packages"));
         if (!cache) return propagate(cache);
         package_store = std::move(*cache);
-        std::error_code error;
-        fs::create_directories(folder.file("runs"), error);
-        if (error) return fail(Errc::io, "cannot make {}: {}", folder.file("runs"), error.message());
+        if (const auto made = Runner::make_folders(folder.file("runs")); !made) return made;
 
         auto known = store->load_identity();
         if (!known) return propagate(known);
         if (*known) {
             identity = std::move(**known);
         } else {
-            if (!task::is_slug(options.name)) return fail(Errc::invalid_argument, "--name: '{}' is not a name: a-z, 0-9 and '-', 63 at the most", options.name);
+            if (!task::is_slug(options.name))
+                return fail(Errc::invalid_argument, "--name: '{}' is not a name: a-z, 0-9 and '-', 63 at the most", options.name);
             if (!task::is_slug(options.runtime)) return fail(Errc::invalid_argument, "--runtime: which runtime is this node to join?");
             auto token = load_join_token(options);
             if (!token) return propagate(token);
-            if (token->empty()) return fail(Errc::invalid_argument, "--join-token or --join-token-file: the first start of a node needs a join token of its runtime");
+            if (token->empty())
+                return fail(Errc::invalid_argument,
+                            "--join-token or --join-token-file: the first start of a node needs a join token of its runtime");
             join_token = std::move(*token);
         }
         return {};
@@ -135,7 +136,8 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
 
     void join_center() {
         center = std::make_unique<http::Client>(loop, http::ClientOptions{options.center_url, {}, std::chrono::seconds{15}});
-        join(*center, options.center_url, {join_token, options.runtime, {}, options.name, labels, static_cast<std::uint32_t>(options.weight)},
+        join(*center, options.center_url,
+             {join_token, options.runtime, {}, options.name, labels, static_cast<std::uint32_t>(options.weight)},
              [weak = weak_from_this()](Result<Identity> answer) {
                  const auto self = weak.lock();
                  if (!self) return;
@@ -154,15 +156,18 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     }
 
     void joined() {
-        center = std::make_unique<http::Client>(loop, http::ClientOptions{options.center_url, identity.node_token, std::chrono::seconds{30}, kMaxCenterAnswer});
+        center = std::make_unique<http::Client>(
+            loop, http::ClientOptions{options.center_url, identity.node_token, std::chrono::seconds{30}, kMaxCenterAnswer});
         supervisor = make_supervisor(loop);
-        packages = std::make_unique<PackageCache>(loop, *scratch_worker, *package_store, [this](const auto& sha256, const auto& path, auto fetched_file) {
-            node::fetch_package(*center, sha256, path, std::move(fetched_file));
-        });
+        packages = std::make_unique<PackageCache>(loop, *scratch_worker, *package_store,
+                                                  [this](const auto& sha256, const auto& path, auto fetched_file) {
+                                                      node::fetch_package(*center, sha256, path, std::move(fetched_file));
+                                                  });
         runner = std::make_unique<Runner>(loop, *scratch_worker, *disk, *supervisor, *packages,
                                           RunnerOptions{folder.file("runs"), identity.node_id, identity.name});
 
-        auto factory = zk::session_factory(loop, {identity.zookeeper_servers, identity.zookeeper_chroot, identity.zookeeper_session_timeout, identity.zookeeper_secret});
+        auto factory = zk::session_factory(
+            loop, {identity.zookeeper_servers, identity.zookeeper_chroot, identity.zookeeper_session_timeout, identity.zookeeper_secret});
         if (!factory) return on_failure(factory.error());
         keeper = std::make_unique<zk::Client>(loop, random, std::move(*factory));
         CoordinatorOptions claims;
@@ -238,13 +243,14 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         outbox = std::make_unique<OutboxSender>(loop, random, *scratch_worker, *center, *disk,
                                                 [this](const std::string& run_id) { return runner->run_folder(run_id); });
         disk->on_reports([this] { outbox->wake(); });
-        status = std::make_unique<StatusServer>(
-            loop, static_cast<std::uint16_t>(options.status_port),
-            StatusSource{identity.node_id, identity.name, identity.runtime, coordinator.get(), runner.get(), [this] { return catalog_revision; },
-                         [this] { return outbox->delivered(); }});
+        status =
+            std::make_unique<StatusServer>(loop, static_cast<std::uint16_t>(options.status_port),
+                                           StatusSource{identity.node_id, identity.name, identity.runtime, coordinator.get(), runner.get(),
+                                                        [this] { return catalog_revision; }, [this] { return outbox->delivered(); }});
         const auto port = status->start();
         if (!port) return on_failure(port.error());
-        if (const auto written = folder.write_address(fmt::format("http://127.0.0.1:{}", *port)); !written) return on_failure(written.error());
+        if (const auto written = folder.write_address(fmt::format("http://127.0.0.1:{}", *port)); !written)
+            return on_failure(written.error());
         catalog->start();
         commands->start();
         outbox->start();

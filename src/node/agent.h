@@ -19,7 +19,8 @@ class Agent {
     static Result<std::unique_ptr<Agent>> make(AsioLoop& loop, NodeOptions options);
     ~Agent();
 
-    // Joins (if this node never has), then takes part. A center or ZooKeeper that is away is waited for. `on_failure` if the center refuses the node.
+    // Joins (if this node never has), then takes part. A center or ZooKeeper that is away is waited for. `on_failure` if the center refuses
+    // the node.
     void start(std::function<void(Error)> on_failure);
 
     // Leaves the ring, waits for runs to end and reports to leave as long as the drain time-out allows; then `done`.

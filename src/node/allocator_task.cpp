@@ -9,15 +9,19 @@ namespace cloudtask::node {
 
 namespace {
 
-// A horizon record that no live incarnation and no transition needs is erased once it is this old; younger ones may belong to a node that is about to register.
+// A horizon record that no live incarnation and no transition needs is erased once it is this old; younger ones may belong to a node that
+// is about to register.
 constexpr Duration kOrphanAge = std::chrono::minutes{5};
 constexpr Duration kRetry = std::chrono::milliseconds{200};
 
-// Does the live part of the ring hold the node of a dead incarnation again? Then it restarted, and waiting for other joins would only delay its tasks.
-bool has_restarted(const ring::Allocation& current, const std::vector<std::string>& dead, const std::map<std::string, ring::Registration>& present) {
+// Does the live part of the ring hold the node of a dead incarnation again? Then it restarted, and waiting for other joins would only delay
+// its tasks.
+bool has_restarted(const ring::Allocation& current, const std::vector<std::string>& dead,
+                   const std::map<std::string, ring::Registration>& present) {
     return std::any_of(current.nodes.begin(), current.nodes.end(), [&](const ring::Member& member) {
         return std::find(dead.begin(), dead.end(), member.incarnation) != dead.end() &&
-               std::any_of(present.begin(), present.end(), [&](const auto& entry) { return entry.second.member.id == member.id && !entry.second.leaving; });
+               std::any_of(present.begin(), present.end(),
+                           [&](const auto& entry) { return entry.second.member.id == member.id && !entry.second.leaving; });
     });
 }
 
@@ -45,7 +49,8 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
         std::optional<std::int32_t> allocation_version;
     };
 
-    Impl(Loop& l, zk::Client& c, const zk::Election& e, zk::Mirror& a, AllocatorOptions o) : loop(l), client(c), election(e), allocation(a), options(std::move(o)) {}
+    Impl(Loop& l, zk::Client& c, const zk::Election& e, zk::Mirror& a, AllocatorOptions o)
+        : loop(l), client(c), election(e), allocation(a), options(std::move(o)) {}
 
     void watch_nodes() {
         nodes = std::make_unique<zk::FolderMirror>(loop, client, options.runtime_path + "/nodes", [this](const auto&) { consider(); });
@@ -58,7 +63,8 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
             auto registration = ring::read_registration(znode.data);
             if (!registration) {
                 // Not taken for an absence: that would give away the tasks of a node that lives.
-                log::error("the registration of node {} cannot be read, so the allocation is left as it is: {}", id, registration.error().message);
+                log::error("the registration of node {} cannot be read, so the allocation is left as it is: {}", id,
+                           registration.error().message);
                 return std::nullopt;
             }
             present.emplace(registration->member.incarnation, std::move(*registration));
@@ -90,7 +96,8 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
             horizons.reset();
         } else {
             if (!horizons) {
-                horizons = std::make_unique<zk::FolderMirror>(loop, client, options.runtime_path + "/horizons", [this](const auto&) { consider(); });
+                horizons = std::make_unique<zk::FolderMirror>(loop, client, options.runtime_path + "/horizons",
+                                                              [this](const auto&) { consider(); });
             }
             if (!horizons->complete()) return;
             for (const auto& [incarnation, znode] : horizons->entries()) {
@@ -150,25 +157,27 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
         zk::Keeper* keeper = client.keeper();
         if (keeper == nullptr) return finish(false);
         const bool settled = next->epoch == current.epoch;
-        keeper->multi(std::move(ops), [weak = weak_from_this(), decision, next = *next, settled](Result<std::vector<zk::OpResult>> written) {
-            const auto self = weak.lock();
-            if (!self) return;
-            if (!written) {
-                // Ambiguous or overtaken: the mirror tells what stands there now, and the decision is made anew.
-                log::info("allocation {} of {} was not written: {}", next.epoch, self->options.runtime_path, written.error().message);
+        keeper->multi(
+            std::move(ops), [weak = weak_from_this(), decision, next = *next, settled](Result<std::vector<zk::OpResult>> written) {
+                const auto self = weak.lock();
+                if (!self) return;
+                if (!written) {
+                    // Ambiguous or overtaken: the mirror tells what stands there now, and the decision is made anew.
+                    log::info("allocation {} of {} was not written: {}", next.epoch, self->options.runtime_path, written.error().message);
+                    self->allocation.refresh();
+                    return self->finish(true);
+                }
+                if (settled) {
+                    log::info("allocation {} of {} is settled", next.epoch, self->options.runtime_path);
+                    self->erase_orphans(decision, next);
+                } else {
+                    log::info("allocation {} of {}: {} nodes, {} newly gone", next.epoch, self->options.runtime_path, next.nodes.size(),
+                              decision.dead.size());
+                }
+                self->joins_since.reset();
                 self->allocation.refresh();
-                return self->finish(true);
-            }
-            if (settled) {
-                log::info("allocation {} of {} is settled", next.epoch, self->options.runtime_path);
-                self->erase_orphans(decision, next);
-            } else {
-                log::info("allocation {} of {}: {} nodes, {} newly gone", next.epoch, self->options.runtime_path, next.nodes.size(), decision.dead.size());
-            }
-            self->joins_since.reset();
-            self->allocation.refresh();
-            self->finish(false);
-        });
+                self->finish(false);
+            });
     }
 
     // Joins that are all that is to do wait until they have been gathered for the debounce; deaths and leaves never wait.
@@ -194,7 +203,9 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
         if (keeper == nullptr || !horizons) return;
         for (const auto& [incarnation, znode] : horizons->entries()) {
             if (decision.state.present.contains(incarnation)) continue;
-            if (std::any_of(settled.nodes.begin(), settled.nodes.end(), [&name = incarnation](const auto& node) { return node.incarnation == name; })) continue;
+            if (std::any_of(settled.nodes.begin(), settled.nodes.end(),
+                            [&name = incarnation](const auto& node) { return node.incarnation == name; }))
+                continue;
             const bool departed = decision.state.current.find_departed(incarnation) != nullptr;
             if (!departed && loop.clock().now() - znode.stat.mtime < kOrphanAge) continue;
             keeper->erase(horizon_path(incarnation), znode.stat.version, [](const Result<>&) {});

@@ -1,5 +1,5 @@
-// AllocatorTask: what the leading node of a runtime does: turns membership into the next allocation record (ring::next_allocation) and writes it, fenced
-// by its own election znode and by the records that the decision rests on.
+// AllocatorTask: what the leading node of a runtime does: turns membership into the next allocation record (ring::next_allocation) and
+// writes it, fenced by its own election znode and by the records that the decision rests on.
 //
 // Lives on the loop, for one ZooKeeper session. It holds no state that the next leader would need.
 #pragma once

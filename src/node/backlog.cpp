@@ -8,7 +8,8 @@ namespace cloudtask::node {
 namespace {
 
 std::string lateness_text(const Fire& fire, Instant now) {
-    return fmt::format("{} late, tolerance {}", format_duration(std::chrono::floor<std::chrono::milliseconds>(now - fire.time)), format_duration(fire.task->misfire_tolerance));
+    return fmt::format("{} late, tolerance {}", format_duration(std::chrono::floor<std::chrono::milliseconds>(now - fire.time)),
+                       format_duration(fire.task->misfire_tolerance));
 }
 
 }  // namespace

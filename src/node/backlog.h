@@ -12,9 +12,9 @@ namespace cloudtask::node {
 inline constexpr std::size_t kMaxMisfires = 1000;
 
 struct Backlog {
-    std::vector<Fire> late;    // the fires of one task that are later than its tolerance, oldest first
-    bool cut = false;          // there are more between the last of `late` and `passed_until`
-    Instant passed_until{};    // the timetable goes on behind this
+    std::vector<Fire> late;  // the fires of one task that are later than its tolerance, oldest first
+    bool cut = false;        // there are more between the last of `late` and `passed_until`
+    Instant passed_until{};  // the timetable goes on behind this
 };
 
 // The backlog that begins with `first`, as of `now`. Empty when `first` is within its tolerance.

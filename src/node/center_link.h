@@ -1,5 +1,6 @@
-// The node's side of the conversation with the center (docs/wire.md, "Between node and center"): join, catalog, packages, commands, reports. The node dials
-// out; the center may be away at any time: every part tries again with backoff and jitter (1 s doubling to 30 s) and says so once per step.
+// The node's side of the conversation with the center (docs/wire.md, "Between node and center"): join, catalog, packages, commands,
+// reports. The node dials out; the center may be away at any time: every part tries again with backoff and jitter (1 s doubling to 30 s)
+// and says so once per step.
 //
 // All live on the loop. They carry and keep; they decide nothing about runs.
 #pragma once
@@ -16,7 +17,8 @@
 
 namespace cloudtask::node {
 
-// The longest answer that a node takes: 500 definitions of 64 KiB, and what JSON adds. For the ClientOptions of the client that talks to the center.
+// The longest answer that a node takes: 500 definitions of 64 KiB, and what JSON adds. For the ClientOptions of the client that talks to
+// the center.
 inline constexpr std::uint64_t kMaxCenterAnswer = 64ULL << 20;
 
 struct JoinRequest {
@@ -25,15 +27,16 @@ struct JoinRequest {
     std::uint32_t weight = 1;
 };
 
-// Joins once. Errc::unavailable: worth another try; others: the center refused, and says why (unauthenticated: the join token; conflict: the name is taken).
+// Joins once. Errc::unavailable: worth another try; others: the center refused, and says why (unauthenticated: the join token; conflict:
+// the name is taken).
 void join(http::Client& client, std::string center_url, JoinRequest request, std::function<void(Result<Identity>)> done);
 
 // Keeps the catalog replica up to date: pulls when told of a newer revision, and every 30 s besides.
 class CatalogSync {
   public:
     struct Hooks {
-        // A page of changes is on disk; in order. Called with the tasks for the owner to take over: first `tasks`, then `deleted`; a task may stand in both. A full
-        // answer comes as one change, however many pages it had, unless the replica was empty.
+        // A page of changes is on disk; in order. Called with the tasks for the owner to take over: first `tasks`, then `deleted`; a task
+        // may stand in both. A full answer comes as one change, however many pages it had, unless the replica was empty.
         std::function<void(const CatalogChange&)> changed;
         // The replica is as new as the center's answer said (all pages are in).
         std::function<void(std::int64_t revision)> caught_up;
@@ -74,7 +77,8 @@ class CommandPoll {
 class OutboxSender {
   public:
     // `output_folder(run_id)`: the folder of the run's output files, for log reports.
-    OutboxSender(Loop& loop, Random& random, Worker& worker, http::Client& client, Disk& disk, std::function<std::string(const std::string& run_id)> output_folder);
+    OutboxSender(Loop& loop, Random& random, Worker& worker, http::Client& client, Disk& disk,
+                 std::function<std::string(const std::string& run_id)> output_folder);
     ~OutboxSender();
     void start();
     // There may be something new (also called by Disk's on_reports).
@@ -91,6 +95,7 @@ class OutboxSender {
 };
 
 // Saves a package's bytes to `path`; gives its file name. For PackageCache.
-void fetch_package(http::Client& client, const std::string& sha256, const std::string& path, std::function<void(Result<std::string>)> fetched);
+void fetch_package(http::Client& client, const std::string& sha256, const std::string& path,
+                   std::function<void(Result<std::string>)> fetched);
 
 }  // namespace cloudtask::node

@@ -16,7 +16,8 @@ bool Claims::is_ours(const std::string& task_id, const ring::Placement& placemen
 
 bool Claims::in_reach(const task::Task& task) const {
     const auto candidates = ring_.preference(task.id, {task.targets, task.labels}, 2);
-    return std::any_of(candidates.begin(), candidates.end(), [this](const ring::Member* member) { return member->incarnation == incarnation_; });
+    return std::any_of(candidates.begin(), candidates.end(),
+                       [this](const ring::Member* member) { return member->incarnation == incarnation_; });
 }
 
 Claims::Owners Claims::earlier_owners(const std::string& task_id, const ring::Placement& placement) const {
@@ -25,7 +26,8 @@ Claims::Owners Claims::earlier_owners(const std::string& task_id, const ring::Pl
         const ring::Member* owner = chain_[i].second.owner(task_id, placement);
         if (owner == nullptr || owner->incarnation == incarnation_) continue;
         const std::int64_t next_epoch = i + 1 < chain_.size() ? chain_[i + 1].first : allocation_.epoch;
-        const auto known = std::find_if(owners.begin(), owners.end(), [owner](const Owner& o) { return o.incarnation == owner->incarnation; });
+        const auto known =
+            std::find_if(owners.begin(), owners.end(), [owner](const Owner& o) { return o.incarnation == owner->incarnation; });
         // What counts is when it lost the task for the last time: its claims only grow.
         if (known != owners.end()) {
             known->lost_in = next_epoch;
@@ -70,7 +72,8 @@ void Claims::place(const std::string& task_id, const Known& known, ClaimChanges&
 ClaimChanges Claims::put_task(const task::Task& task) {
     Known known{{task.targets, task.labels}, task.effective_from, task.created_revision};
     const auto before = tasks_.find(task.id);
-    const bool moved = before != tasks_.end() && (before->second.placement.targets != known.placement.targets || before->second.placement.labels != known.placement.labels);
+    const bool moved = before != tasks_.end() && (before->second.placement.targets != known.placement.targets ||
+                                                  before->second.placement.labels != known.placement.labels);
     ClaimChanges changes;
     tasks_.insert_or_assign(task.id, known);
     if (moved && owned_.contains(task.id) && !is_ours(task.id, known.placement)) {
@@ -115,7 +118,8 @@ ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon
 
 std::optional<Gained> Claims::resolve_task(const std::string& task_id, const Known& known, Owners& owners, const Horizons& horizons) const {
     Gained resolution{task_id, known.effective_from, {}};
-    if (const auto given_up = given_up_.find(task_id); given_up != given_up_.end()) resolution.floor = std::max(resolution.floor, given_up->second);
+    if (const auto given_up = given_up_.find(task_id); given_up != given_up_.end())
+        resolution.floor = std::max(resolution.floor, given_up->second);
     for (Owner& owner : owners) {
         const Instant lower = resolution.floor;
         if (const ring::Departed* departed = allocation_.find_departed(owner.incarnation)) {
@@ -156,7 +160,8 @@ ClaimChanges Claims::resolve(const Horizons& horizons) {
     return changes;
 }
 
-// A living owner promised to start its last fires, and died: what it had not started by then is uncertain, and this node, its successor, reports it.
+// A living owner promised to start its last fires, and died: what it had not started by then is uncertain, and this node, its successor,
+// reports it.
 void Claims::report_broken_promises(ClaimChanges& changes) {
     for (auto& [task_id, owners] : owned_) {
         Gained report{task_id, {}, {}};
@@ -174,7 +179,9 @@ void Claims::report_broken_promises(ClaimChanges& changes) {
 
 std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
     // What an owner gives up later can only be bound higher than its first handover, or than its horizon if it has handed nothing over.
-    const auto claimed_by = [](const auto& record) { return record.handovers.empty() ? record.horizon : std::min(record.horizon, record.handovers.front().at); };
+    const auto claimed_by = [](const auto& record) {
+        return record.handovers.empty() ? record.horizon : std::min(record.horizon, record.handovers.front().at);
+    };
     std::optional<Instant> limit;
     for (const auto& [task_id, owners] : waiting_) {
         for (const Owner& owner : owners) {
@@ -195,7 +202,8 @@ std::int64_t Claims::needed_revision(const Horizons& horizons) const {
     for (const auto& departed : allocation_.departed) revision = std::max(revision, departed.revision);
     for (const auto& membership : allocation_.previous) {
         for (const auto& member : membership.nodes) {
-            if (const auto record = horizons.find(member.incarnation); record != horizons.end()) revision = std::max(revision, record->second.revision);
+            if (const auto record = horizons.find(member.incarnation); record != horizons.end())
+                revision = std::max(revision, record->second.revision);
         }
     }
     return revision;

@@ -1,7 +1,9 @@
 // Claims: what this incarnation of the node may fire, and what it must still wait for. The node's side of the hand-over protocol
-// (docs/architecture.md, "Who fires what"), as a pure state machine: no I/O, no clock, no threads; the coordinator feeds it and carries out what it answers.
+// (docs/architecture.md, "Who fires what"), as a pure state machine: no I/O, no clock, no threads; the coordinator feeds it and carries out
+// what it answers.
 //
-// A task is, to this node: not ours; waiting (ours by the allocation, but an earlier owner's bound is not known yet); or owned from a floor on.
+// A task is, to this node: not ours; waiting (ours by the allocation, but an earlier owner's bound is not known yet); or owned from a floor
+// on.
 #pragma once
 
 #include <cstdint>
@@ -59,14 +61,14 @@ class Claims {
 
     Claims(std::string node_id, std::string incarnation);
 
-    // The task is new in the catalog, or its definition changed. A changed placement moves it at its effective_from, which the center puts far
-    // enough ahead for every node to have learnt of it: the old owner fires up to there, the new one beyond.
+    // The task is new in the catalog, or its definition changed. A changed placement moves it at its effective_from, which the center puts
+    // far enough ahead for every node to have learnt of it: the old owner fires up to there, the new one beyond.
     ClaimChanges put_task(const task::Task& task);
     // The task is gone: nothing of it is fired any more.
     void erase_task(const std::string& task_id);
 
-    // A new allocation is seen. `horizon_bound` is the highest horizon that this incarnation has written or may have written; what is lost is
-    // fired up to the later of that and `now`. The caller must then write an acknowledgement: handover() says of what.
+    // A new allocation is seen. `horizon_bound` is the highest horizon that this incarnation has written or may have written; what is lost
+    // is fired up to the later of that and `now`. The caller must then write an acknowledgement: handover() says of what.
     ClaimChanges observe(const ring::Allocation& allocation, Instant horizon_bound, Instant now);
 
     // Takes over what can be taken over, by the bounds that stand in `horizons`. The caller must raise its horizon to raise_to() first.
@@ -84,7 +86,8 @@ class Claims {
     Instant handover() const { return handover_; }
     // A node's horizon covers the bound of every task that it has taken over, so that who comes after it starts beyond.
     Instant raise_to() const { return raise_to_; }
-    // While tasks wait, `done` may not pass what their earlier owners had claimed when they were last seen: fires between are not started yet.
+    // While tasks wait, `done` may not pass what their earlier owners had claimed when they were last seen: fires between are not started
+    // yet.
     std::optional<Instant> done_limit(const Horizons& horizons) const;
     // The newest catalog revision that any earlier owner in the chain fired by; this node has not resumed before its own catalog is as new.
     std::int64_t needed_revision(const Horizons& horizons) const;
@@ -106,7 +109,6 @@ class Claims {
     };
     using Owners = std::vector<Owner>;  // oldest first
 
-
     bool is_ours(const std::string& task_id, const ring::Placement& placement) const;
     Owners earlier_owners(const std::string& task_id, const ring::Placement& placement) const;
     void place(const std::string& task_id, const Known& known, ClaimChanges& changes);
@@ -123,8 +125,8 @@ class Claims {
 
     std::unordered_map<std::string, Known> tasks_;
     std::unordered_map<std::string, Owners> waiting_;
-    std::unordered_map<std::string, Owners> owned_;       // with the owners that it was taken over from, until the transition is settled
-    std::unordered_map<std::string, Instant> given_up_;   // lost in the transition in progress: our bound, should the task come back
+    std::unordered_map<std::string, Owners> owned_;      // with the owners that it was taken over from, until the transition is settled
+    std::unordered_map<std::string, Instant> given_up_;  // lost in the transition in progress: our bound, should the task come back
 };
 
 }  // namespace cloudtask::node

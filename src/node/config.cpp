@@ -12,17 +12,23 @@ ConfigSpec make_config_spec(NodeOptions& options) {
     spec.text("data-dir", &options.data_dir, "folder of its identity, journal, packages and runs; one process at a time")
         .text("center.url", &options.center_url, "where the center listens")
         .text("runtime", &options.runtime, "the runtime to join; only the first start needs it")
-        .text("name", &options.name, "this node's name, unique in its runtime: a-z, 0-9 and '-'; only the first start needs it; default: the host's name")
+        .text("name", &options.name,
+              "this node's name, unique in its runtime: a-z, 0-9 and '-'; only the first start needs it; default: the host's name")
         .secret("join-token", &options.join_token, "admits the node at its first start")
         .text("join-token-file", &options.join_token_file, "a file whose first line is the join token")
         .list("labels", &options.labels, "labels that tasks may ask for, as k=v")
         .integer("weight", &options.weight, 1, 100, "its share of the tasks, relative to the other nodes")
-        .integer("status.port", &options.status_port, 0, 65535, "loopback port of health, status and metrics; 0: a free one, written to <data-dir>/address")
+        .integer("status.port", &options.status_port, 0, 65535,
+                 "loopback port of health, status and metrics; 0: a free one, written to <data-dir>/address")
         .text("log.level", &options.log_level, "debug, info, warn or error")
-        .duration("claims.horizon", &options.horizon, 500ms, 1min, "how far ahead fires are claimed in ZooKeeper: shorter means fewer uncertain fires after a crash, longer fewer writes")
-        .duration("claims.join-debounce", &options.join_debounce, 0ms, 1min, "how long an allocator gathers joins before it changes the ring")
-        .duration("claims.max-clock-skew", &options.max_clock_skew, 100ms, 1h, "difference to ZooKeeper's clock beyond which the node takes no part")
-        .duration("stop.drain-timeout", &options.drain_timeout, 0s, 24h, "how long a stop waits for runs to end and reports to leave; runs that go on are taken over at the next start");
+        .duration("claims.horizon", &options.horizon, 500ms, 1min,
+                  "how far ahead fires are claimed in ZooKeeper: shorter means fewer uncertain fires after a crash, longer fewer writes")
+        .duration("claims.join-debounce", &options.join_debounce, 0ms, 1min,
+                  "how long an allocator gathers joins before it changes the ring")
+        .duration("claims.max-clock-skew", &options.max_clock_skew, 100ms, 1h,
+                  "difference to ZooKeeper's clock beyond which the node takes no part")
+        .duration("stop.drain-timeout", &options.drain_timeout, 0s, 24h,
+                  "how long a stop waits for runs to end and reports to leave; runs that go on are taken over at the next start");
     return spec;
 }
 

@@ -14,7 +14,7 @@ namespace cloudtask::node {
 
 namespace {
 
-constexpr Duration kPulse = std::chrono::seconds{1};        // how often the record is looked at when nothing else calls for it
+constexpr Duration kPulse = std::chrono::seconds{1};  // how often the record is looked at when nothing else calls for it
 constexpr Duration kRetry = std::chrono::milliseconds{200};
 constexpr Duration kSkewRetry = std::chrono::seconds{10};
 constexpr Duration kLeaveCheck = std::chrono::milliseconds{100};
@@ -52,7 +52,13 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     std::function<void()> on_left;
 
     Impl(Loop& l, Random& r, zk::Client& c, CoordinatorOptions o, Hooks h)
-        : loop(l), random(r), client(c), options(std::move(o)), hooks(std::move(h)), runtime_path("/runtimes/" + options.runtime), incarnation(new_incarnation()) {}
+        : loop(l),
+          random(r),
+          client(c),
+          options(std::move(o)),
+          hooks(std::move(h)),
+          runtime_path("/runtimes/" + options.runtime),
+          incarnation(new_incarnation()) {}
 
     std::string new_incarnation() const {
         const std::uint64_t unique = random.next();
@@ -127,10 +133,12 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
             if (published > 0) hooks.revision_published(published);
             try_register();
         });
-        allocation = std::make_unique<zk::Mirror>(loop, client, runtime_path + "/allocation", [this](const auto&) { allocation_changed(); });
+        allocation =
+            std::make_unique<zk::Mirror>(loop, client, runtime_path + "/allocation", [this](const auto&) { allocation_changed(); });
     }
 
-    // The node takes part once its catalog is as new as what the centers have published: before that it would gain tasks that it does not know.
+    // The node takes part once its catalog is as new as what the centers have published: before that it would gain tasks that it does not
+    // know.
     void try_register() {
         if (!duties || registration || !revision || !revision->complete() || on_left) return;
         std::int64_t published = 0;
@@ -159,11 +167,12 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     }
 
     ring::Registration describe(bool leaving) const {
-        return {{options.node_id, incarnation, options.name, options.labels, options.weight}, std::string{kVersion}, options.address, leaving};
+        return {
+            {options.node_id, incarnation, options.name, options.labels, options.weight}, std::string{kVersion}, options.address, leaving};
     }
 
-    // An earlier incarnation of this node whose session lingers: its record is sealed in the same transaction that takes its place, so that no write of it can
-    // land afterwards even if its process lives.
+    // An earlier incarnation of this node whose session lingers: its record is sealed in the same transaction that takes its place, so that
+    // no write of it can land afterwards even if its process lives.
     void seal_ghost(zk::Keeper& keeper, const std::string& ghost, std::function<void(std::vector<zk::Op>)> proceed) {
         const auto earlier = ring::read_registration(ghost);
         if (!earlier) return proceed({});
@@ -182,7 +191,9 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         election = std::make_unique<zk::Election>(loop, client, runtime_path + "/election", options.node_id, [this](bool leading) {
             log::info("{} the allocator of runtime {}", leading ? "leads as" : "is not", options.runtime);
             allocator.reset();
-            if (leading) allocator = std::make_unique<AllocatorTask>(loop, client, *election, *allocation, AllocatorOptions{runtime_path, options.join_debounce});
+            if (leading)
+                allocator = std::make_unique<AllocatorTask>(loop, client, *election, *allocation,
+                                                            AllocatorOptions{runtime_path, options.join_debounce});
         });
     }
 
@@ -209,15 +220,17 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         if (!needed) {
             horizons.reset();
         } else if (!horizons) {
-            horizons = std::make_unique<zk::FolderMirror>(loop, client, runtime_path + "/horizons", [this](const zk::FolderMirror::Entries& entries) {
-                if (!duties) return;
-                Claims::Horizons records;
-                for (const auto& [name, znode] : entries) {
-                    if (const auto record = ring::read_horizon(znode.data)) records.emplace(name, *record);
-                }
-                duties->set_horizons(std::move(records));
-                changed();
-            });
+            horizons = std::make_unique<zk::FolderMirror>(loop, client, runtime_path + "/horizons",
+                                                          [this](const zk::FolderMirror::Entries& entries) {
+                                                              if (!duties) return;
+                                                              Claims::Horizons records;
+                                                              for (const auto& [name, znode] : entries) {
+                                                                  if (const auto record = ring::read_horizon(znode.data))
+                                                                      records.emplace(name, *record);
+                                                              }
+                                                              duties->set_horizons(std::move(records));
+                                                              changed();
+                                                          });
         }
     }
 
@@ -266,10 +279,14 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     // Fire times are wall clock: a node whose clock is off would fire at the wrong time, and take over at the wrong time.
     bool clock_agrees(Instant asked, Instant server_time) {
         const Instant answered = loop.clock().now();
-        const Duration skew = server_time < asked ? asked - server_time : server_time > answered ? server_time - answered : Duration::zero();
+        const Duration skew = server_time < asked      ? asked - server_time
+                              : server_time > answered ? server_time - answered
+                                                       : Duration::zero();
         if (skew <= options.max_clock_skew) return true;
-        log::error("the clock of this machine differs from ZooKeeper's by {} ms, more than the {} ms allowed: this node takes no part until it agrees",
-                   skew.count() / 1000, options.max_clock_skew.count() / 1000);
+        log::error(
+            "the clock of this machine differs from ZooKeeper's by {} ms, more than the {} ms allowed: this node takes no part until it "
+            "agrees",
+            skew.count() / 1000, options.max_clock_skew.count() / 1000);
         return false;
     }
 

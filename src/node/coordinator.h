@@ -1,5 +1,5 @@
-// Coordinator: the node's face to ZooKeeper. It registers the node, keeps its horizon record written, feeds Duties with what the runtime's other nodes do, and
-// runs the allocator while this node leads. It gives out the fires that this node may start.
+// Coordinator: the node's face to ZooKeeper. It registers the node, keeps its horizon record written, feeds Duties with what the runtime's
+// other nodes do, and runs the allocator while this node leads. It gives out the fires that this node may start.
 //
 // Every ZooKeeper session is a new incarnation with Duties of its own; those of an earlier one stay until what they had claimed is started.
 //
@@ -48,7 +48,8 @@ class Coordinator {
     // --- the catalog (from its replica)
     void put_task(TaskPointer task);
     void erase_task(const std::string& task_id);
-    // The replica holds everything up to `revision`. The node registers once this was said and the replica has reached what the centers have published.
+    // The replica holds everything up to `revision`. The node registers once this was said and the replica has reached what the centers
+    // have published.
     void set_catalog_revision(std::int64_t revision);
 
     // --- fires

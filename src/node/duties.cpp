@@ -9,7 +9,7 @@ namespace cloudtask::node {
 
 namespace {
 
-constexpr Duration kTick{1};                           // instants count microseconds
+constexpr Duration kTick{1};                               // instants count microseconds
 constexpr Duration kDonePeriod = std::chrono::seconds{1};  // `done` alone is written this often at the most
 
 }  // namespace
@@ -43,7 +43,8 @@ void Duties::apply(const ClaimChanges& changes) {
     open_acknowledged();
 }
 
-// Before its acknowledgement is written a node fires nothing by an epoch: a successor takes an owner that never acknowledged for one that never fired.
+// Before its acknowledgement is written a node fires nothing by an epoch: a successor takes an owner that never acknowledged for one that
+// never fired.
 void Duties::open_acknowledged() {
     if (written_.epoch < claims_.epoch()) return;
     for (auto& opening : openings_) timetable_.open(std::move(opening.task), opening.floor, opening.limit);
@@ -114,7 +115,8 @@ void Duties::set_horizons(Claims::Horizons horizons) {
 void Duties::try_resolve() {
     if (retired_) return;
     apply(claims_.resolve(horizons_));
-    if (!claims_.waiting() && pending_.empty() && catalog_revision_ >= claims_.needed_revision(horizons_)) wanted_.resumed = claims_.epoch();
+    if (!claims_.waiting() && pending_.empty() && catalog_revision_ >= claims_.needed_revision(horizons_))
+        wanted_.resumed = claims_.epoch();
 }
 
 Instant Duties::done(std::optional<Instant> earliest_unstarted) const {

@@ -1,5 +1,5 @@
-// Duties: all that one incarnation of the node owes: its claims, its horizon and its timetable, in one pure state machine. The coordinator feeds it what
-// ZooKeeper says, writes the record that it wants written, and takes the fires that it may start.
+// Duties: all that one incarnation of the node owes: its claims, its horizon and its timetable, in one pure state machine. The coordinator
+// feeds it what ZooKeeper says, writes the record that it wants written, and takes the fires that it may start.
 //
 // No I/O, no clock, no threads; the random-walk test runs the very same class.
 //
@@ -33,7 +33,8 @@ class Duties {
     Duties(std::string node_id, std::string incarnation, DutyOptions options);
 
     // --- what is learnt
-    // A task that is new in the catalog counts only once the record says so (its revision is written): a successor must know what this node could fire.
+    // A task that is new in the catalog counts only once the record says so (its revision is written): a successor must know what this node
+    // could fire.
     void put_task(TaskPointer task);
     void erase_task(const std::string& task_id);
     // The catalog replica has reached `revision`; all its tasks have been put.
@@ -43,8 +44,8 @@ class Duties {
     void set_horizons(Claims::Horizons horizons);
 
     // --- the record
-    // What to write now; nothing while a write is under way or nothing is to be said. Call written() or not_written() for each. `earliest_unstarted` is the
-    // time of the earliest fire that was given out and is not started yet.
+    // What to write now; nothing while a write is under way or nothing is to be said. Call written() or not_written() for each.
+    // `earliest_unstarted` is the time of the earliest fire that was given out and is not started yet.
     std::optional<ring::HorizonRecord> next_write(Instant now, std::optional<Instant> earliest_unstarted);
     void written();
     // The write certainly did not happen. An ambiguous one is repeated until it is certain.

@@ -1,9 +1,11 @@
-// NodeStore: what the node keeps on its own disk, in one SQLite file: its identity, the catalog replica, the journal of runs, and the outbox of reports.
+// NodeStore: what the node keeps on its own disk, in one SQLite file: its identity, the catalog replica, the journal of runs, and the
+// outbox of reports.
 //
-// A run's change and the report that tells of it are one transaction (a Batch): neither is ever without the other. What commit() has returned is durable
-// (WAL, synchronous=FULL).
+// A run's change and the report that tells of it are one transaction (a Batch): neither is ever without the other. What commit() has
+// returned is durable (WAL, synchronous=FULL).
 //
-// Threads: blocks; used from one worker thread at a time (disk.h gives it a face on the loop). Knows nothing of schedules, claims or processes.
+// Threads: blocks; used from one worker thread at a time (disk.h gives it a face on the loop). Knows nothing of schedules, claims or
+// processes.
 #pragma once
 
 #include <cstdint>
@@ -37,11 +39,12 @@ enum class Phase {
 struct JournalEntry {
     task::Run run;
     Phase phase = Phase::intent;
-    std::optional<RunningRecord> process;  // from `started` on
+    std::optional<RunningRecord> process;            // from `started` on
     std::uint64_t stdout_sent = 0, stderr_sent = 0;  // bytes of the log views that are in the outbox already
 };
 
-// A report to the center, as docs/wire.md has it. `log` reports carry no bytes: these are read from the run's output when the report is sent.
+// A report to the center, as docs/wire.md has it. `log` reports carry no bytes: these are read from the run's output when the report is
+// sent.
 struct Report {
     enum class Kind { run, log, command };
     Kind kind = Kind::run;
@@ -60,15 +63,16 @@ struct Report {
 // Reports as docs/wire.md has them; for the rest see Report.
 Report run_report(const std::string& incarnation, const task::Run& run);
 // Of the bytes [from, until) of the run's log view.
-Report log_report(const std::string& incarnation, const std::string& run_id, Stream stream, std::uint64_t from, std::uint64_t until, const LogShape& shape);
+Report log_report(const std::string& incarnation, const std::string& run_id, Stream stream, std::uint64_t from, std::uint64_t until,
+                  const LogShape& shape);
 // A command is carried out (done), or not, and then why.
 Report command_report(const std::string& incarnation, const std::string& command_id, bool done, std::string_view detail = {});
 
 // One transaction.
 struct Batch {
-    std::vector<JournalEntry> entries;     // inserted or replaced by run.id
-    std::vector<Report> reports;           // appended in this order
-    std::vector<std::string> commands;     // ids of commands that are taken on: each is taken on once
+    std::vector<JournalEntry> entries;  // inserted or replaced by run.id
+    std::vector<Report> reports;        // appended in this order
+    std::vector<std::string> commands;  // ids of commands that are taken on: each is taken on once
     bool empty() const { return entries.empty() && reports.empty() && commands.empty(); }
 };
 
@@ -96,16 +100,16 @@ class NodeStore {
     Result<> apply_catalog(const CatalogChange& change);
     Result<bool> catalog_empty();
 
-    // A log report of more than 64 KiB becomes several; one of no bytes, none. A command that was taken on before stays as it is. Errors: Errc::io (disk full,
-    // in a sentence that says so): nothing of the batch is kept.
+    // A log report of more than 64 KiB becomes several; one of no bytes, none. A command that was taken on before stays as it is. Errors:
+    // Errc::io (disk full, in a sentence that says so): nothing of the batch is kept.
     Result<> commit(const Batch& batch);
     // Entries of runs that have not ended, for the recovery at start.
     Result<std::vector<JournalEntry>> load_unfinished();
     // Ids of all runs in the journal, and of all commands that were taken on.
     Result<std::vector<std::string>> load_run_ids();
     Result<std::vector<std::string>> load_command_ids();
-    // Forgets ended runs (and commands, by the time in their id) whose fire time (else end) lies before `before` and whose reports are delivered; at most 200 a call. Returns the run ids that
-    // were forgotten.
+    // Forgets ended runs (and commands, by the time in their id) whose fire time (else end) lies before `before` and whose reports are
+    // delivered; at most 200 a call. Returns the run ids that were forgotten.
     Result<std::vector<std::string>> forget_before(Instant before);
 
     // The oldest undelivered reports, in order: at most `count`.

@@ -19,6 +19,18 @@ constexpr Duration kAhead = std::chrono::milliseconds{800};
 constexpr Duration kLogPeriod = std::chrono::milliseconds{100};
 constexpr Duration kDiskRetry = std::chrono::milliseconds{500};
 constexpr Duration kPackageRetry = std::chrono::seconds{2};
+constexpr std::size_t kMaxReason = 4000;  // bytes; what the codec takes, with room
+
+// Reasons quote errors of others, which may be of any length.
+std::string bounded(std::string reason) {
+    if (reason.size() > kMaxReason) {
+        reason.resize(kMaxReason);
+        while (!reason.empty() && (static_cast<unsigned char>(reason.back()) & 0x80) != 0)
+            reason.pop_back();  // no half of a UTF-8 character
+        reason += "...";
+    }
+    return reason;
+}
 
 }  // namespace
 
@@ -47,13 +59,13 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     RunnerOptions options;
     Coordinator* coordinator = nullptr;
 
-    std::unordered_map<std::string, Prepared> prepared;       // by run id
-    std::set<std::pair<Instant, std::string>> due;            // the same, by time
-    std::unordered_map<std::string, Running> running;         // by run id
-    std::unordered_map<std::string, std::int64_t> running_of; // count by task id
-    std::unordered_set<std::string> known_runs;               // in the journal: not begun again
+    std::unordered_map<std::string, Prepared> prepared;        // by run id
+    std::set<std::pair<Instant, std::string>> due;             // the same, by time
+    std::unordered_map<std::string, Running> running;          // by run id
+    std::unordered_map<std::string, std::int64_t> running_of;  // count by task id
+    std::unordered_set<std::string> known_runs;                // in the journal: not begun again
     std::unordered_set<std::string> known_commands;
-    std::set<std::string> growing;                            // run ids whose log view has grown
+    std::set<std::string> growing;  // run ids whose log view has grown
     RunnerCounters counters;
     Timer take_timer, due_timer, log_timer;
     std::map<std::uint64_t, Timer> retries;
@@ -122,12 +134,13 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     // Fires that an incarnation which is gone may have started: reported as lost, and run again if the task wants that.
     void settle_uncertain(const UncertainFires& uncertain) {
         std::size_t count = 0;
-        for (auto fire = next_fire(uncertain.task, uncertain.fires.after); fire && fire->time <= uncertain.fires.until && count < kMaxMisfires;
-             fire = next_fire(uncertain.task, fire->time), ++count) {
+        for (auto fire = next_fire(uncertain.task, uncertain.fires.after);
+             fire && fire->time <= uncertain.fires.until && count < kMaxMisfires; fire = next_fire(uncertain.task, fire->time), ++count) {
             task::Run lost = describe_fire(uncertain.task, fire->time, 1);
             const std::string id = lost.id;
             lost.incarnation = uncertain.incarnation;
-            record_unstarted(std::move(lost), task::RunState::lost, "its node went away around the time it was due, and may have started it or not");
+            record_unstarted(std::move(lost), task::RunState::lost,
+                             "its node went away around the time it was due, and may have started it or not");
             if (uncertain.task->on_lost == task::OnLost::at_least_once) {
                 prepare(uncertain.task, describe_fire(uncertain.task, fire->time, 2), now(), {});
             }
@@ -138,7 +151,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     void record_unstarted(task::Run run, task::RunState state, std::string reason) {
         if (!known_runs.insert(run.id).second) return;
         run.state = state;
-        run.reason = std::move(reason);
+        run.reason = bounded(std::move(reason));
         run.ended_at = now();
         if (state == task::RunState::skipped) ++counters.skipped;
         if (state == task::RunState::lost) ++counters.lost;
@@ -178,7 +191,8 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         });
     }
 
-    // A commit that fails is tried again until the disk takes it: what it stands for must not be lost, and nothing later may overtake it for good.
+    // A commit that fails is tried again until the disk takes it: what it stands for must not be lost, and nothing later may overtake it
+    // for good.
     void commit(Batch batch, std::function<void()> done = {}) {
         auto shared = std::make_shared<Batch>(std::move(batch));
         disk.commit(*shared, [weak = weak_from_this(), shared, done = std::move(done)](const Result<>& written) mutable {
@@ -189,7 +203,9 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
                 return;
             }
             log::error("the journal cannot be written, trying again: {}", written.error().message);
-            self->retry(kDiskRetry, [self = self.get(), shared, done = std::move(done)]() mutable { self->commit(std::move(*shared), std::move(done)); });
+            self->retry(kDiskRetry, [self = self.get(), shared, done = std::move(done)]() mutable {
+                self->commit(std::move(*shared), std::move(done));
+            });
         });
     }
 
@@ -243,7 +259,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     void end_prepared(const Prepared& entry, task::RunState state, std::string reason) {
         task::Run run = entry.run;
         run.state = state;
-        run.reason = std::move(reason);
+        run.reason = bounded(std::move(reason));
         run.ended_at = now();
         due.erase({entry.due, run.id});
         remove_work_folder(run.id);
@@ -276,8 +292,9 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         const std::int64_t limit = entry.task->overlap == task::Overlap::forbid ? 1 : entry.task->max_parallel;
         if (running_of[entry.task->id] >= limit) {
             ++counters.skipped;
-            return end_prepared(entry, task::RunState::skipped,
-                                limit == 1 ? "overlap: the run before it is still going" : fmt::format("overlap: {} runs are still going", limit));
+            return end_prepared(
+                entry, task::RunState::skipped,
+                limit == 1 ? "overlap: the run before it is still going" : fmt::format("overlap: {} runs are still going", limit));
         }
         const LaunchSpec spec = launch_spec(entry);
         const auto started = supervisor.start(spec, [weak = weak_from_this()](Ended ended) {
@@ -285,7 +302,11 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         });
         if (!started) return fail_prepared(run_id, fmt::format("it could not be started: {}", started.error().message));
 
-        Running live{entry.run, entry.task, {run_id, spec.folder, started->process, started->started_at, spec.time_limit, spec.grace, spec.output_limit}, 0, 0};
+        Running live{entry.run,
+                     entry.task,
+                     {run_id, spec.folder, started->process, started->started_at, spec.time_limit, spec.grace, spec.output_limit},
+                     0,
+                     0};
         live.run.state = task::RunState::running;
         live.run.started_at = started->started_at;
         if (live.run.fire_time) live.run.lateness = started->started_at - *live.run.fire_time;
@@ -347,7 +368,8 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
             const std::uint64_t limit = live->second.process.output_limit;
             append_log(batch, live->second, Stream::out, {limit, progress->stdout_available, false});
             append_log(batch, live->second, Stream::err, {limit, progress->stderr_available, false});
-            batch.entries.push_back({live->second.run, Phase::started, live->second.process, live->second.stdout_sent, live->second.stderr_sent});
+            batch.entries.push_back(
+                {live->second.run, Phase::started, live->second.process, live->second.stdout_sent, live->second.stderr_sent});
         }
         if (!batch.reports.empty()) commit(std::move(batch));
     }
@@ -403,18 +425,31 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         } else if (end.exit_code && *end.exit_code != 0) {
             reason = fmt::format("it exited with {}", *end.exit_code);
         }
-        if (end.output_lost) reason += reason.empty() ? "its output could not be kept: the disk is full" : "; its output could not be kept: the disk is full";
+        if (end.output_lost)
+            reason +=
+                reason.empty() ? "its output could not be kept: the disk is full" : "; its output could not be kept: the disk is full";
         return reason;
     }
 
     void count(task::RunState state) {
         switch (state) {
-            case task::RunState::succeeded: ++counters.succeeded; break;
-            case task::RunState::failed: ++counters.failed; break;
-            case task::RunState::timed_out: ++counters.timed_out; break;
-            case task::RunState::stopped: ++counters.stopped; break;
-            case task::RunState::lost: ++counters.lost; break;
-            default: break;
+            case task::RunState::succeeded:
+                ++counters.succeeded;
+                break;
+            case task::RunState::failed:
+                ++counters.failed;
+                break;
+            case task::RunState::timed_out:
+                ++counters.timed_out;
+                break;
+            case task::RunState::stopped:
+                ++counters.stopped;
+                break;
+            case task::RunState::lost:
+                ++counters.lost;
+                break;
+            default:
+                break;
         }
     }
 
@@ -459,7 +494,8 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
 
     // --- recovery
 
-    void recover(std::vector<JournalEntry> unfinished, const std::vector<std::string>& run_ids, const std::vector<std::string>& command_ids) {
+    void recover(std::vector<JournalEntry> unfinished, const std::vector<std::string>& run_ids,
+                 const std::vector<std::string>& command_ids) {
         known_runs.insert(run_ids.begin(), run_ids.end());
         known_commands.insert(command_ids.begin(), command_ids.end());
         for (auto& entry : unfinished) {
@@ -522,9 +558,20 @@ Runner::Runner(Loop& loop, Worker& scratch, Disk& disk, Supervisor& supervisor, 
 
 Runner::~Runner() = default;
 
+Result<> Runner::make_folders(const std::string& runs_folder) {
+    for (int shard = 0; shard < 256; ++shard) {
+        std::error_code error;
+        const auto path = fmt::format("{}/{:02x}", runs_folder, shard);
+        std::filesystem::create_directories(path, error);
+        if (error) return fail(Errc::io, "cannot make {}: {}", path, error.message());
+    }
+    return {};
+}
+
 void Runner::set_coordinator(Coordinator& coordinator) { impl_->coordinator = &coordinator; }
 
-void Runner::recover(std::vector<JournalEntry> unfinished, const std::vector<std::string>& known_run_ids, const std::vector<std::string>& known_command_ids) {
+void Runner::recover(std::vector<JournalEntry> unfinished, const std::vector<std::string>& known_run_ids,
+                     const std::vector<std::string>& known_command_ids) {
     impl_->recover(std::move(unfinished), known_run_ids, known_command_ids);
 }
 
@@ -533,7 +580,9 @@ void Runner::put_task(TaskPointer task) {
     if (!task->enabled) impl_->cancel_prepared(task->id, "disabled: the task was disabled before the fire was due");
 }
 
-void Runner::erase_task(const std::string& task_id) { impl_->cancel_prepared(task_id, "deleted: the task was deleted before the fire was due"); }
+void Runner::erase_task(const std::string& task_id) {
+    impl_->cancel_prepared(task_id, "deleted: the task was deleted before the fire was due");
+}
 
 void Runner::duties_changed() { impl_->take_fires(); }
 

@@ -1,10 +1,11 @@
-// Runner: turns fires and commands into runs. It takes fires ahead of time, writes their intents, starts them when they are due, watches them end, and puts
-// every change with its report on disk in one transaction.
+// Runner: turns fires and commands into runs. It takes fires ahead of time, writes their intents, starts them when they are due, watches
+// them end, and puts every change with its report on disk in one transaction.
 //
 //   coordinator ─ take ─► prepared (intent on disk, package unpacked) ─ due ─► running ─ end ─► reports
 //                └ too late, overlapping, uncertain ─► SKIPPED or LOST, recorded as well
 //
-// Nothing on the way from "due" to the spawn waits for a disk or for ZooKeeper, unless the fire came in too late for its intent to be written before.
+// Nothing on the way from "due" to the spawn waits for a disk or for ZooKeeper, unless the fire came in too late for its intent to be
+// written before.
 //
 // Lives on the loop.
 #pragma once
@@ -37,14 +38,19 @@ struct RunnerCounters {
 
 class Runner {
   public:
+    // Makes the folder of runs with its shards; at start, blocking.
+    static Result<> make_folders(const std::string& runs_folder);
+
     // `coordinator` may be set after construction, before the first call of duties_changed().
     Runner(Loop& loop, Worker& scratch, Disk& disk, Supervisor& supervisor, PackageCache& packages, RunnerOptions options);
     ~Runner();
 
     void set_coordinator(Coordinator& coordinator);
 
-    // At start, before anything else: what an earlier process of this node left. Running processes are taken over; what was begun and is gone is LOST.
-    void recover(std::vector<JournalEntry> unfinished, const std::vector<std::string>& known_run_ids, const std::vector<std::string>& known_command_ids);
+    // At start, before anything else: what an earlier process of this node left. Running processes are taken over; what was begun and is
+    // gone is LOST.
+    void recover(std::vector<JournalEntry> unfinished, const std::vector<std::string>& known_run_ids,
+                 const std::vector<std::string>& known_command_ids);
 
     // A task of the catalog is new or changed (its package is fetched ahead of time if this node may come to run it), or is gone.
     void put_task(TaskPointer task);

@@ -41,7 +41,8 @@ std::vector<Figure> figures(const StatusSource& source) {
         {"cloudtask_node_runs_not_started_total", "runs that could not be started", number(counters.failed_to_start)},
         {"cloudtask_node_lateness_last_seconds", "lateness of the last start of a fire", seconds(counters.last_lateness)},
         {"cloudtask_node_lateness_max_seconds", "greatest lateness since the process began", seconds(counters.max_lateness)},
-        {"cloudtask_node_reports_delivered", "position of the last report that the center has accepted", number(source.delivered_reports())},
+        {"cloudtask_node_reports_delivered", "position of the last report that the center has accepted",
+         number(source.delivered_reports())},
     };
 }
 
@@ -68,7 +69,8 @@ struct StatusServer::Impl {
         for (const auto& figure : figures(source)) {
             prometheus::BuildGauge().Name(figure.name).Help(figure.help).Register(registry).Add({{"node", source.name}}).Set(figure.value);
         }
-        return http::Response::text(200, prometheus::TextSerializer().Serialize(registry.Collect()), "text/plain; version=0.0.4; charset=utf-8");
+        return http::Response::text(200, prometheus::TextSerializer().Serialize(registry.Collect()),
+                                    "text/plain; version=0.0.4; charset=utf-8");
     }
 
     http::Response ready() const {
@@ -81,7 +83,8 @@ StatusServer::StatusServer(AsioLoop& loop, std::uint16_t port, StatusSource sour
     impl_->source = std::move(source);
     http::Router router;
     const auto add = [&router](const char* path, std::function<http::Response()> answer) {
-        router.add("GET", path, [answer = std::move(answer)](const std::shared_ptr<http::Exchange>& exchange) { exchange->reply(answer()); });
+        router.add("GET", path,
+                   [answer = std::move(answer)](const std::shared_ptr<http::Exchange>& exchange) { exchange->reply(answer()); });
     };
     add("/healthz", [] { return http::Response::text(200, "ok\n"); });
     add("/readyz", [impl = impl_.get()] { return impl->ready(); });

@@ -1,5 +1,5 @@
-// Timetable: the fires that this node may start, in order of time. One stream for each (task, from, to): an owned task has a stream without end; a task
-// that was handed over keeps one that ends at the handover. Pure: no clock, no I/O.
+// Timetable: the fires that this node may start, in order of time. One stream for each (task, from, to): an owned task has a stream without
+// end; a task that was handed over keeps one that ends at the handover. Pure: no clock, no I/O.
 //
 // Cost: a heap of streams; O(log n) per fire, nothing per idle task.
 #pragma once

@@ -65,13 +65,19 @@ std::vector<Item> read_list(json::ObjectReader& reader, std::string_view name, R
     return items;
 }
 
-std::vector<Member> read_members(json::ObjectReader& reader, std::string_view name) { return read_list<Member>(reader, name, read_member_fields); }
+std::vector<Member> read_members(json::ObjectReader& reader, std::string_view name) {
+    return read_list<Member>(reader, name, read_member_fields);
+}
 
 void write_handovers(json::Writer& out, const std::vector<Handover>& handovers) {
     if (handovers.empty()) return;
     out.key("handovers").begin_array();
     for (const auto& handover : handovers) {
-        out.begin_object().member("epoch", handover.epoch).member("at", micros(handover.at)).member("revision", handover.revision).end_object();
+        out.begin_object()
+            .member("epoch", handover.epoch)
+            .member("at", micros(handover.at))
+            .member("revision", handover.revision)
+            .end_object();
     }
     out.end_array();
 }
@@ -103,7 +109,8 @@ Result<Record> read_record(std::string_view what, std::string_view text, ReadFie
 }  // namespace
 
 const Departed* Allocation::find_departed(std::string_view incarnation) const {
-    const auto found = std::find_if(departed.begin(), departed.end(), [incarnation](const Departed& d) { return d.incarnation == incarnation; });
+    const auto found =
+        std::find_if(departed.begin(), departed.end(), [incarnation](const Departed& d) { return d.incarnation == incarnation; });
     return found == departed.end() ? nullptr : &*found;
 }
 

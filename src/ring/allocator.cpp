@@ -32,7 +32,8 @@ bool holds(const std::vector<Member>& members, const Member& member) {
     return std::any_of(members.begin(), members.end(), [&member](const Member& m) { return m.incarnation == member.incarnation; });
 }
 
-// Has everybody who is alive acknowledged the epoch and started the fires that it handed over no more, and has every member taken over what it gained?
+// Has everybody who is alive acknowledged the epoch and started the fires that it handed over no more, and has every member taken over what
+// it gained?
 bool is_settled(const ClusterState& state) {
     for (const Member* member : chain_members(state.current)) {
         if (!state.present.contains(member->incarnation)) continue;
@@ -52,7 +53,8 @@ bool is_settled(const ClusterState& state) {
 std::vector<std::string> newly_dead(const Allocation& current, const std::map<std::string, Registration>& present) {
     std::set<std::string> dead;
     for (const Member* member : chain_members(current)) {
-        if (!present.contains(member->incarnation) && current.find_departed(member->incarnation) == nullptr) dead.insert(member->incarnation);
+        if (!present.contains(member->incarnation) && current.find_departed(member->incarnation) == nullptr)
+            dead.insert(member->incarnation);
     }
     return {dead.begin(), dead.end()};
 }

@@ -1,8 +1,8 @@
-// A random walk over the hand-over protocol, with the classes that the node and the allocator really run: joins, leaves, deaths, restarts, cut-off and
-// paused nodes, skewed clocks, writes that are lost or land late, new tasks that reach the nodes at different times.
+// A random walk over the hand-over protocol, with the classes that the node and the allocator really run: joins, leaves, deaths, restarts,
+// cut-off and paused nodes, skewed clocks, writes that are lost or land late, new tasks that reach the nodes at different times.
 //
-// Checked: no fire is started twice (I1); with no death every fire is started (I2); with deaths every fire is started or reported as uncertain (I5);
-// without a change of membership the allocation is not rewritten (I6).
+// Checked: no fire is started twice (I1); with no death every fire is started (I2); with deaths every fire is started or reported as
+// uncertain (I5); without a change of membership the allocation is not rewritten (I6).
 #include <catch2/catch.hpp>
 
 #include <map>
@@ -28,10 +28,10 @@ using FireKey = std::pair<std::string, Instant>;
 struct Incarnation {
     std::string node_id, name;
     std::unique_ptr<Duties> duties;
-    std::int64_t catalog = 0;                          // revision that it has pulled
-    std::optional<ring::HorizonRecord> sent;           // a write under way
-    bool landed = false;                               // and whether it has happened
-    std::map<FireKey, Fire> prepared;                  // given out, not started yet
+    std::int64_t catalog = 0;                 // revision that it has pulled
+    std::optional<ring::HorizonRecord> sent;  // a write under way
+    bool landed = false;                      // and whether it has happened
+    std::map<FireKey, Fire> prepared;         // given out, not started yet
 };
 
 // One machine: its disk (the journal) survives its incarnations.
@@ -132,7 +132,9 @@ class World {
             if (!all && chance(0.2)) break;  // a slow spawn
             trace("{} starts {} at {}", node.name, next->first.first, format_instant(next->first.second));
             const auto [other, first] = started_.emplace(next->first, node.name);
-            if (!first) violation_ = fmt::format("{} at {} was started by {} and by {}", next->first.first, format_instant(next->first.second), other->second, node.name);
+            if (!first)
+                violation_ = fmt::format("{} at {} was started by {} and by {}", next->first.first, format_instant(next->first.second),
+                                         other->second, node.name);
             next = node.prepared.erase(next);
         }
     }
@@ -164,14 +166,19 @@ class World {
                 if (connected) node.duties->set_horizons(horizons_);
                 break;
             case 2:
-            case 3: write(machine, node); break;
-            case 4: start(machine, node, false); break;
+            case 3:
+                write(machine, node);
+                break;
+            case 4:
+                start(machine, node, false);
+                break;
             case 5:
                 if (connected) pull_catalog(node);
                 break;
         }
         for (const auto& report : node.duties->take_uncertain()) {
-            for (auto fire = next_fire(report.task, report.fires.after); fire && fire->time <= report.fires.until; fire = next_fire(report.task, fire->time)) {
+            for (auto fire = next_fire(report.task, report.fires.after); fire && fire->time <= report.fires.until;
+                 fire = next_fire(report.task, fire->time)) {
                 uncertain_.emplace(report.task->id, fire->time);
             }
         }
@@ -216,10 +223,12 @@ class World {
 
     // Nodes that are here and do not want to leave.
     std::size_t staying() const {
-        return static_cast<std::size_t>(std::count_if(present_.begin(), present_.end(), [](const auto& entry) { return !entry.second.leaving; }));
+        return static_cast<std::size_t>(
+            std::count_if(present_.begin(), present_.end(), [](const auto& entry) { return !entry.second.leaving; }));
     }
 
-    // A journal with an intent that was not started: the restarted node reports it as lost (the successor does so as well if the node never comes back).
+    // A journal with an intent that was not started: the restarted node reports it as lost (the successor does so as well if the node never
+    // comes back).
     void report_journal(const Incarnation& node) {
         for (const auto& [key, fire] : node.prepared) uncertain_.insert(key);
     }
@@ -261,8 +270,10 @@ class World {
         for (auto& [id, machine] : machines_) {
             Incarnation* node = current(machine);
             if (node == nullptr || machine.alive.size() > 1 || !present_.contains(node->name) || !present_.at(node->name).leaving) continue;
-            const bool released = std::none_of(allocation_.nodes.begin(), allocation_.nodes.end(), [&](const auto& m) { return m.incarnation == node->name; });
-            if (!released || !allocation_.previous.empty() || !node->duties->handed_over(local(machine)) || !node->prepared.empty()) continue;
+            const bool released = std::none_of(allocation_.nodes.begin(), allocation_.nodes.end(),
+                                               [&](const auto& m) { return m.incarnation == node->name; });
+            if (!released || !allocation_.previous.empty() || !node->duties->handed_over(local(machine)) || !node->prepared.empty())
+                continue;
             present_.erase(node->name);
             machine.alive.clear();
         }

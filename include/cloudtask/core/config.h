@@ -27,9 +27,9 @@ class ConfigSpec {
 
     // Each adds a key. `*out` holds the default now and the configured value after load(); it must outlive the spec.
     ConfigSpec& text(std::string key, std::string* out, std::string meaning);
-    ConfigSpec& secret(std::string key, std::string* out, std::string meaning);  // its value is never printed
+    ConfigSpec& secret(std::string key, std::string* out, std::string meaning);             // its value is never printed
     ConfigSpec& list(std::string key, std::vector<std::string>* out, std::string meaning);  // comma-separated
-    ConfigSpec& flag(std::string key, bool* out, std::string meaning);  // true or false
+    ConfigSpec& flag(std::string key, bool* out, std::string meaning);                      // true or false
     ConfigSpec& integer(std::string key, std::int64_t* out, std::int64_t min, std::int64_t max, std::string meaning);
     ConfigSpec& duration(std::string key, Duration* out, Duration min, Duration max, std::string meaning);
     ConfigSpec& size(std::string key, std::uint64_t* out, std::uint64_t min, std::uint64_t max, std::string meaning);

@@ -4,9 +4,9 @@
 // one, as an administrator or NTP would. post() is thread-safe so that real workers may be used with it.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <mutex>
-#include <deque>
 
 #include "cloudtask/core/loop.h"
 

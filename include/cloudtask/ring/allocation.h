@@ -38,10 +38,10 @@ struct Handover {
 // An incarnation whose session is over: what it had claimed when it ended.
 struct Departed {
     std::string incarnation;
-    std::int64_t epoch = 0;     // the newest that it had acknowledged: what later ones gave it, it never took
-    Instant horizon{};          // it may have started fires up to here, none beyond
-    Instant done{};             // it has started every fire up to here
-    std::int64_t revision = 0;  // of the catalog that it fired by: it never started a task that came later
+    std::int64_t epoch = 0;           // the newest that it had acknowledged: what later ones gave it, it never took
+    Instant horizon{};                // it may have started fires up to here, none beyond
+    Instant done{};                   // it has started every fire up to here
+    std::int64_t revision = 0;        // of the catalog that it fired by: it never started a task that came later
     std::vector<Handover> handovers;  // the acknowledgements that it gave before
 
     friend bool operator==(const Departed&, const Departed&) = default;
@@ -49,10 +49,10 @@ struct Departed {
 
 // znode /runtimes/<r>/allocation
 struct Allocation {
-    std::int64_t epoch = 0;  // grows by one with each change of members
-    std::vector<Member> nodes;             // by id
-    std::vector<Membership> previous;      // oldest first; empty when the transition is settled
-    std::vector<Departed> departed;        // kept until every gainer has resumed
+    std::int64_t epoch = 0;            // grows by one with each change of members
+    std::vector<Member> nodes;         // by id
+    std::vector<Membership> previous;  // oldest first; empty when the transition is settled
+    std::vector<Departed> departed;    // kept until every gainer has resumed
 
     const Departed* find_departed(std::string_view incarnation) const;
     friend bool operator==(const Allocation&, const Allocation&) = default;
@@ -60,13 +60,13 @@ struct Allocation {
 
 // znode /runtimes/<r>/horizons/<incarnation>, written by that incarnation alone
 struct HorizonRecord {
-    std::int64_t epoch = 0;     // the newest allocation that it has acknowledged
-    Instant horizon{};          // it may start fires up to here; never goes back
-    Instant done{};             // it has started every fire up to here; goes back when it gains tasks that are behind
-    std::int64_t resumed = 0;   // the newest epoch by which it has taken over all that it gained
-    std::int64_t revision = 0;  // it starts no task that came to the catalog later
+    std::int64_t epoch = 0;           // the newest allocation that it has acknowledged
+    Instant horizon{};                // it may start fires up to here; never goes back
+    Instant done{};                   // it has started every fire up to here; goes back when it gains tasks that are behind
+    std::int64_t resumed = 0;         // the newest epoch by which it has taken over all that it gained
+    std::int64_t revision = 0;        // it starts no task that came to the catalog later
     std::vector<Handover> handovers;  // of the epochs of the transition in progress
-    bool sealed = false;        // a later incarnation of the node has taken over; nothing may be written any more
+    bool sealed = false;              // a later incarnation of the node has taken over; nothing may be written any more
 
     friend bool operator==(const HorizonRecord&, const HorizonRecord&) = default;
 };
@@ -95,8 +95,8 @@ Result<Registration> read_registration(std::string_view text);
 // present and not departed: a record that could not be read is a reason to wait, never to go on.
 struct ClusterState {
     Allocation current;
-    std::map<std::string, Registration> present;     // by incarnation: those with a live session
-    std::map<std::string, HorizonRecord> horizons;   // by incarnation
+    std::map<std::string, Registration> present;    // by incarnation: those with a live session
+    std::map<std::string, HorizonRecord> horizons;  // by incarnation
 };
 
 // The incarnations of the allocation (chain included) that have no session and are not among the departed yet.
