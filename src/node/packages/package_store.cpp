@@ -168,8 +168,7 @@ Result<> PackageStore::Impl::check_and_unpack(const std::string& sha256, const s
 Result<> PackageStore::materialise(const std::string& sha256, const std::string& run_folder) {
     if (!has(sha256)) return fail(Errc::not_found, "package {} is not on this node", sha256);
     const std::string work = run_folder + "/work";
-    // Run folders lie in folders by the end of their ids, the first run of which brings them.
-    for (const std::string& folder : {fs::path(run_folder).parent_path().string(), run_folder, work}) {
+    for (const std::string& folder : {run_folder, work}) {
         if (Result<> made = make_folder(folder); !made) return made;
     }
     std::error_code error;
