@@ -1,0 +1,251 @@
+// The timetable: streams of fires, alone and against a plain model of them.
+#include "node/timetable.h"
+
+#include <catch2/catch.hpp>
+
+#include <random>
+
+#include <fmt/format.h>
+
+using namespace cloudtask;
+using namespace cloudtask::node;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Instant kStart{1'900'000'000s};
+
+std::shared_ptr<task::Task> make_task(const std::string& id, std::vector<task::Schedule> schedules) {
+    auto made = std::make_shared<task::Task>();
+    made->id = id;
+    made->schedules = std::move(schedules);
+    made->effective_from = kStart;
+    return made;
+}
+
+task::Schedule every(Duration interval, Duration offset = {}) { return *task::Schedule::every(interval, kStart + offset); }
+
+std::vector<Duration> times(Timetable& timetable, Instant until) {
+    std::vector<Duration> list;
+    while (const auto fire = timetable.take(until)) list.push_back(fire->time - kStart);
+    return list;
+}
+
+using Times = std::vector<Duration>;
+
+// The same contract, by looking at every stream each time.
+class Model {
+  public:
+    void open(const TaskPointer& task, Instant floor, Instant limit) { streams_.push_back({task, floor, limit}); }
+    void limit(const std::string& id, Instant limit) {
+        for (auto& stream : streams_) {
+            if (stream.task->id == id && stream.limit == Instant::max()) stream.limit = limit;
+        }
+    }
+    void limit_all(Instant limit) {
+        for (auto& stream : streams_) stream.limit = std::min(stream.limit, limit);
+    }
+    void replace(const TaskPointer& task) {
+        for (auto& stream : streams_) {
+            if (stream.task->id != task->id || ended(stream)) continue;
+            stream.task = task;
+            stream.after = std::max(stream.after, task->effective_from);
+        }
+    }
+    void skip_until(const std::string& id, Instant until) {
+        for (auto& stream : streams_) {
+            if (stream.task->id == id) stream.after = std::max(stream.after, until);
+        }
+    }
+    void close(const std::string& id) {
+        std::erase_if(streams_, [&id](const Stream& stream) { return stream.task->id == id; });
+    }
+    std::optional<Instant> next_due() const {
+        std::optional<Instant> earliest;
+        for (const auto& stream : streams_) {
+            if (const auto fire = next(stream)) earliest = std::min(earliest.value_or(fire->time), fire->time);
+        }
+        return earliest;
+    }
+    // All fires up to `until`, as text, sorted.
+    std::vector<std::string> take(Instant until) {
+        std::vector<std::string> fires;
+        for (auto& stream : streams_) {
+            for (auto fire = next(stream); fire && fire->time <= until; fire = next(stream)) {
+                fires.push_back(describe(*fire));
+                stream.after = fire->time;
+            }
+        }
+        std::sort(fires.begin(), fires.end());
+        return fires;
+    }
+    static std::string describe(const Fire& fire) {
+        return fmt::format("{} {} v{} {}", fire.time.time_since_epoch().count(), fire.task->id, fire.task->version,
+                           task::to_string(fire.misfire));
+    }
+
+  private:
+    struct Stream {
+        TaskPointer task;
+        Instant after, limit;
+    };
+    static std::optional<Fire> next(const Stream& stream) {
+        const auto fire = next_fire(stream.task, stream.after);
+        return fire && fire->time <= stream.limit ? fire : std::nullopt;
+    }
+    // A stream with a limit and nothing left before it is gone for good.
+    static bool ended(const Stream& stream) { return stream.limit != Instant::max() && !next(stream); }
+
+    std::vector<Stream> streams_;
+};
+
+}  // namespace
+
+TEST_CASE("fires come in order of time, after the floor and up to the limit, both exactly") {
+    Timetable timetable;
+    timetable.open(make_task("a", {every(10s)}), kStart, kStart + 30s);
+    timetable.open(make_task("b", {every(10s, 5s)}), kStart + 5s);
+    CHECK(timetable.size() == 2);
+    CHECK(timetable.next_due() == kStart + 10s);
+    CHECK(times(timetable, kStart + 10s - 1us).empty());
+    CHECK(times(timetable, kStart + 60s) == Times{10s, 15s, 20s, 25s, 30s, 35s, 45s, 55s});
+    CHECK(timetable.size() == 1);
+    CHECK(timetable.next_due() == kStart + 65s);
+}
+
+TEST_CASE("two schedules that meet in one instant make one fire") {
+    const auto task = make_task("a", {every(10s), every(15s)});
+    Timetable timetable;
+    timetable.open(task, kStart);
+    CHECK(times(timetable, kStart + 60s) == Times{10s, 15s, 20s, 30s, 40s, 45s, 50s, 60s});
+}
+
+TEST_CASE("the misfire policy is that of the schedule that yields the fire") {
+    Timetable timetable;
+    timetable.open(make_task("a", {every(10s), *task::Schedule::at(kStart + 5s)}), kStart);
+    CHECK(timetable.take(kStart + 60s)->misfire == task::Misfire::once);
+    CHECK(timetable.take(kStart + 60s)->misfire == task::Misfire::skip);
+}
+
+TEST_CASE("a disabled task has no fires, but keeps its place for the version that enables it") {
+    auto disabled = make_task("a", {every(10s)});
+    disabled->enabled = false;
+    Timetable timetable;
+    timetable.open(disabled, kStart);
+    timetable.open(make_task("b", {}), kStart);
+    timetable.open(disabled, kStart, kStart + 100s);  // a stream with an end and nothing in it is none
+    CHECK(timetable.size() == 2);
+    CHECK_FALSE(timetable.next_due().has_value());
+    CHECK_FALSE(timetable.take(Instant::max()).has_value());
+    auto enabled = make_task("a", {every(10s)});
+    enabled->effective_from = kStart + 35s;
+    timetable.replace(enabled);
+    CHECK(times(timetable, kStart + 60s) == Times{40s, 50s, 60s});
+}
+
+TEST_CASE("a new version counts from its effective_from, and not before what was taken") {
+    Timetable timetable;
+    timetable.open(make_task("a", {every(10s)}), kStart);
+    CHECK(times(timetable, kStart + 20s) == Times{10s, 20s});
+    auto changed = make_task("a", {every(5s)});
+    changed->version = 2;
+    changed->effective_from = kStart + 12s;
+    timetable.replace(changed);
+    CHECK(timetable.next_due() == kStart + 25s);
+    changed = make_task("a", {every(5s)});
+    changed->effective_from = kStart + 41s;
+    timetable.replace(changed);
+    CHECK(times(timetable, kStart + 50s) == Times{45s, 50s});
+}
+
+TEST_CASE("limits cut, skipping passes over, closing ends") {
+    Timetable timetable;
+    const auto task = make_task("a", {every(10s)});
+    timetable.open(task, kStart);
+    timetable.limit("a", kStart + 20s);
+    timetable.limit("a", kStart + 50s);  // concerns streams without an end only
+    timetable.open(task, kStart + 60s);
+    timetable.skip_until("a", kStart + 10s);
+    timetable.open(make_task("b", {every(10s, 1s)}), kStart);
+    timetable.limit_all(kStart + 70s);
+    CHECK(times(timetable, Instant::max()) == Times{1s, 11s, 20s, 21s, 31s, 41s, 51s, 61s, 70s});
+    CHECK(timetable.size() == 0);
+    timetable.open(task, kStart);
+    timetable.close("a");
+    timetable.close("unknown");
+    CHECK(timetable.size() == 0);
+    CHECK_FALSE(timetable.next_due().has_value());
+}
+
+TEST_CASE("many streams behave as the plain model says") {
+    for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+        INFO("seed " << seed);
+        std::mt19937_64 random(seed);
+        const auto below = [&random](std::uint64_t bound) { return random() % bound; };
+        Timetable timetable;
+        Model model;
+        Instant now = kStart;
+        std::int64_t version = 0;
+        for (int step = 0; step < 300; ++step) {
+            const std::string id(1, static_cast<char>('a' + below(12)));
+            const auto some_task = [&] {
+                std::vector<task::Schedule> schedules;
+                for (std::uint64_t i = below(3); i > 0; --i)
+                    schedules.push_back(every(std::chrono::seconds{1 + below(20)}, std::chrono::seconds{below(5)}));
+                if (below(4) == 0) schedules.push_back(*task::Schedule::at(now + std::chrono::seconds{below(60)}));
+                auto made = make_task(id, std::move(schedules));
+                made->enabled = below(8) != 0;
+                made->version = ++version;
+                made->effective_from = now + std::chrono::seconds{below(20)} - 10s;
+                return made;
+            };
+            const Instant moment = now + std::chrono::seconds{below(40)} - 10s;
+            switch (below(9)) {
+                case 0:
+                case 1: {
+                    const auto task = some_task();
+                    const Instant limit = below(2) == 0 ? Instant::max() : moment;
+                    timetable.open(task, now - 5s, limit);
+                    model.open(task, now - 5s, limit);
+                    break;
+                }
+                case 2:
+                    timetable.limit(id, moment);
+                    model.limit(id, moment);
+                    break;
+                case 3: {
+                    const auto task = some_task();
+                    timetable.replace(task);
+                    model.replace(task);
+                    break;
+                }
+                case 4:
+                    timetable.close(id);
+                    model.close(id);
+                    break;
+                case 5:
+                    timetable.skip_until(id, moment);
+                    model.skip_until(id, moment);
+                    break;
+                case 6:
+                    if (below(20) != 0) break;
+                    timetable.limit_all(moment);
+                    model.limit_all(moment);
+                    break;
+                default: {
+                    now += std::chrono::seconds{below(6)};
+                    std::vector<std::string> taken;
+                    Instant last = Instant::min();
+                    while (const auto fire = timetable.take(now)) {
+                        REQUIRE(fire->time >= last);
+                        last = fire->time;
+                        taken.push_back(Model::describe(*fire));
+                    }
+                    std::sort(taken.begin(), taken.end());
+                    REQUIRE(taken == model.take(now));
+                }
+            }
+            REQUIRE(timetable.next_due() == model.next_due());
+        }
+    }
+}
