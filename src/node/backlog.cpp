@@ -39,8 +39,10 @@ MisfireDecision decide_misfires(const Backlog& backlog, Instant now) {
         }
         std::string reason = fmt::format("misfire: {}; ", lateness_text(fire, now));
         reason += fire.misfire == task::Misfire::skip ? "the policy is to skip" : "one later fire is run for all that were missed";
-        if (last && backlog.cut) reason += fmt::format("; so were all further ones up to {}", format_instant(backlog.passed_until));
         decision.skipped.push_back({fire, std::move(reason)});
+    }
+    if (backlog.cut && !decision.skipped.empty()) {
+        decision.skipped.back().reason += fmt::format("; so were all further ones up to {}", format_instant(backlog.passed_until));
     }
     return decision;
 }

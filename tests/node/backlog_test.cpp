@@ -1,0 +1,116 @@
+// The misfire policies.
+#include "node/backlog.h"
+
+#include <catch2/catch.hpp>
+
+using namespace cloudtask;
+using namespace cloudtask::node;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Instant kStart{1'900'000'000s};
+
+// Fires every 10 s from kStart + 10 s on; a fire more than 15 s late is a misfire.
+TaskPointer make_task(std::optional<task::Misfire> misfire, Duration interval = 10s) {
+    auto made = std::make_shared<task::Task>();
+    made->id = "a";
+    made->schedules = {*task::Schedule::every(interval, kStart)};
+    made->misfire = misfire;
+    made->misfire_tolerance = 15s;
+    return made;
+}
+
+std::vector<Duration> times(const std::vector<Fire>& fires) {
+    std::vector<Duration> list;
+    for (const auto& fire : fires) list.push_back(fire.time - kStart);
+    return list;
+}
+
+using Times = std::vector<Duration>;
+
+}  // namespace
+
+TEST_CASE("a fire exactly as late as is tolerated is no misfire") {
+    const auto first = *next_fire(make_task(task::Misfire::skip), kStart);
+    CHECK(gather_backlog(first, kStart).late.empty());
+    CHECK(gather_backlog(first, kStart + 25s).late.empty());
+    const auto backlog = gather_backlog(first, kStart + 25s + 1us);
+    CHECK(times(backlog.late) == Times{10s});
+    CHECK_FALSE(backlog.cut);
+    CHECK(backlog.passed_until == kStart + 10s);
+}
+
+TEST_CASE("a backlog holds what is too late, and not what is still in time") {
+    const auto first = *next_fire(make_task(task::Misfire::all), kStart);
+    const auto backlog = gather_backlog(first, kStart + 60s);
+    CHECK(times(backlog.late) == Times{10s, 20s, 30s, 40s});
+    CHECK(backlog.passed_until == kStart + 40s);
+}
+
+TEST_CASE("each policy decides") {
+    const auto decide = [](std::optional<task::Misfire> misfire) {
+        const Instant now = kStart + 60s;
+        return decide_misfires(gather_backlog(*next_fire(make_task(misfire), kStart), now), now);
+    };
+    SECTION("skip: none is run, each is recorded with how late it was") {
+        const auto decision = decide(task::Misfire::skip);
+        CHECK(decision.run.empty());
+        REQUIRE(decision.skipped.size() == 4);
+        CHECK(decision.skipped[0].fire.time == kStart + 10s);
+        CHECK(decision.skipped[0].reason == "misfire: 50s late, tolerance 15s; the policy is to skip");
+    }
+    SECTION("skip is what a periodic schedule does by default") { CHECK(decide(std::nullopt).run.empty()); }
+    SECTION("once: the latest is run for all") {
+        const auto decision = decide(task::Misfire::once);
+        CHECK(times(decision.run) == Times{40s});
+        REQUIRE(decision.skipped.size() == 3);
+        CHECK(decision.skipped[2].fire.time == kStart + 30s);
+        CHECK(decision.skipped[2].reason == "misfire: 30s late, tolerance 15s; one later fire is run for all that were missed");
+    }
+    SECTION("all: each is run, oldest first") {
+        const auto decision = decide(task::Misfire::all);
+        CHECK(times(decision.run) == Times{10s, 20s, 30s, 40s});
+        CHECK(decision.skipped.empty());
+    }
+}
+
+TEST_CASE("a single instant that was missed is run once by default") {
+    auto task = std::make_shared<task::Task>();
+    task->schedules = {*task::Schedule::at(kStart + 10s)};
+    const Instant now = kStart + 24h;
+    const auto decision = decide_misfires(gather_backlog(*next_fire(task, kStart), now), now);
+    CHECK(times(decision.run) == Times{10s});
+}
+
+TEST_CASE("a backlog without end is cut, and the rest passed over in one sentence") {
+    const Instant now = kStart + 24h;
+    const auto backlog = gather_backlog(*next_fire(make_task(task::Misfire::skip, 1s), kStart), now);
+    CHECK(backlog.late.size() == kMaxMisfires);
+    CHECK(backlog.cut);
+    CHECK(backlog.passed_until == now - 15s);
+    const auto decision = decide_misfires(backlog, now);
+    REQUIRE(decision.skipped.size() == kMaxMisfires);
+    CHECK(decision.skipped.back().reason.find("so were all further ones up to " + format_instant(now - 15s)) != std::string::npos);
+    CHECK(decision.skipped.front().reason.find("further") == std::string::npos);
+}
+
+TEST_CASE("once runs the latest fire of a backlog, also of one that is cut") {
+    const Instant now = kStart + 24h;
+    const auto backlog = gather_backlog(*next_fire(make_task(task::Misfire::once, 1s), kStart), now);
+    REQUIRE(backlog.cut);
+    const auto decision = decide_misfires(backlog, now);
+    REQUIRE(decision.run.size() == 1);
+    CHECK(decision.run[0].time == backlog.late.back().time);
+    CHECK(decision.skipped.size() == kMaxMisfires - 1);
+    CHECK(decision.skipped.back().reason.find("so were all further ones up to " + format_instant(now - 15s)) != std::string::npos);
+}
+
+TEST_CASE("a backlog of exactly the maximum is not cut") {
+    const auto task = make_task(task::Misfire::all, 1s);
+    const Instant now = kStart + std::chrono::seconds{kMaxMisfires} + 15s + 1us;
+    const auto backlog = gather_backlog(*next_fire(task, kStart), now);
+    CHECK(backlog.late.size() == kMaxMisfires);
+    CHECK_FALSE(backlog.cut);
+    CHECK(decide_misfires(backlog, now).run.size() == kMaxMisfires);
+}
