@@ -123,6 +123,12 @@ Instant Duties::done(std::optional<Instant> earliest_unstarted) const {
     Instant done = written_.horizon;
     if (const auto due = timetable_.next_due()) done = std::min(done, *due - kTick);
     for (const auto& opening : openings_) done = std::min(done, opening.floor);
+    // The record that admits a task says already that it may be fired.
+    for (const auto& [id, task] : pending_) done = std::min(done, task->effective_from);
+    // The very write that says so lets these in, and their fires may lie before the horizon already.
+    for (const auto& [id, task] : pending_) {
+        if (task->created_revision <= wanted_.revision) done = std::min(done, task->effective_from);
+    }
     if (earliest_unstarted) done = std::min(done, *earliest_unstarted - kTick);
     if (const auto limit = claims_.done_limit(horizons_)) done = std::min(done, *limit);
     return done;
