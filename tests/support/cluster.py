@@ -96,7 +96,7 @@ class Cluster:
             process.send(15)
         for process in reversed(self._processes):
             process.stop()
-        end_orphans(self._processes)
+        end_orphans()
         if self.mail:
             self.mail.stop()
 

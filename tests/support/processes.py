@@ -62,6 +62,9 @@ def wait_for(condition, timeout, what, watch=(), poll=0.05):
         time.sleep(poll)
 
 
+_started = []  # every Process of this program, so that what is ours is told from what was left behind
+
+
 class Process:
     """One program: started, stopped, killed, frozen, started again, with the same arguments and log."""
 
@@ -74,6 +77,7 @@ class Process:
         self.pid_path = os.path.join(folder, f"{name}.pid")
         self._child = None
         self._expected = False
+        _started.append(self)
         os.makedirs(folder, exist_ok=True)
 
     @property
@@ -177,9 +181,9 @@ def reap(pid):
         pass
 
 
-def end_orphans(known):
-    """Kills and collects whatever `known` processes (now ended) have left behind, and that only."""
-    keep = {process.pid for process in known if process.running()}
+def end_orphans():
+    """Kills and collects whatever ended processes have left behind, and that only."""
+    keep = {process.pid for process in _started if process.running()}
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         orphans = [pid for pid in children_of(os.getpid()) if pid not in keep and is_left_over(pid)]
