@@ -89,7 +89,8 @@ std::optional<Task> read_task_input(const json::Value& value, Faults& faults) {
     json::ObjectReader reader{value, "", faults};
     Task task = read_definition(reader);
     for (const std::string_view name :
-         {"id", "version", "revision", "created_revision", "created_at", "updated_at", "effective_from", "state", "last_run"}) {
+         {"id", "version", "revision", "created_revision", "created_at", "updated_at", "effective_from", "state", "last_run", "running", "owner",
+          "next_fire"}) {
         reader.ignore(name);
     }
     reader.finish();

@@ -11,6 +11,7 @@ import calendar
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -91,11 +92,12 @@ class Cluster:
         self.close()
 
     def close(self):
-        """Stops everything: nodes first, so that they can say good-bye. Idempotent."""
-        for process in reversed(self._processes):
-            process.send(15)
-        for process in reversed(self._processes):
-            process.stop()
+        """Stops everything: nodes first, all at once, while those to whom they say good-bye are there. Idempotent."""
+        for node in self.nodes.values():
+            node.send(signal.SIGTERM)
+        for process in [*self.nodes.values(), self.center, self.zookeeper]:
+            if process:
+                process.stop()
         end_orphans()
         if self.mail:
             self.mail.stop()
