@@ -20,20 +20,22 @@ bool Claims::in_reach(const task::Task& task) const {
                        [this](const ring::Member* member) { return member->incarnation == incarnation_; });
 }
 
+// One entry for each unbroken time of ownership: a node that lost the task and got it back may have acknowledged the first and not the second.
 Claims::Owners Claims::earlier_owners(const std::string& task_id, const ring::Placement& placement) const {
     Owners owners;
+    std::string before;  // the incarnation that owned it in the membership before
     for (std::size_t i = 0; i < chain_.size(); ++i) {
         const ring::Member* owner = chain_[i].second.owner(task_id, placement);
-        if (owner == nullptr || owner->incarnation == incarnation_) continue;
+        const std::string incarnation = owner == nullptr ? std::string{} : owner->incarnation;
         const std::int64_t next_epoch = i + 1 < chain_.size() ? chain_[i + 1].first : allocation_.epoch;
-        const auto known =
-            std::find_if(owners.begin(), owners.end(), [owner](const Owner& o) { return o.incarnation == owner->incarnation; });
-        // What counts is when it lost the task for the last time: its claims only grow.
-        if (known != owners.end()) {
-            known->lost_in = next_epoch;
-        } else {
-            owners.push_back({owner->incarnation, owner->id == node_id_, chain_[i].first, next_epoch, std::nullopt});
+        if (owner != nullptr && incarnation != incarnation_) {
+            if (incarnation == before) {
+                owners.back().lost_in = next_epoch;
+            } else {
+                owners.push_back({incarnation, owner->id == node_id_, chain_[i].first, next_epoch, std::nullopt});
+            }
         }
+        before = incarnation;
     }
     return owners;
 }
