@@ -7,6 +7,19 @@
 
 namespace cloudtask::node {
 
+namespace {
+
+// What `departed` may have started or not. Of an earlier life of this node the journal knows, but for fires up to its floor: these may have
+// been those of the owner before it.
+void add_uncertain(std::vector<Uncertain>& to, const Interval& fires, const ring::Departed& departed, bool same_node) {
+    const Interval of_anybody{fires.after, same_node ? std::min(fires.until, departed.floor) : fires.until};
+    const Interval ours{std::max(fires.after, departed.floor), fires.until};
+    if (!of_anybody.empty()) to.push_back({of_anybody, departed.incarnation, false});
+    if (same_node && !ours.empty()) to.push_back({ours, departed.incarnation, true});
+}
+
+}  // namespace
+
 Claims::Claims(std::string node_id, std::string incarnation) : node_id_(std::move(node_id)), incarnation_(std::move(incarnation)) {}
 
 bool Claims::is_ours(const std::string& task_id, const ring::Placement& placement) const {
@@ -20,7 +33,8 @@ bool Claims::in_reach(const task::Task& task) const {
                        [this](const ring::Member* member) { return member->incarnation == incarnation_; });
 }
 
-// One entry for each unbroken time of ownership: a node that lost the task and got it back may have acknowledged the first and not the second.
+// One entry for each unbroken time of ownership: a node that lost the task and got it back may have acknowledged the first and not the
+// second.
 Claims::Owners Claims::earlier_owners(const std::string& task_id, const ring::Placement& placement) const {
     Owners owners;
     std::string before;  // the incarnation that owned it in the membership before
@@ -131,7 +145,7 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, const Kno
             if (known.created_revision > revision || departed->epoch < owner.owned_since) continue;
             const Instant bound = handover == nullptr ? departed->horizon : std::min(handover->at, departed->horizon);
             const Interval fires{std::max(lower, departed->done), bound};
-            if (!fires.empty()) resolution.uncertain.push_back({fires, owner.incarnation, owner.same_node});
+            add_uncertain(resolution.uncertain, fires, *departed, owner.same_node);
             resolution.floor = std::max(lower, bound);
             continue;
         }
@@ -172,7 +186,7 @@ void Claims::report_broken_promises(ClaimChanges& changes) {
             const ring::Departed* departed = allocation_.find_departed(owner.incarnation);
             if (departed == nullptr) continue;
             const Interval fires{std::max(owner.promised->after, departed->done), std::min(owner.promised->until, departed->horizon)};
-            if (!fires.empty()) report.uncertain.push_back({fires, owner.incarnation, owner.same_node});
+            add_uncertain(report.uncertain, fires, *departed, owner.same_node);
             owner.promised.reset();
         }
         if (!report.uncertain.empty()) changes.uncertain_only.push_back(std::move(report));

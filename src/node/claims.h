@@ -31,7 +31,7 @@ struct Interval {
 struct Uncertain {
     Interval fires;
     std::string incarnation;
-    bool ours = false;  // of an earlier life of this very node: its journal knows
+    bool ours = false;  // nobody but an earlier life of this very node can have started them: its journal knows
 };
 
 struct Gained {

@@ -40,6 +40,7 @@ void Duties::apply(const ClaimChanges& changes) {
     for (const auto& gained : changes.gained) accept(gained, true);
     for (const auto& gained : changes.uncertain_only) accept(gained, false);
     wanted_.horizon = std::max(wanted_.horizon, claims_.raise_to());
+    wanted_.floor = claims_.raise_to();
     open_acknowledged();
 }
 

@@ -140,6 +140,7 @@ std::string write_allocation(const Allocation& allocation) {
                 .member("epoch", departed.epoch)
                 .member("horizon", micros(departed.horizon))
                 .member("done", micros(departed.done))
+                .member("floor", micros(departed.floor))
                 .member("revision", departed.revision);
             write_handovers(out, departed.handovers);
             out.end_object();
@@ -166,6 +167,7 @@ Result<Allocation> read_allocation(std::string_view text) {
             item.read("epoch", departed.epoch);
             read_micros(item, "horizon", departed.horizon);
             read_micros(item, "done", departed.done);
+            read_micros(item, "floor", departed.floor);
             item.read("revision", departed.revision);
             departed.handovers = read_handovers(item);
             return departed;
@@ -179,6 +181,7 @@ std::string write_horizon(const HorizonRecord& record) {
         .member("epoch", record.epoch)
         .member("horizon", micros(record.horizon))
         .member("done", micros(record.done))
+        .member("floor", micros(record.floor))
         .member("resumed", record.resumed)
         .member("revision", record.revision);
     write_handovers(out, record.handovers);
@@ -193,6 +196,7 @@ Result<HorizonRecord> read_horizon(std::string_view text) {
         reader.read("epoch", record.epoch);
         read_micros(reader, "horizon", record.horizon);
         read_micros(reader, "done", record.done);
+        read_micros(reader, "floor", record.floor);
         reader.read("resumed", record.resumed);
         reader.read("revision", record.revision);
         record.handovers = read_handovers(reader);

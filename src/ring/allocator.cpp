@@ -95,7 +95,7 @@ std::optional<Allocation> next_allocation(const ClusterState& state, bool admit_
         const auto record = state.horizons.find(incarnation);
         CLOUDTASK_CHECK(record != state.horizons.end(), "the allocator decides only once it has read the horizon of every dead node");
         const HorizonRecord& last = record->second;
-        next.departed.push_back({incarnation, last.epoch, last.horizon, last.done, last.revision, last.handovers});
+        next.departed.push_back({incarnation, last.epoch, last.horizon, last.done, last.floor, last.revision, last.handovers});
     }
     return next;
 }

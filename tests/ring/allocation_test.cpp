@@ -27,10 +27,10 @@ class Maker {
     Allocation allocation() {
         Allocation made{.epoch = number(), .nodes = many<Member>([this] { return member(); }), .previous = {}, .departed = {}};
         made.previous = many<Membership>([this] { return Membership{number(), many<Member>([this] { return member(); })}; });
-        made.departed = many<Departed>([this] { return Departed{text(), number(), instant(), instant(), number(), handovers()}; });
+        made.departed = many<Departed>([this] { return Departed{text(), number(), instant(), instant(), instant(), number(), handovers()}; });
         return made;
     }
-    HorizonRecord horizon() { return {number(), instant(), instant(), number(), number(), handovers(), random_.below(2) == 0}; }
+    HorizonRecord horizon() { return {number(), instant(), instant(), instant(), number(), number(), handovers(), random_.below(2) == 0}; }
     Registration registration() { return {member(), text(), text(), random_.below(2) == 0}; }
 
   private:

@@ -41,6 +41,7 @@ struct Departed {
     std::int64_t epoch = 0;           // the newest that it had acknowledged: what later ones gave it, it never took
     Instant horizon{};                // it may have started fires up to here, none beyond
     Instant done{};                   // it has started every fire up to here
+    Instant floor{};                  // fires up to here may have been those of an earlier owner
     std::int64_t revision = 0;        // of the catalog that it fired by: it never started a task that came later
     std::vector<Handover> handovers;  // the acknowledgements that it gave before
 
@@ -63,6 +64,7 @@ struct HorizonRecord {
     std::int64_t epoch = 0;           // the newest allocation that it has acknowledged
     Instant horizon{};                // it may start fires up to here; never goes back
     Instant done{};                   // it has started every fire up to here; goes back when it gains tasks that are behind
+    Instant floor{};                  // the highest bound beyond which it has taken a task over
     std::int64_t resumed = 0;         // the newest epoch by which it has taken over all that it gained
     std::int64_t revision = 0;        // it starts no task that came to the catalog later
     std::vector<Handover> handovers;  // of the epochs of the transition in progress
