@@ -59,6 +59,10 @@ TEST_CASE("/proc/<pid>/stat is read whatever the program's name") {
     CHECK(stat->group == 42);
     CHECK(stat->session == 41);
     CHECK(stat->start_time == 987654);
+    CHECK_FALSE(stat->wait_status);
+    const auto dead = parse_stat("42 (x) Z 7 42 41 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 0 0 18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 1280\n");
+    REQUIRE(dead);
+    CHECK(dead->wait_status == 1280);
     CHECK_FALSE(parse_stat(""));
     CHECK_FALSE(parse_stat("42 (x"));
     CHECK_FALSE(parse_stat("42 (x) S 1 2"));

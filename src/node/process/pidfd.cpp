@@ -41,6 +41,11 @@ bool has_exited(int pidfd) {
 
 bool send_signal(int pidfd, int signal) { return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0; }
 
+ExitStatus exit_status_from(int wait_status) {
+    if (WIFSIGNALED(wait_status)) return ExitStatus{true, WTERMSIG(wait_status)};
+    return ExitStatus{false, WEXITSTATUS(wait_status)};
+}
+
 Result<ExitStatus> exit_status_of(int pidfd) {
     PidfdInfo info;
     info.mask = kInfoExit;
@@ -49,8 +54,7 @@ Result<ExitStatus> exit_status_of(int pidfd) {
         return fail(Errc::unsupported, "this kernel does not tell how other processes' children end");
     }
     if ((info.mask & kInfoExit) == 0) return fail(Errc::unavailable, "the process has not been reaped yet");
-    if (WIFSIGNALED(info.exit_code)) return ExitStatus{true, WTERMSIG(info.exit_code)};
-    return ExitStatus{false, WEXITSTATUS(info.exit_code)};
+    return exit_status_from(info.exit_code);
 }
 
 }  // namespace cloudtask::node

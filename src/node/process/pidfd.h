@@ -35,6 +35,9 @@ bool has_exited(int pidfd);
 // False if the process is gone or may not be signalled. `signal` 0 only asks.
 bool send_signal(int pidfd, int signal);
 
+// The meaning of a status as waitpid(2) gives it.
+ExitStatus exit_status_from(int wait_status);
+
 // How a process that is not our child ended: Linux 6.15 and later tell the holders of a pidfd, once its parent has reaped it. Errors:
 // Errc::unavailable (not yet), unsupported (this kernel does not tell).
 Result<ExitStatus> exit_status_of(int pidfd);

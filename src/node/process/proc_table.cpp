@@ -61,6 +61,17 @@ std::optional<ProcessStat> parse_stat(std::string_view text) {
         if (!next_number(rest, skipped)) return std::nullopt;
     }
     if (!next_number(rest, stat.start_time)) return std::nullopt;
+    if (stat.dead()) {
+        // Fields 23 to 51 lie between; field 52 is the exit status (proc(5)).
+        bool whole = true;
+        int status = 0;
+        for (int field = 23; field <= 51 && whole; ++field) {
+            std::uint64_t unsigned_field = 0;
+            std::int64_t signed_field = 0;
+            whole = next_number(rest, unsigned_field) || next_number(rest, signed_field);
+        }
+        if (whole && next_number(rest, status)) stat.wait_status = status;
+    }
     return stat;
 }
 

@@ -15,6 +15,7 @@ struct ProcessStat {
     pid_t pid = 0, parent = 0, group = 0, session = 0;
     char state = '?';
     std::uint64_t start_time = 0;  // clock ticks since boot
+    std::optional<int> wait_status;  // field 52, as waitpid(2) gives it; only of one that is dead, and only to who may trace it
 
     bool dead() const { return state == 'Z' || state == 'X'; }  // only waits to be reaped
 };

@@ -338,6 +338,11 @@ class PosixSupervisor final : public Supervisor {
         if (!run.child && !run.status) {
             const Result<ExitStatus> told = exit_status_of(run.pidfd->native_handle());
             if (told) run.status = *told;
+            // Until its parent reaps it, the table of processes knows.
+            if (const auto stat = read_stat(run.process.pid); !run.status && stat && stat->start_time == run.process.start_time && stat->wait_status) {
+                run.status = exit_status_from(*stat->wait_status);
+                return true;
+            }
             if (!told && told.error().is(Errc::unavailable) && now < run.status_by) return false;
         }
         return true;
