@@ -60,6 +60,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     Coordinator* coordinator = nullptr;
 
     std::unordered_map<std::string, Prepared> prepared;        // by run id
+    std::multiset<Instant> unstarted;                          // their fire times
     std::set<std::pair<Instant, std::string>> due;             // the same, by time
     std::unordered_map<std::string, Running> running;          // by run id
     std::unordered_map<std::string, std::int64_t> running_of;  // count by task id
@@ -170,6 +171,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         run.state = task::RunState::pending;
         Prepared entry{std::move(run), task, at};
         entry.package_ready = task->package.empty();
+        if (entry.run.fire_time) unstarted.insert(*entry.run.fire_time);
         due.emplace(at, id);
         const auto& stored = prepared.insert_or_assign(id, std::move(entry)).first->second;
         write_intent(stored, command);
@@ -187,7 +189,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
             const auto found = prepared.find(id);
             if (found == prepared.end()) return;
             found->second.intent_written = true;
-            start_due();
+            start_if_ready(id);
         });
     }
 
@@ -233,7 +235,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
                 if (entry == again->prepared.end()) return;
                 if (!made) return again->package_failed(run_id, made.error());
                 entry->second.package_ready = true;
-                again->start_due();
+                again->start_if_ready(run_id);
             });
         });
     }
@@ -261,13 +263,26 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         run.state = state;
         run.reason = bounded(std::move(reason));
         run.ended_at = now();
-        due.erase({entry.due, run.id});
+        forget_due(entry);
         remove_work_folder(run.id);
         Batch batch;
         batch.reports.push_back(run_report(incarnation(), run));
         prepared.erase(run.id);
         batch.entries.push_back({std::move(run), Phase::ended, std::nullopt, 0, 0});
         commit(std::move(batch));
+    }
+
+    void forget_due(const Prepared& entry) {
+        due.erase({entry.due, entry.run.id});
+        if (entry.run.fire_time) unstarted.erase(unstarted.find(*entry.run.fire_time));
+    }
+
+    // What is ready ahead of time is started by the timer; what becomes ready too late, at once.
+    void start_if_ready(const std::string& run_id) {
+        const Prepared& entry = prepared.at(run_id);
+        if (!entry.intent_written || !entry.package_ready || entry.due > now()) return;
+        start(run_id);
+        coordinator->started();
     }
 
     void start_due() {
@@ -316,7 +331,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
             counters.max_lateness = std::max(counters.max_lateness, *live.run.lateness);
         }
         ++running_of[live.task->id];
-        due.erase({entry.due, run_id});
+        forget_due(entry);
         prepared.erase(found);
         Batch batch;
         batch.entries.push_back({live.run, Phase::started, live.process, 0, 0});
@@ -587,13 +602,8 @@ void Runner::erase_task(const std::string& task_id) {
 void Runner::duties_changed() { impl_->take_fires(); }
 
 std::optional<Instant> Runner::earliest_unstarted() const {
-    if (impl_->due.empty()) return std::nullopt;
-    std::optional<Instant> earliest;
-    for (const auto& [time, id] : impl_->due) {
-        const auto& fire_time = impl_->prepared.at(id).run.fire_time;
-        if (fire_time) earliest = std::min(earliest.value_or(*fire_time), *fire_time);
-    }
-    return earliest;
+    if (impl_->unstarted.empty()) return std::nullopt;
+    return *impl_->unstarted.begin();
 }
 
 void Runner::handle(Command command) { impl_->handle(command); }
