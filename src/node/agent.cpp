@@ -79,8 +79,8 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     std::unique_ptr<OutboxSender> outbox;
     std::unique_ptr<StatusServer> status;
 
-    std::unordered_map<std::string, TaskPointer> tasks;  // the catalog replica
-    std::unordered_set<std::string> fetched;             // packages that are on disk
+    TaskIndex tasks;                          // the catalog replica
+    std::unordered_set<std::string> fetched;  // packages that are on disk
     std::unordered_set<std::string> fetching;
     std::int64_t catalog_revision = 0;
     Retry join_retry{loop, random, "join"};
@@ -233,7 +233,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     void connect() {
         catalog = std::make_unique<CatalogSync>(loop, random, *center, *disk, catalog_revision,
                                                 CatalogSync::Hooks{
-                                                    [this](const CatalogChange& change) { apply(change); },
+                                                    [this](CatalogChange change) { apply(std::move(change)); },
                                                     [this](std::int64_t revision) {
                                                         catalog_revision = revision;
                                                         coordinator->set_catalog_revision(revision);
@@ -264,7 +264,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         auto task = std::make_shared<const task::Task>(std::move(definition));
         runner->put_task(task);
         coordinator->put_task(task);
-        tasks.insert_or_assign(task->id, std::move(task));
+        tasks.put(std::move(task));
     }
 
     void erase_task(const std::string& id) {
@@ -273,24 +273,24 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         tasks.erase(id);
     }
 
-    void apply(const CatalogChange& change) {
+    void apply(CatalogChange change) {
         if (change.full) {
             std::unordered_set<std::string> named;
             for (const auto& task : change.tasks) named.insert(task.id);
             std::vector<std::string> gone;
-            for (const auto& [id, task] : tasks) {
-                if (!named.contains(id)) gone.push_back(id);
+            for (const auto& task : tasks) {
+                if (!named.contains(task->id)) gone.push_back(task->id);
             }
             for (const auto& id : gone) erase_task(id);
         }
-        for (const auto& task : change.tasks) put_task(task);
+        for (auto& task : change.tasks) put_task(std::move(task));
         for (const auto& id : change.deleted) erase_task(id);
         fetch_ahead();
     }
 
     // The packages of tasks that this node owns, or would own if their owner went away, are fetched before they are needed.
     void fetch_ahead() {
-        for (const auto& [id, task] : tasks) {
+        for (const auto& task : tasks) {
             const std::string& sha256 = task->package;
             if (sha256.empty() || fetched.contains(sha256) || fetching.contains(sha256) || !coordinator->in_reach(*task)) continue;
             fetching.insert(sha256);

@@ -124,7 +124,7 @@ struct CatalogSync::Impl : std::enable_shared_from_this<Impl> {
         if (kept->change) {
             revision = kept->change->revision;
             const bool changes = kept->change->full || !kept->change->tasks.empty() || !kept->change->deleted.empty();
-            if (changes && hooks.changed) hooks.changed(*kept->change);
+            if (changes && hooks.changed) hooks.changed(std::move(*kept->change));
             if (closed) return;
         }
         if (kept->more) return ask(kept->revision, std::move(kept->gathered));

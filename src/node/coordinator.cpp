@@ -29,7 +29,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     Hooks hooks;
     const std::string runtime_path;
 
-    std::unordered_map<std::string, TaskPointer> catalog;
+    TaskIndex catalog;
     std::optional<std::int64_t> catalog_revision;  // nothing before the first one is known; 0: a center without tasks
 
     // --- of the present session
@@ -81,7 +81,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         incarnation = new_incarnation();
         record_asked.reset();
         duties = std::make_unique<Duties>(options.node_id, incarnation, options.duties);
-        for (const auto& [id, task] : catalog) duties->put_task(task);
+        for (const auto& task : catalog) duties->put_task(task);
         duties->set_catalog_revision(catalog_revision.value_or(0));
         log::info("ZooKeeper: session {:#x}, incarnation {}", keeper.session_id(), incarnation);
         make_folders(0);
@@ -392,7 +392,7 @@ Coordinator::~Coordinator() = default;
 
 void Coordinator::put_task(TaskPointer task) {
     impl_->each_duties([&task](Duties& duties) { duties.put_task(task); });
-    impl_->catalog.insert_or_assign(task->id, std::move(task));
+    impl_->catalog.put(std::move(task));
 }
 
 void Coordinator::erase_task(const std::string& task_id) {

@@ -18,7 +18,9 @@ Duties::Duties(std::string node_id, std::string incarnation, DutyOptions options
     : options_(options), claims_(std::move(node_id), std::move(incarnation)) {}
 
 void Duties::accept(const Gained& gained, bool opens) {
-    const auto& task = tasks_.at(gained.task_id);
+    const TaskPointer* found = tasks_.find(gained.task_id);
+    CLOUDTASK_CHECK(found != nullptr, "a task is gained that was never put");
+    const TaskPointer& task = *found;
     for (const auto& uncertain : gained.uncertain) {
         if (uncertain.ours) {
             // Our own journal knows what was started: what it does not know is fired, what it knows is refused as a repetition.
@@ -59,13 +61,13 @@ void Duties::put_task(TaskPointer task) {
     }
     const std::string id = task->id;
     if (task->created_revision > written_.revision) {
-        pending_.insert_or_assign(id, std::move(task));
+        pending_.put(std::move(task));
         return;
     }
     const ClaimChanges changes = claims_.put_task(*task);
     // What moves away keeps its old version up to the limit.
     if (!changes.lost.empty()) apply(changes);
-    tasks_.insert_or_assign(id, task);
+    tasks_.put(task);
     for (auto& opening : openings_) {
         if (opening.task->id == id) opening = {task, std::max(opening.floor, task->effective_from), opening.limit};
     }
@@ -125,9 +127,9 @@ Instant Duties::done(std::optional<Instant> earliest_unstarted) const {
     if (const auto due = timetable_.next_due()) done = std::min(done, *due - kTick);
     for (const auto& opening : openings_) done = std::min(done, opening.floor);
     // The record that admits a task says already that it may be fired.
-    for (const auto& [id, task] : pending_) done = std::min(done, task->effective_from);
+    for (const auto& task : pending_) done = std::min(done, task->effective_from);
     // The very write that says so lets these in, and their fires may lie before the horizon already.
-    for (const auto& [id, task] : pending_) {
+    for (const auto& task : pending_) {
         if (task->created_revision <= wanted_.revision) done = std::min(done, task->effective_from);
     }
     if (earliest_unstarted) done = std::min(done, *earliest_unstarted - kTick);
@@ -160,7 +162,7 @@ void Duties::written() {
     open_acknowledged();
     const auto admitted = std::move(pending_);
     pending_.clear();
-    for (const auto& [id, task] : admitted) put_task(task);  // what is newer still waits on
+    for (const auto& task : admitted) put_task(task);  // what is newer still waits on
     set_catalog_revision(catalog_revision_);
 }
 

@@ -92,8 +92,8 @@ class Duties {
     Claims claims_;
     Timetable timetable_;
     Claims::Horizons horizons_;
-    std::unordered_map<std::string, TaskPointer> tasks_;    // of the runtime
-    std::unordered_map<std::string, TaskPointer> pending_;  // newer than the record's revision
+    TaskIndex tasks_;    // of the runtime
+    TaskIndex pending_;  // newer than the record's revision
     std::vector<Opening> openings_;
     std::vector<UncertainFires> uncertain_;
 

@@ -2,6 +2,7 @@
 #include "node/timetable.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace cloudtask::node {
 
@@ -53,6 +54,15 @@ void Timetable::settle(std::uint32_t position) {
     if (heap_[position] == index) move_down(position);
 }
 
+std::vector<std::uint32_t> Timetable::streams_of(const std::string& task_id) const {
+    std::vector<std::uint32_t> found;
+    const auto [begin, end] = by_task_.equal_range(std::hash<std::string>{}(task_id));
+    for (auto entry = begin; entry != end; ++entry) {
+        if (streams_[entry->second].task->id == task_id) found.push_back(entry->second);
+    }
+    return found;
+}
+
 // Moves the stream to its next fire; false when it has none.
 bool Timetable::advance(Stream& stream) {
     const auto fire = next_fire(stream.task, stream.after);
@@ -63,13 +73,14 @@ bool Timetable::advance(Stream& stream) {
 }
 
 void Timetable::open(TaskPointer task, Instant floor, Instant limit) {
-    const std::string& id = task->id;
-    Stream stream{task, floor, limit, {}, {}, 0};
+    const std::string id = task->id;
+    Stream stream{std::move(task), floor, limit, {}, {}, 0};
     if (!advance(stream)) {
         // A task without a fire to come keeps a stream only if it is owned: its next version may have one.
         if (limit != Instant::max()) return;
         stream.due = Instant::max();
     }
+    if (streams_of(id).empty()) ++tasks_;
     std::uint32_t index = 0;
     if (free_.empty()) {
         index = static_cast<std::uint32_t>(streams_.size());
@@ -79,7 +90,7 @@ void Timetable::open(TaskPointer task, Instant floor, Instant limit) {
         free_.pop_back();
         streams_[index] = std::move(stream);
     }
-    by_task_[id].push_back(index);
+    by_task_.emplace(std::hash<std::string>{}(id), index);
     heap_.push_back(index);
     move_up(static_cast<std::uint32_t>(heap_.size() - 1));
 }
@@ -92,9 +103,10 @@ void Timetable::erase(std::uint32_t index) {
         put(position, last);
         settle(position);
     }
-    const auto entry = by_task_.find(streams_[index].task->id);
-    std::erase(entry->second, index);
-    if (entry->second.empty()) by_task_.erase(entry);
+    const std::string& id = streams_[index].task->id;
+    if (streams_of(id).size() == 1) --tasks_;
+    const auto [begin, end] = by_task_.equal_range(std::hash<std::string>{}(id));
+    by_task_.erase(std::find_if(begin, end, [index](const auto& entry) { return entry.second == index; }));
     streams_[index] = Stream{};
     free_.push_back(index);
 }
@@ -106,10 +118,7 @@ void Timetable::cut(std::uint32_t index, Instant limit) {
 }
 
 void Timetable::limit(const std::string& task_id, Instant limit) {
-    const auto entry = by_task_.find(task_id);
-    if (entry == by_task_.end()) return;
-    const auto indices = entry->second;  // erase() changes the original
-    for (const std::uint32_t index : indices) {
+    for (const std::uint32_t index : streams_of(task_id)) {
         if (streams_[index].limit == Instant::max()) cut(index, limit);
     }
 }
@@ -121,10 +130,7 @@ void Timetable::limit_all(Instant limit) {
 
 // Moves all streams of the task behind `until`, and on to the definition `task` if it is given.
 void Timetable::pass(const std::string& task_id, Instant until, const TaskPointer& task) {
-    const auto entry = by_task_.find(task_id);
-    if (entry == by_task_.end()) return;
-    const auto indices = entry->second;  // erase() changes the original
-    for (const std::uint32_t index : indices) {
+    for (const std::uint32_t index : streams_of(task_id)) {
         Stream& stream = streams_[index];
         if (task) stream.task = task;
         stream.after = std::max(stream.after, until);
@@ -144,10 +150,7 @@ void Timetable::replace(TaskPointer task) { pass(task->id, task->effective_from,
 void Timetable::skip_until(const std::string& task_id, Instant until) { pass(task_id, until, nullptr); }
 
 void Timetable::close(const std::string& task_id) {
-    const auto entry = by_task_.find(task_id);
-    if (entry == by_task_.end()) return;
-    const auto indices = entry->second;
-    for (const std::uint32_t index : indices) erase(index);
+    for (const std::uint32_t index : streams_of(task_id)) erase(index);
 }
 
 std::optional<Instant> Timetable::next_due() const {
