@@ -51,7 +51,8 @@ Batch batch_of(const JournalEntry& entry) {
 
 std::vector<std::int64_t> sequences(NodeStore& store) {
     std::vector<std::int64_t> list;
-    for (const auto& report : *store.oldest_reports(1000)) list.push_back(report.sequence);
+    const auto reports = store.oldest_reports(1000);
+    for (const auto& report : *reports) list.push_back(report.sequence);
     return list;
 }
 
