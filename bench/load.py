@@ -100,6 +100,7 @@ class Beats:
                 anchor = instant_text(1_767_225_600_000_000 + (0 if burst else spread_offset(number)))
                 task = connection.post("/tasks", {
                     "runtime": "demo", "group": "tests", "name": f"{prefix}-{number}", "enabled": False, "command": ["/bin/true"],
+                    "overlap": "allow", "max_parallel": 64, "misfire_tolerance": "1m",
                     "schedules": [{"every": "1s", "anchor": anchor}]})
                 self._ids.append(task["id"])
 
