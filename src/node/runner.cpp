@@ -42,7 +42,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         Instant due{};
         bool intent_written = false;
         bool package_ready = false;
-        bool cancelled = false;
+        bool skip_if_late = false;  // by the misfire policy, should this process have been paused, or its disk slow, until then
     };
     struct Running {
         task::Run run;
@@ -123,7 +123,9 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
 
     void accept(const Fire& fire) {
         const Backlog backlog = gather_backlog(fire, now());
-        if (backlog.late.empty()) return prepare(fire.task, describe_fire(fire.task, fire.time, 1), fire.time, {});
+        if (backlog.late.empty()) {
+            return prepare(fire.task, describe_fire(fire.task, fire.time, 1), fire.time, {}, fire.misfire == task::Misfire::skip);
+        }
         coordinator->skip_until(fire.task->id, backlog.passed_until);
         const MisfireDecision decision = decide_misfires(backlog, now());
         for (const auto& skipped : decision.skipped) {
@@ -165,11 +167,12 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     // --- from intent to start
 
     // Writes the intent and makes everything ready. `command`: the id of the center's command, which is taken on in the same transaction.
-    void prepare(const TaskPointer& task, task::Run run, Instant at, const std::string& command) {
+    void prepare(const TaskPointer& task, task::Run run, Instant at, const std::string& command, bool skip_if_late = false) {
         const std::string id = run.id;
         if (!known_runs.insert(id).second) return;
         run.state = task::RunState::pending;
         Prepared entry{std::move(run), task, at};
+        entry.skip_if_late = skip_if_late;
         entry.package_ready = task->package.empty();
         if (entry.run.fire_time) unstarted.insert(*entry.run.fire_time);
         due.emplace(at, id);
@@ -304,6 +307,13 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         const auto found = prepared.find(run_id);
         if (found == prepared.end()) return;
         Prepared& entry = found->second;
+        if (const Duration late = now() - entry.due; entry.skip_if_late && late > entry.task->misfire_tolerance) {
+            ++counters.skipped;
+            return end_prepared(entry, task::RunState::skipped,
+                                fmt::format("misfire: the node was held up, {} late, tolerance {}; the policy is to skip",
+                                            format_duration(std::chrono::floor<std::chrono::milliseconds>(late)),
+                                            format_duration(entry.task->misfire_tolerance)));
+        }
         const std::int64_t limit = entry.task->overlap == task::Overlap::forbid ? 1 : entry.task->max_parallel;
         if (running_of[entry.task->id] >= limit) {
             ++counters.skipped;
