@@ -1,6 +1,8 @@
 // The rules of tasks.
 #include "center/tasks.h"
 
+#include <algorithm>
+
 #include "center/audit_store.h"
 #include "center/package_store.h"
 #include "center/runtime_store.h"
@@ -10,6 +12,10 @@
 namespace cloudtask::center {
 
 namespace {
+
+// A task that moves because its targets or labels changed does so at one instant, which both owners must have learnt of by then
+// (docs/architecture.md, "Where this differs"): as long as the news of a change takes to reach every node, with much to spare.
+constexpr Duration kMoveAhead = std::chrono::seconds{5};
 
 std::string document_of(const task::Task& task) {
     json::Writer out;
@@ -47,10 +53,20 @@ Result<> need_free_name(soci::session& sql, const task::Task& task) {
     return fail(Errc::already_exists, "the group {}/{} has a task named {} already", task.runtime, task.group, task.name);
 }
 
+// From when on the fires of `changed` count. Never earlier than those of `before`: where that is ahead, another node fires up to there.
+Instant effective_from(const task::Task& before, const task::Task& changed, Instant now) {
+    Instant from = before.effective_from;
+    // Fires that only the new schedules would have had are not owed for the past.
+    if (changed.schedules != before.schedules || (changed.enabled && !before.enabled)) from = std::max(from, now);
+    if (changed.targets != before.targets || changed.labels != before.labels) from = std::max(from, now + kMoveAhead);
+    return from;
+}
+
 // Writes `changed` as the next version of `before`.
 Result<StoredTask> store_change(const Context& context, WriteScope& scope, const StoredTask& before, task::Task changed,
                                 const std::string& group_id, std::string_view action) {
     changed.version = before.task.version + 1;
+    changed.effective_from = effective_from(before.task, changed, scope.now);
     changed.revision = next_revision(scope.sql);
     changed.updated_at = scope.now;
     update_task_row(scope.sql, changed, group_id, scope.principal.name);
@@ -120,8 +136,6 @@ Result<StoredTask> update_task(const Context& context, WriteScope& scope, const 
     input.effective_from = old.effective_from;
     if (document_of(input) == before->document) return *before;
     if (auto free = need_free_name(scope.sql, input); !free) return propagate(free);
-    // Fires that only the new schedules would have had are not owed for the past.
-    if (input.schedules != old.schedules || (input.enabled && !old.enabled)) input.effective_from = scope.now;
     return store_change(context, scope, *before, std::move(input), *group_id, "task.update");
 }
 
@@ -135,7 +149,6 @@ Result<StoredTask> set_task_enabled(const Context& context, WriteScope& scope, c
     if (!group_id) return propagate(group_id);
     task::Task changed = before->task;
     changed.enabled = enabled;
-    if (enabled) changed.effective_from = scope.now;
     return store_change(context, scope, *before, std::move(changed), *group_id, enabled ? "task.enable" : "task.disable");
 }
 

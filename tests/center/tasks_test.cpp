@@ -83,6 +83,31 @@ TEST_CASE("fires count from now on when the schedules change or the task is enab
     CHECK(api.post(path + "/enable").text("effective_from") == format_instant(api.clock.now()));
 }
 
+TEST_CASE("a task that may move does so a little later, so that its old owner and its new one know from when on") {
+    ApiFixture api;
+    api.make_group();
+    const auto path = "/api/v1/tasks/" + api.make_task("daily", R"(,"schedules":[{"every":"30s"}])");
+    const auto ahead = [&] { return format_instant(api.clock.now() + std::chrono::seconds{5}); };
+    api.clock.advance(std::chrono::hours{1});
+    const auto first = ahead();
+    CHECK(
+        api.put(path, "1", task_definition("daily", R"(,"schedules":[{"every":"30s"}],"labels":{"disk":"ssd"})")).text("effective_from") ==
+        first);
+    // Whatever else changes meanwhile, the old owner fires up to there.
+    api.clock.advance(std::chrono::seconds{1});
+    CHECK(
+        api.put(path, "2", task_definition("daily", R"(,"schedules":[{"every":"20s"}],"labels":{"disk":"ssd"})")).text("effective_from") ==
+        first);
+    CHECK(api.post(path + "/disable").text("effective_from") == first);
+    CHECK(api.post(path + "/enable").text("effective_from") == first);
+    api.clock.advance(std::chrono::seconds{1});
+    const auto second = ahead();
+    CHECK(api.put(path, "5", task_definition("daily", R"(,"schedules":[{"every":"20s"}],"targets":["n1"])")).text("effective_from") ==
+          second);
+    CHECK(api.put(path, "6", task_definition("daily", R"(,"schedules":[{"every":"20s"}],"targets":["n1"],"description":"x")"))
+              .text("effective_from") == second);
+}
+
 TEST_CASE("enable and disable are changes of the definition; asking for what is so changes nothing") {
     ApiFixture api;
     api.make_group();

@@ -72,7 +72,7 @@ struct Task {
     std::int64_t revision = 0;           // the catalog revision of the last change
     std::int64_t created_revision = 0;   // the catalog revision that brought the task
     Instant created_at{}, updated_at{};
-    Instant effective_from{};            // fires after this instant count: set when created, enabled, or its schedules change
+    Instant effective_from{};            // fires after this instant count: set when created, enabled, or its schedules, targets or labels change
 
     Misfire misfire_for(const Schedule& schedule) const {
         return misfire.value_or(schedule.kind() == Schedule::Kind::at ? Misfire::once : Misfire::skip);
