@@ -180,9 +180,16 @@ Result<ConfigSpec::Outcome> ConfigSpec::load(int argc, const char* const* argv, 
     description.add_options()("help", "")("help-markdown", "")("version", "")("config", options::value<std::string>(), "");
     for (const auto& key : keys_) description.add_options()(key.name.c_str(), options::value<std::string>(), "");
     options::variables_map given;
+    // "--key=" sets a key to nothing; Program_options takes it for a key without a value.
+    std::vector<std::string> words, emptied;
+    for (int i = 1; i < argc; ++i) {
+        const std::string word = argv[i];
+        const bool empty_value = word.size() > 3 && word.starts_with("--") && word.find('=') == word.size() - 1;
+        (empty_value ? emptied : words).push_back(empty_value ? word.substr(2, word.size() - 3) : word);
+    }
     try {
         namespace style = options::command_line_style;
-        options::store(options::command_line_parser(argc, argv)
+        options::store(options::command_line_parser(words)
                            .options(description)
                            .positional({})
                            .style(style::allow_long | style::long_allow_adjacent | style::long_allow_next)
@@ -213,6 +220,12 @@ Result<ConfigSpec::Outcome> ConfigSpec::load(int argc, const char* const* argv, 
             std::find_if(keys_.begin(), keys_.end(), [&name = name](const Key& k) { return environment_name(k.name) == name; });
         if (key == keys_.end()) return fail(Errc::invalid_argument, "environment: there is no key for {}; --help lists them", name);
         if (const auto assigned = assign(key->name, value, "environment " + name); !assigned) return propagate(assigned);
+    }
+    for (const auto& name : emptied) {
+        if (given.count(name) != 0 || std::count(emptied.begin(), emptied.end(), name) > 1) {
+            return fail(Errc::invalid_argument, "command line: {} is given more than once", name);
+        }
+        if (const auto assigned = assign(name, "", "command line"); !assigned) return propagate(assigned);
     }
     for (const auto& key : keys_) {
         if (given.count(key.name) == 0) continue;

@@ -98,6 +98,18 @@ TEST_CASE("a file is read with sections and comments") {
     CHECK(program.limit == 1 << 20);
 }
 
+TEST_CASE("the command line can set a key to nothing") {
+    Program program;
+    REQUIRE(program.load({"--name=", "--node.slots=5", "--zookeeper.servers="}, {{"CLOUDTASK_NAME", "from the environment"}}));
+    CHECK(program.name.empty());
+    CHECK(program.servers.empty());
+    CHECK(program.slots == 5);
+    CHECK(contains(Program().refusal({"--node.slots="}), "command line: node.slots: '' is not a whole number"));
+    CHECK(contains(Program().refusal({"--colour="}), "there is no key 'colour'"));
+    CHECK(contains(Program().refusal({"--name=", "--name=x"}), "more than once"));
+    CHECK(contains(Program().refusal({"--name=", "--name="}), "more than once"));
+}
+
 TEST_CASE("the environment wins over the file, and the command line over both") {
     const TemporaryFile file(kFile);
     Program program;
