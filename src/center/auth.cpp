@@ -72,11 +72,13 @@ Auth::Auth(Store& store, const Clock& clock, Random& random, AuthOptions options
     if (dummy) dummy_hash_ = std::move(*dummy);
 }
 
-Result<Login> Auth::login(const std::string& name, const std::string& password, const std::string& remote_address) {
-    if (const Duration wait = throttle_.begin(name, remote_address); wait > Duration::zero()) {
-        const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait);
+Result<Login> Auth::login(const std::string& name, const std::string& password, const std::string& remote_address,
+                          std::chrono::seconds* wait) {
+    const auto left = std::chrono::ceil<std::chrono::seconds>(throttle_.begin(name, remote_address));
+    if (left > left.zero()) {
+        if (wait != nullptr) *wait = left;
         return fail(CenterErrc::too_many_attempts, "too many failed logins for this name from this address; try again in {}",
-                    format_duration(seconds));
+                    format_duration(left));
     }
     std::optional<User> user;
     auto found = store_.read([&](soci::session& sql) -> Result<> {

@@ -44,9 +44,10 @@ class Auth {
   public:
     Auth(Store& store, const Clock& clock, Random& random, AuthOptions options);
 
-    // Errors: unauthenticated (wrong name or password, without saying which), unavailable (too many failures of this name from this address
-    // lately; the sentence says when to try again; or the store).
-    Result<Login> login(const std::string& name, const std::string& password, const std::string& remote_address);
+    // Errors: unauthenticated (wrong name or password, without saying which), CenterErrc::too_many_attempts (failures of this name from
+    // this address lately; `wait`, if given, then says for how long), unavailable.
+    Result<Login> login(const std::string& name, const std::string& password, const std::string& remote_address,
+                        std::chrono::seconds* wait = nullptr);
 
     // Ends the session of one token.
     Result<> logout(const Principal& principal);

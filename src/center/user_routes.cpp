@@ -22,8 +22,13 @@ Result<Response> log_in(Call& call) {
     if (reader.require("password")) reader.read("password", password);
     reader.finish();
     if (!faults.empty()) return faulty("login", faults);
-    auto login = call.context.auth.login(name, password, call.request.remote_address);
-    if (!login) return propagate(login);
+    std::chrono::seconds wait{};
+    auto login = call.context.auth.login(name, password, call.request.remote_address, &wait);
+    if (!login) {
+        auto refused = problem_for(login.error());
+        if (wait > wait.zero()) refused.headers.set("Retry-After", std::to_string(wait.count()));
+        return refused;
+    }
     std::optional<User> user;
     auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
         user = find_user(sql, login->user_id);
