@@ -1,4 +1,6 @@
 // Routes about the center itself: is it alive, is it ready, its figures, and the description of the API.
+#include <mutex>
+
 #include "center/metrics.h"
 #include "center/openapi.h"
 #include "center/store.h"
@@ -17,9 +19,28 @@ void healthz(const std::shared_ptr<http::Exchange>& exchange, const Principal&) 
     exchange->reply(Response::json(200, R"({"status":"ok"})"));
 }
 
+// Tries the store, which writes to the disk, once a second at the most while it works: anybody may ask, as often as they like.
+class StoreProbe {
+  public:
+    Result<> operator()(const Context& context) {
+        const SteadyInstant now = context.clock.steady_now();
+        std::lock_guard lock(mutex_);
+        if (good_until_ && now < *good_until_) return {};
+        good_until_.reset();
+        auto checked = context.store.check();
+        if (checked) good_until_ = now + kProbeEvery;
+        return checked;
+    }
+
+  private:
+    static constexpr Duration kProbeEvery = std::chrono::seconds{1};
+    std::mutex mutex_;
+    std::optional<SteadyInstant> good_until_;
+};
+
 // Can it do its work? The store is read and written; ZooKeeper is in contact. 503 and which of them is missing if not.
-Result<Response> readyz(Call& call) {
-    const auto store = call.context.store.check();
+Result<Response> readyz(Call& call, StoreProbe& probe) {
+    const auto store = probe(call.context);
     const bool connected = call.context.cluster.get()->connected;
     json::Writer out;
     out.begin_object().member("status", store && connected ? "ready" : "not ready").key("checks").begin_object();
@@ -46,7 +67,7 @@ Result<Response> openapi(Call&) { return Response::json(200, std::string{openapi
 
 void add_system_routes(RouteTable& table, const Context&) {
     table.add_stream("GET", "/healthz", Access::anonymous, healthz);
-    table.add("GET", "/readyz", Access::anonymous, readyz);
+    table.add("GET", "/readyz", Access::anonymous, [probe = std::make_shared<StoreProbe>()](Call& call) { return readyz(call, *probe); });
     table.add("GET", "/metrics", Access::anonymous, metrics);
     table.add("GET", "/api/v1/openapi.json", Access::user_read, openapi);
 }

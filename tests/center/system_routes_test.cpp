@@ -21,6 +21,18 @@ TEST_CASE("healthz needs nothing; readyz needs the store and ZooKeeper") {
     CHECK(api.call("GET", "/readyz", "", nobody).status == 200);
 }
 
+TEST_CASE("who asks often whether the center is ready does not keep its disk busy") {
+    ApiFixture api;
+    const auto writes = [&] { return api.count("SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'checked'"); };
+    api.get("/readyz");
+    const auto before = writes();
+    for (int i = 0; i < 20; ++i) api.get("/readyz");
+    CHECK(writes() == before);
+    api.clock.advance(std::chrono::seconds{2});
+    api.get("/readyz");
+    CHECK(writes() == before + 1);
+}
+
 TEST_CASE("metrics count requests by route, not by path, and take the scraper's token") {
     ApiFixture api;
     api.get("/api/v1/tasks/00000000-0000-7000-8000-000000000001");
