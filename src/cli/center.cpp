@@ -9,6 +9,7 @@ namespace cloudtask::cli {
 
 namespace {
 
+constexpr Duration kPauseBeforeRepeat = std::chrono::milliseconds{300};
 constexpr std::size_t kPage = 200;  // the most that the center gives at once
 // A page of 200 definitions of 64 KiB each.
 constexpr json::Limits kAnswerLimits{.max_bytes = 16U << 20, .max_depth = 32};
@@ -81,7 +82,8 @@ std::string target(const std::string& path, const Query& query) {
     return text;
 }
 
-Center::Center(std::unique_ptr<Api> api, std::string server) : api_(std::move(api)), server_(std::move(server)) {}
+Center::Center(std::unique_ptr<Api> api, std::string server, Random& random)
+    : api_(std::move(api)), server_(std::move(server)), random_(random) {}
 
 Result<json::Document> Center::get(const std::string& path, const std::string& what) {
     auto response = api_->call(make_request("GET", target(path)));
@@ -94,7 +96,12 @@ Result<json::Document> Center::write(const Write& write) {
     http::ClientRequest request = make_request(write.method, target(write.path));
     request.body = write.body;
     if (write.version != 0) request.headers.set("If-Match", fmt::format("\"{}\"", write.version));
-    auto response = api_->call(std::move(request));
+    request.headers.set("Idempotency-Key", fmt::format("{:016x}{:016x}", random_.next(), random_.next()));
+    auto response = api_->call(request);
+    if (!response && exit_for(response.error()) == Exit::unreachable) {
+        api_->wait(kPauseBeforeRepeat);
+        response = api_->call(std::move(request));
+    }
     if (!response) return tl::unexpected(no_answer(response.error()));
     if (response->status >= 400) return tl::unexpected(refusal(*response, write.doing));
     return parse_answer(*response);

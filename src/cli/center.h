@@ -12,6 +12,7 @@
 
 #include "cli/api.h"
 #include "cloudtask/core/json.h"
+#include "cloudtask/core/random.h"
 
 namespace cloudtask::cli {
 
@@ -28,7 +29,8 @@ struct Write {
 
 class Center {
   public:
-    Center(std::unique_ptr<Api> api, std::string server);
+    // `random` must outlive it.
+    Center(std::unique_ptr<Api> api, std::string server, Random& random);
 
     Api& api() { return *api_; }
     const std::string& server() const { return server_; }
@@ -36,7 +38,8 @@ class Center {
     // The resource at `path` (below /api/v1). `what` names it in an error: "task demo/a/b".
     Result<json::Document> get(const std::string& path, const std::string& what);
 
-    // The answer's JSON; null for an answer without a body.
+    // The answer's JSON; null for an answer without a body. A call that is not answered is made once more, under the same Idempotency-Key:
+    // if the center had carried it out, it says again what it said then.
     Result<json::Document> write(const Write& write);
 
     // An array of at most `limit` items of a list (0: all of them).
@@ -56,6 +59,7 @@ class Center {
 
     std::unique_ptr<Api> api_;
     std::string server_;
+    Random& random_;
 };
 
 // "/tasks" and a query to "/api/v1/tasks?name=x".

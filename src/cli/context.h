@@ -12,6 +12,7 @@
 
 #include "cli/api.h"
 #include "cloudtask/core/clock.h"
+#include "cloudtask/core/random.h"
 
 namespace cloudtask::cli {
 
@@ -20,6 +21,7 @@ struct Context {
     std::ostream& err;
     std::istream& in;
     const Clock& clock;
+    Random& random;
     std::map<std::string, std::string> environment;
     std::filesystem::path folder;  // the current one; relative paths start here
     bool out_is_terminal = false;  // then states are coloured, unless NO_COLOR is set

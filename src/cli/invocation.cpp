@@ -55,7 +55,7 @@ Result<Center*> Invocation::center() {
         if (const auto login = credentials->logins.find(*address); login != credentials->logins.end()) token = login->second.token;
     }
     if (token.empty()) return fail(Exit::denied, "not logged in at {0}\n  run: cloudtask login --server {0} --user NAME", *address);
-    center_ = std::make_unique<Center>(context_.connect({.server = *address, .token = token}), *address);
+    center_ = std::make_unique<Center>(context_.connect({.server = *address, .token = token}), *address, context_.random);
     return center_.get();
 }
 

@@ -27,11 +27,13 @@ int main(int argc, char** argv) {
     std::signal(SIGPIPE, SIG_IGN);
     cloudtask::http::init_client_threads();
     const cloudtask::SystemClock clock;
+    cloudtask::SystemRandom random;
     std::error_code ignored;
     cloudtask::cli::Context context{.out = std::cout,
                                     .err = std::cerr,
                                     .in = std::cin,
                                     .clock = clock,
+                                    .random = random,
                                     .environment = environment(),
                                     .folder = std::filesystem::current_path(ignored),
                                     .out_is_terminal = ::isatty(STDOUT_FILENO) == 1,

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "cli/credentials.h"
+#include "cli/exit.h"
 #include "cloudtask/core/json.h"
 #include "tests/cli/fake_center.h"
 
@@ -23,6 +24,34 @@ std::string list_of(const std::string& items) { return R"({"items":[)" + items +
 std::string path(const std::string& rest) { return "/api/v1/tasks/" + std::string(kId) + rest; }
 
 }  // namespace
+
+TEST_CASE("a write that is not answered is made once more, under the same key") {
+    const std::string start = "POST " + path("/start");
+    Program program;
+    program.center.answer(kFindTask, 200, list_of(kTaskItem));
+    program.center.unreachable(start);
+    program.center.answer(start, 202, R"({"id":"r","state":"PENDING"})");
+    REQUIRE(program.run({"task", "start", "demo/reports/daily"}) == 0);
+    const auto keys = [&] {
+        std::vector<std::string> list;
+        for (const auto& call : program.center.calls) {
+            if (call.what == start) list.push_back(call.idempotency_key);
+        }
+        return list;
+    };
+    REQUIRE(keys().size() == 2);
+    CHECK(keys()[0].size() == 32);
+    CHECK(keys()[0] == keys()[1]);
+    REQUIRE(program.run({"task", "start", "demo/reports/daily"}) == 0);
+    REQUIRE(keys().size() == 3);
+    CHECK(keys()[2] != keys()[0]);
+
+    Program gone;
+    gone.center.answer(kFindTask, 200, list_of(kTaskItem));
+    gone.center.unreachable(start);
+    CHECK(gone.run({"task", "start", "demo/reports/daily"}) == static_cast<int>(Exit::unreachable));
+    CHECK(gone.center.writes().size() == 2);
+}
 
 TEST_CASE("get prints an aligned table, JSON, or YAML that apply takes") {
     Program program;

@@ -36,6 +36,7 @@ class FakeCenter {
     struct Call {
         std::string what;  // "PUT /api/v1/tasks/1"
         std::string body, if_match, body_file_content, sha256;
+        std::string idempotency_key = {};
     };
 
     // The answers to "METHOD target", in turn; the last one is given again and again.
@@ -70,7 +71,8 @@ class FakeCenter {
                   request.body,
                   std::string(request.headers.get("If-Match")),
                   {},
-                  std::string(request.headers.get("X-Content-SHA256"))};
+                  std::string(request.headers.get("X-Content-SHA256")),
+                  std::string(request.headers.get("Idempotency-Key"))};
         if (!request.body_file.empty()) {
             std::ifstream in(request.body_file, std::ios::binary);
             call.body_file_content.assign(std::istreambuf_iterator<char>(in), {});
@@ -117,6 +119,7 @@ class FakeApi final : public Api {
 struct Program {
     FakeCenter center;
     FixedClock clock;
+    SeededRandom random{1};
     std::map<std::string, std::string> environment = {{"CLOUDTASK_SERVER", "http://center.test"}, {"CLOUDTASK_TOKEN", "secret"}};
     std::filesystem::path folder = std::filesystem::temp_directory_path();
     std::string input, out, err;
@@ -131,6 +134,7 @@ struct Program {
                         .err = err_stream,
                         .in = in_stream,
                         .clock = clock,
+                        .random = random,
                         .environment = environment,
                         .folder = folder,
                         .out_is_terminal = false,

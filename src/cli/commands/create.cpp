@@ -53,7 +53,7 @@ Result<> create_join_token(Invocation& invocation) {
     if (!made) return propagate(made);
     if (invocation.format() == Format::table) {
         const std::string token = text_member(*made, "token");
-        if (token.empty()) return fail(Exit::failed, "create join token: the center's answer holds no token");
+        if (token.empty()) return fail(Exit::failed, "create join token: the center's answer holds no token; make another one");
         invocation.out() << token << '\n';
         invocation.remark("this token lets a node join the runtime; it is not shown again");
     }

@@ -49,7 +49,7 @@ Result<> login(Invocation& invocation) {
 
     json::Writer body;
     body.begin_object().member("name", user).member("password", *password).end_object();
-    Center center(invocation.context().connect({.server = *server, .token = ""}), *server);
+    Center center(invocation.context().connect({.server = *server, .token = ""}), *server, invocation.context().random);
     http::ClientRequest request = make_request("POST", target("/login"));
     request.body = body.text();
     auto response = center.api().call(std::move(request));
@@ -75,7 +75,7 @@ Result<> logout(Invocation& invocation) {
     const auto login = credentials->logins.find(*server);
     if (login == credentials->logins.end()) return fail(Exit::denied, "not logged in at {}", *server);
 
-    Center center(invocation.context().connect({.server = *server, .token = login->second.token}), *server);
+    Center center(invocation.context().connect({.server = *server, .token = login->second.token}), *server, invocation.context().random);
     auto ended = center.write({.method = "DELETE", .path = "/login", .body = "", .doing = "logout"});
     credentials->logins.erase(login);
     if (credentials->current == *server) credentials->current.clear();
