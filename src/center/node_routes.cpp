@@ -80,10 +80,11 @@ Result<Response> get_package(Call& call) {
     std::optional<task::Package> package;
     const auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
         package = find_package(sql, sha256);
+        if (package && !may_fetch_package(sql, sha256, call.principal.runtime, call.principal.id)) package.reset();
         return {};
     });
     if (!read) return propagate(read);
-    if (!package) return fail(Errc::not_found, "there is no package {}", sha256);
+    if (!package) return fail(Errc::not_found, "there is no package {} in use in the runtime {}", sha256, call.principal.runtime);
     Response response;
     response.headers.set("Content-Type", "application/octet-stream");
     response.headers.set("X-Package-Filename", http::encode_component(package->filename));

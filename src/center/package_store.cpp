@@ -69,6 +69,15 @@ std::string task_that_uses(soci::session& sql, const std::string& sha256) {
     return runtime + "/" + group + "/" + name;
 }
 
+bool may_fetch_package(soci::session& sql, const std::string& sha256, const std::string& runtime, const std::string& node_id) {
+    int found = 0;
+    sql << "SELECT EXISTS (SELECT 1 FROM tasks WHERE package = :sha256 AND package <> '' AND runtime = :runtime) "
+           "OR EXISTS (SELECT 1 FROM runs WHERE node_id = :node AND state IN ('PENDING', 'RUNNING') AND package = :sha256_too)",
+        soci::use(sha256, "sha256"), soci::use(runtime, "runtime"), soci::use(node_id, "node"), soci::use(sha256, "sha256_too"),
+        soci::into(found);
+    return found != 0;
+}
+
 std::set<std::string> package_names(soci::session& sql) {
     std::set<std::string> names;
     const soci::rowset<std::string> rows = (sql.prepare << "SELECT sha256 FROM packages");

@@ -164,7 +164,8 @@ Result<Response> log_answer(const LogFiles& files, const StoredRun& stored, cons
         response.body = std::move(*bytes);
         end += response.body.size();
     }
-    response.headers.set("X-Log-Size", std::to_string(std::max(*size, end)));
+    // It may have grown since it was measured.
+    response.headers.set("X-Log-Size", std::to_string(response.body.empty() ? *size : std::max(*size, end)));
     response.headers.set("X-Log-Next", std::to_string(end));
     response.headers.set("X-Log-Complete", task::is_terminal(stored.run.state) ? "true" : "false");
     // It is a program's output: nobody is to take it for a page.

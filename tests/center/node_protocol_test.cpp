@@ -170,6 +170,44 @@ TEST_CASE("the catalog comes in order, in pages, with what is deleted", "[node]"
     CHECK(page.revision == revision + 1);
 }
 
+TEST_CASE("a node fetches the packages of its runtime's tasks and of its runs, with their file names, and no others", "[node]") {
+    NodeWorld w;
+    w.have_node();
+    const auto upload = [&](const std::string& filename, const std::string& text) {
+        const auto made = w.post("/api/v1/packages?filename=" + filename, text);
+        INFO(made.body);
+        REQUIRE(made.status == 201);
+        return made.text("sha256");
+    };
+    const auto program = [](const std::string& sha256) { return R"(,"package":")" + sha256 + "\""; };
+    const std::string script = "#!/bin/sh\necho mine\n";
+    const auto mine = upload("my%20tool%25%C3%BC.sh", script);
+    const auto others = upload("other.sh", "#!/bin/sh\necho other\n");
+    const auto task_id = w.make_task("daily", program(mine));
+    REQUIRE(w.post("/api/v1/runtimes", R"({"name":"elsewhere"})").status == 201);
+    REQUIRE(w.post("/api/v1/groups", R"({"runtime":"elsewhere","name":"reports"})").status == 201);
+    auto there = json::parse(task_definition("daily", program(others)));
+    REQUIRE(there);
+    (*there)["runtime"].SetString("elsewhere");
+    REQUIRE(w.post("/api/v1/tasks", json::to_text(*there)).status == 201);
+
+    const auto fetch = [&](const std::string& sha256) { return w.as_node("GET", "/api/v1/node/packages/" + sha256); };
+    const auto fetched = fetch(mine);
+    CHECK(fetched.status == 200);
+    CHECK(fetched.body == script);
+    CHECK(fetched.headers.at("x-package-filename") == "my%20tool%25%C3%BC.sh");
+    CHECK(fetch(others).status == 404);
+    CHECK(fetch("..%2F..%2Fcenter.db").status == 400);
+
+    // A start keeps the definition that it was ordered with.
+    REQUIRE(w.post("/api/v1/tasks/" + task_id + "/start").status == 202);
+    REQUIRE(w.put("/api/v1/tasks/" + task_id, "1", task_definition("daily")).status == 200);
+    CHECK(fetch(mine).status == 200);
+    REQUIRE(w.as_node("GET", "/api/v1/node/commands?wait=0s").status == 200);
+    w.report_run(w.get("/api/v1/runs").json()["items"][0]["id"].GetString(), "SUCCEEDED");
+    CHECK(fetch(mine).status == 404);
+}
+
 TEST_CASE("a start reaches the node that waits for it; its run comes back", "[node][runs]") {
     NodeWorld w;
     w.have_node();
@@ -235,7 +273,15 @@ TEST_CASE("a log is read from anywhere, and followed to its end", "[log]") {
     CHECK(part.status == 200);
     CHECK(part.body == "gr\xC3");
     CHECK(part.headers["x-log-size"] == "7");
+    CHECK(part.headers["x-log-next"] == "7");
     CHECK(part.headers["x-log-complete"] == "false");
+    CHECK(part.headers.count("x-log-note") == 0);
+    // Ahead of what is there: nothing yet, and the size stays what it is.
+    part = w.get(log + "?from=1000");
+    CHECK(part.status == 200);
+    CHECK(part.body.empty());
+    CHECK(part.headers["x-log-size"] == "7");
+    CHECK(part.headers["x-log-next"] == "1000");
     w.report_log(run_id, 7,
                  "\xBC\xC3\x9F"
                  "e\n");
@@ -265,6 +311,9 @@ TEST_CASE("a log is read from anywhere, and followed to its end", "[log]") {
           "e\n" +
               long_part + long_part + "\xEF\xBF\xBD\n");
     CHECK(end == "SUCCEEDED");
+    CHECK(events.find("id: 120014\n") != std::string::npos);
+    const auto rest = w.call("GET", log + "?follow=true", "", {{"Last-Event-ID", "120012"}});
+    CHECK(rest.body.find("\"offset\":120012") != std::string::npos);
     part = w.get(log);
     CHECK(part.headers["x-log-complete"] == "true");
     CHECK(part.body.size() == 120014);
