@@ -67,7 +67,8 @@ const stateOf = (state) => element("span", { className: `state ${looks[state] ||
 function time(text) {
   if (!text) return "–";
   const at = new Date(text);
-  return element("time", { dateTime: text, title: text, textContent: at.toLocaleString() });
+  const today = at.toDateString() === new Date().toDateString();
+  return element("time", { dateTime: text, title: text, textContent: today ? at.toLocaleTimeString() : at.toLocaleString() });
 }
 
 function took(run) {
@@ -134,7 +135,8 @@ const rows = {
 
   runs(run) {
     const name = `${run.runtime}/${run.group}/${run.task_name}`;
-    const actions = element("td", {}, logButton(run.id, name));
+    // What never started wrote nothing.
+    const actions = element("td", {}, run.started_at ? logButton(run.id, name) : null);
     if (mayWrite() && (run.state === "RUNNING" || run.state === "PENDING")) {
       actions.append(" ", action("Stop", name, () => request("POST", `/runs/${run.id}/stop`)));
     }
@@ -212,6 +214,18 @@ const logButton = (run, name) => {
   return button;
 };
 
+// A link to one run, as failure mails have it: its log, over the list of runs.
+async function openRun(id) {
+  try {
+    const run = await get(`/runs/${id}`);
+    // Of a run that failed people want to see why.
+    $("#log-stream").value = looks[run.state] === "bad" ? "stderr" : "stdout";
+    openLog(run.id, `${run.runtime}/${run.group}/${run.task_name}`);
+  } catch (error) {
+    failed(error);
+  }
+}
+
 function openLog(run, name) {
   log.run = run;
   log.name = name;
@@ -282,7 +296,10 @@ function handleLogEvent(event) {
 }
 
 $("#log-close").addEventListener("click", () => $("#log").close());
-$("#log").addEventListener("close", () => log.abort?.abort());
+$("#log").addEventListener("close", () => {
+  log.abort?.abort();
+  if (location.hash.startsWith("#run=")) history.replaceState(null, "", "#runs");
+});
 $("#log-stream").addEventListener("change", followLog);
 
 // --- session ----------------------------------------------------------------------------------------------------------------------
@@ -309,7 +326,7 @@ function showSite() {
   $("#sections").hidden = false;
   $("#who").hidden = false;
   $("#user-name").textContent = user.role === "admin" ? user.name : `${user.name} (${user.role})`;
-  openSection(section);
+  followAddress();
 }
 
 $("#login-form").addEventListener("submit", async (event) => {
@@ -341,7 +358,25 @@ $("#logout").addEventListener("click", async () => {
   showLogin();
 });
 
-for (const button of document.querySelectorAll("#sections button")) button.addEventListener("click", () => openSection(button.dataset.section));
+// The address says what is shown, so that it can be kept, sent, and gone back to.
+function followAddress() {
+  const run = /^#run=([0-9a-f-]{36})$/.exec(location.hash);
+  const name = location.hash.slice(1);
+  openSection(run ? "runs" : Object.hasOwn(rows, name) ? name : "tasks");
+  if (run) openRun(run[1]);
+  else if ($("#log").open) $("#log").close();
+}
+
+window.addEventListener("hashchange", () => {
+  if (sessionStorage.getItem(tokenKey)) followAddress();
+});
+
+for (const button of document.querySelectorAll("#sections button")) {
+  button.addEventListener("click", () => {
+    if (location.hash === `#${button.dataset.section}`) openSection(button.dataset.section);
+    else location.hash = button.dataset.section;
+  });
+}
 
 for (const form of document.querySelectorAll(".filter")) {
   form.addEventListener("submit", (event) => {

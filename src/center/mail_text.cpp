@@ -148,7 +148,8 @@ MailText failure_mail(const task::Run& run, std::string_view stderr_tail, std::s
     if (run.exit_code) line(body, "Exit code", std::to_string(*run.exit_code));
     if (run.signal) line(body, "Signal", std::to_string(*run.signal));
     line(body, "Log", log_note);
-    if (!site_url.empty()) line(body, "See", fmt::format("{}/runs/{}", site_url, run.id));
+    // As webroot/app.js reads it.
+    if (!site_url.empty()) line(body, "See", fmt::format("{}{}#run={}", site_url, site_url.ends_with('/') ? "" : "/", run.id));
 
     const std::string tail = last_lines(stderr_tail);
     body += tail.empty() ? "\nIt wrote nothing to standard error.\n" : "\nThe end of its standard error:\n\n" + tail + "\n";

@@ -31,7 +31,7 @@ TEST_CASE("a run, its log and its end make a history", "[ingest]") {
     REQUIRE(mail);
     CHECK(mail->recipients == std::vector<std::string>{"ops@example.org"});
     CHECK(mail->body.find("no such file") != std::string::npos);
-    CHECK(mail->body.find("http://center.example/runs/" + run.id) != std::string::npos);
+    CHECK(mail->body.find("http://center.example/#run=" + run.id) != std::string::npos);
     CHECK(f.number("SELECT count(*) FROM dead_letters") == 0);
 }
 
