@@ -64,19 +64,35 @@ void Duties::put_task(TaskPointer task) {
         pending_.put(std::move(task));
         return;
     }
+    const TaskPointer* before = tasks_.find(id);
+    // It moves at its effective_from, which is ahead, be it from this node to this node.
+    const bool moves = before != nullptr && task->enabled && ((*before)->targets != task->targets || (*before)->labels != task->labels);
     const ClaimChanges changes = claims_.put_task(*task);
     // What moves away keeps its old version up to the limit.
     if (!changes.lost.empty()) apply(changes);
     tasks_.put(task);
-    for (auto& opening : openings_) {
-        if (opening.task->id == id) opening = {task, std::max(opening.floor, task->effective_from), opening.limit};
-    }
+    replace_openings(task, moves);
     if (!changes.gained.empty()) {
         apply(changes);
+    } else if (changes.lost.empty() && moves) {
+        timetable_.succeed(task);
     } else if (changes.lost.empty()) {
         timetable_.replace(std::move(task));
     }
     try_resolve();
+}
+
+// As Timetable::replace() and succeed(), for what is not open yet.
+void Duties::replace_openings(const TaskPointer& task, bool moves) {
+    std::vector<Opening> earlier;
+    for (auto& opening : openings_) {
+        if (opening.task->id != task->id) continue;
+        const Instant from = task->effective_from;
+        if (opening.limit <= from && task->enabled) continue;
+        if (moves && opening.floor < from) earlier.push_back({opening.task, opening.floor, from});
+        opening = {task, std::max(opening.floor, from), opening.limit};
+    }
+    openings_.insert(openings_.end(), earlier.begin(), earlier.end());
 }
 
 void Duties::erase_task(const std::string& task_id) {

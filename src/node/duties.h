@@ -84,6 +84,7 @@ class Duties {
     void apply(const ClaimChanges& changes);
     void accept(const Gained& gained, bool opens);
     void open_acknowledged();
+    void replace_openings(const TaskPointer& task, bool moves);
     void try_resolve();
     Instant horizon_bound() const;
     Instant done(std::optional<Instant> earliest_unstarted) const;

@@ -128,26 +128,40 @@ void Timetable::limit_all(Instant limit) {
     for (const std::uint32_t index : indices) cut(index, std::min(limit, streams_[index].limit));
 }
 
-// Moves all streams of the task behind `until`, and on to the definition `task` if it is given.
-void Timetable::pass(const std::string& task_id, Instant until, const TaskPointer& task) {
-    for (const std::uint32_t index : streams_of(task_id)) {
-        Stream& stream = streams_[index];
-        if (task) stream.task = task;
-        stream.after = std::max(stream.after, until);
-        if (!advance(stream)) {
-            if (stream.limit != Instant::max()) {
-                erase(index);
-                continue;
-            }
-            stream.due = Instant::max();
+// Moves the stream behind `until`, and on to the definition `task` if it is given.
+void Timetable::pass(std::uint32_t index, Instant until, const TaskPointer& task) {
+    Stream& stream = streams_[index];
+    if (task) stream.task = task;
+    stream.after = std::max(stream.after, until);
+    if (!advance(stream)) {
+        if (stream.limit != Instant::max()) return erase(index);
+        stream.due = Instant::max();
+    }
+    settle(stream.position);
+}
+
+void Timetable::replace(TaskPointer task) {
+    for (const std::uint32_t index : streams_of(task->id)) {
+        if (streams_[index].limit > task->effective_from) {
+            pass(index, task->effective_from, task);
+        } else if (!task->enabled) {
+            erase(index);
         }
-        settle(stream.position);
     }
 }
 
-void Timetable::replace(TaskPointer task) { pass(task->id, task->effective_from, task); }
+void Timetable::succeed(const TaskPointer& task) {
+    for (const std::uint32_t index : streams_of(task->id)) {
+        if (streams_[index].limit != Instant::max()) continue;
+        const Instant floor = std::max(streams_[index].after, task->effective_from);
+        cut(index, task->effective_from);
+        open(task, floor);
+    }
+}
 
-void Timetable::skip_until(const std::string& task_id, Instant until) { pass(task_id, until, nullptr); }
+void Timetable::skip_until(const std::string& task_id, Instant until) {
+    for (const std::uint32_t index : streams_of(task_id)) pass(index, until, nullptr);
+}
 
 void Timetable::close(const std::string& task_id) {
     for (const std::uint32_t index : streams_of(task_id)) erase(index);

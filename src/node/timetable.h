@@ -34,8 +34,11 @@ class Timetable {
     void limit(const std::string& task_id, Instant limit);
     // Every stream ends at `limit` or where it ended already.
     void limit_all(Instant limit);
-    // A new version of the definition: its streams go on with it, from its effective_from or where they are, the later.
+    // A new version of the definition: its streams go on with it, from its effective_from or where they are, the later. A stream that ends
+    // before that keeps its version, unless the task is disabled now.
     void replace(TaskPointer task);
+    // A new version that counts only from its effective_from: up to there the endless stream goes on with the version that it has.
+    void succeed(const TaskPointer& task);
     // What the task's streams would yield up to `until` is passed over.
     void skip_until(const std::string& task_id, Instant until);
     // Nothing of the task is fired any more.
@@ -62,7 +65,7 @@ class Timetable {
 
     bool advance(Stream& stream);
     std::vector<std::uint32_t> streams_of(const std::string& task_id) const;
-    void pass(const std::string& task_id, Instant until, const TaskPointer& task);
+    void pass(std::uint32_t index, Instant until, const TaskPointer& task);
     void cut(std::uint32_t index, Instant limit);
     void erase(std::uint32_t index);
     void move_up(std::uint32_t position);

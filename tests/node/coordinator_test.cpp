@@ -345,6 +345,47 @@ TEST_CASE("a task with labels runs only where they match, and waits while nobody
     for (const auto& [key, by] : cluster.started) CHECK(by == std::vector<std::string>{"c"});
 }
 
+TEST_CASE("a task whose labels or targets change is fired once at each time, by the old owner or the new one, whoever they are") {
+    const bool to_another = GENERATE(true, false);
+    INFO("to another node: " << to_another);
+    ClusterModel cluster;
+    const auto id = cluster.add_task(1s, 500ms, {{"id", "a"}});
+    cluster.publish();
+    cluster.start("a");
+    cluster.start("b");
+    REQUIRE(cluster.until([&] { return cluster.settled_with({"a", "b"}); }));
+    cluster.loop.advance(5s);
+    const auto change = [&](const std::function<void(task::Task&)>& edit) {
+        auto changed = std::make_shared<task::Task>(*cluster.catalog.at(0));
+        edit(*changed);
+        changed->version += 1;
+        changed->revision = cluster.revision + 1;
+        cluster.catalog.at(0) = changed;
+        cluster.publish();
+    };
+    const Instant begin = cluster.loop.clock().now(), move = begin + 5s;
+    change([&](task::Task& task) {
+        task.effective_from = move;
+        if (to_another) {
+            task.labels = {{"id", "b"}};
+        } else {
+            task.targets = {"node-a"};
+        }
+    });
+    cluster.loop.advance(1s);
+    change([](task::Task& task) { task.description = "the same, but for this"; });
+    cluster.loop.advance(14s);
+
+    std::size_t fires = 0;
+    for (const auto& [key, by] : cluster.started) {
+        if (key.second <= begin) continue;
+        INFO(format_instant(key.second));
+        ++fires;
+        CHECK(by == std::vector<std::string>{to_another && key.second > move ? "b" : "a"});
+    }
+    CHECK(fires == 15);
+}
+
 TEST_CASE("an idle cluster writes nothing") {
     ClusterModel cluster;
     for (int i = 0; i < 20; ++i) cluster.add_task(24h, 12h);

@@ -48,8 +48,16 @@ class Model {
     void replace(const TaskPointer& task) {
         for (auto& stream : streams_) {
             if (stream.task->id != task->id || ended(stream)) continue;
+            if (stream.limit <= task->effective_from && task->enabled) continue;
             stream.task = task;
             stream.after = std::max(stream.after, task->effective_from);
+        }
+    }
+    void succeed(const TaskPointer& task) {
+        for (std::size_t i = 0, size = streams_.size(); i < size; ++i) {
+            if (streams_[i].task->id != task->id || streams_[i].limit != Instant::max()) continue;
+            streams_[i].limit = task->effective_from;
+            open(task, std::max(streams_[i].after, task->effective_from), Instant::max());
         }
     }
     void skip_until(const std::string& id, Instant until) {
@@ -158,6 +166,33 @@ TEST_CASE("a new version counts from its effective_from, and not before what was
     CHECK(times(timetable, kStart + 50s) == Times{45s, 50s});
 }
 
+TEST_CASE("a version that is ahead follows the one before it, whatever else is changed meanwhile") {
+    Timetable timetable;
+    timetable.open(make_task("a", {every(1s)}), kStart);
+    auto next = make_task("a", {every(2s)});
+    next->effective_from = kStart + 5s;
+    timetable.succeed(next);
+    CHECK(times(timetable, kStart + 2s) == Times{1s, 2s});
+    auto described = make_task("a", {every(2s)});
+    described->effective_from = kStart + 5s;
+    timetable.replace(described);
+    CHECK(times(timetable, kStart + 8s) == Times{3s, 4s, 5s, 6s, 8s});
+    // What was taken is not taken again by a version that comes late.
+    auto late = make_task("a", {every(1s)});
+    late->effective_from = kStart + 7s;
+    timetable.succeed(late);
+    CHECK(times(timetable, kStart + 10s) == Times{9s, 10s});
+    // Disabled is disabled at once.
+    next->effective_from = kStart + 15s;
+    timetable.succeed(next);
+    auto disabled = make_task("a", {every(2s)});
+    disabled->effective_from = kStart + 15s;
+    disabled->enabled = false;
+    timetable.replace(disabled);
+    CHECK_FALSE(timetable.next_due().has_value());
+    CHECK(timetable.size() == 1);
+}
+
 TEST_CASE("limits cut, skipping passes over, closing ends") {
     Timetable timetable;
     const auto task = make_task("a", {every(10s)});
@@ -200,7 +235,7 @@ TEST_CASE("many streams behave as the plain model says") {
                 return made;
             };
             const Instant moment = now + std::chrono::seconds{below(40)} - 10s;
-            switch (below(9)) {
+            switch (below(10)) {
                 case 0:
                 case 1: {
                     const auto task = some_task();
@@ -227,7 +262,13 @@ TEST_CASE("many streams behave as the plain model says") {
                     timetable.skip_until(id, moment);
                     model.skip_until(id, moment);
                     break;
-                case 6:
+                case 6: {
+                    const auto task = some_task();
+                    timetable.succeed(task);
+                    model.succeed(task);
+                    break;
+                }
+                case 7:
                     if (below(20) != 0) break;
                     timetable.limit_all(moment);
                     model.limit_all(moment);
