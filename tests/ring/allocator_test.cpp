@@ -141,7 +141,7 @@ TEST_CASE("a dead node goes at once, and its last claim is kept") {
     runtime.join("d");
     REQUIRE(runtime.decide(false));
     CHECK(runtime.nodes() == "ac");
-    CHECK(runtime.state.current.departed == std::vector<Departed>{{"b.1", 1, kSome + 2s, kSome, 7, {{1, kSome, 6}}}});
+    CHECK(runtime.state.current.departed == std::vector<Departed>{{"b.1", 1, kSome + 2s, kSome, {}, 7, {{1, kSome, 6}}}});
 }
 
 TEST_CASE("a transition is settled only when all has been said and done") {
