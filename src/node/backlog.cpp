@@ -23,7 +23,7 @@ Backlog gather_backlog(const Fire& first, Instant now) {
         backlog.late.push_back(*fire);
         fire = next_fire(first.task, fire->time);
     }
-    backlog.cut = fire && fire->time < latest;
+    if (fire && fire->time < latest) backlog.cut = fire;
     backlog.passed_until = backlog.cut ? latest : backlog.late.back().time;
     return backlog;
 }
@@ -41,8 +41,11 @@ MisfireDecision decide_misfires(const Backlog& backlog, Instant now) {
         reason += fire.misfire == task::Misfire::skip ? "the policy is to skip" : "one later fire is run for all that were missed";
         decision.skipped.push_back({fire, std::move(reason)});
     }
-    if (backlog.cut && !decision.skipped.empty()) {
-        decision.skipped.back().reason += fmt::format("; so were all further ones up to {}", format_instant(backlog.passed_until));
+    if (backlog.cut) {
+        decision.skipped.push_back(
+            {*backlog.cut, fmt::format("misfire: {}; {} fires were missed before it, which is the most that is made up "
+                                       "for, so it was skipped, and so were all further ones up to {}",
+                                       lateness_text(*backlog.cut, now), backlog.late.size(), format_instant(backlog.passed_until))});
     }
     return decision;
 }

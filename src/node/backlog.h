@@ -12,9 +12,9 @@ namespace cloudtask::node {
 inline constexpr std::size_t kMaxMisfires = 1000;
 
 struct Backlog {
-    std::vector<Fire> late;  // the fires of one task that are later than its tolerance, oldest first
-    bool cut = false;        // there are more between the last of `late` and `passed_until`
-    Instant passed_until{};  // the timetable goes on behind this
+    std::vector<Fire> late;   // the fires of one task that are later than its tolerance, oldest first
+    std::optional<Fire> cut;  // there are more up to `passed_until`: this is the first of them
+    Instant passed_until{};   // the timetable goes on behind this
 };
 
 // The backlog that begins with `first`, as of `now`. Empty when `first` is within its tolerance.
@@ -29,7 +29,8 @@ struct MisfireDecision {
     std::vector<Skipped> skipped;
 };
 
-// `skip`: none is run; `once`: the latest is run for all; `all`: each is run (a cut backlog: the recorded ones).
+// `skip`: none is run; `once`: the latest is run for all; `all`: each is run. Of a cut backlog these are the recorded ones; what was cut is
+// skipped, by any policy, and the first of it says so for all.
 MisfireDecision decide_misfires(const Backlog& backlog, Instant now);
 
 }  // namespace cloudtask::node

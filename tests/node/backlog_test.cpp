@@ -90,7 +90,7 @@ TEST_CASE("a backlog without end is cut, and the rest passed over in one sentenc
     CHECK(backlog.cut);
     CHECK(backlog.passed_until == now - 15s);
     const auto decision = decide_misfires(backlog, now);
-    REQUIRE(decision.skipped.size() == kMaxMisfires);
+    REQUIRE(decision.skipped.size() == kMaxMisfires + 1);
     CHECK(decision.skipped.back().reason.find("so were all further ones up to " + format_instant(now - 15s)) != std::string::npos);
     CHECK(decision.skipped.front().reason.find("further") == std::string::npos);
 }
@@ -102,7 +102,7 @@ TEST_CASE("once runs the latest fire of a backlog, also of one that is cut") {
     const auto decision = decide_misfires(backlog, now);
     REQUIRE(decision.run.size() == 1);
     CHECK(decision.run[0].time == backlog.late.back().time);
-    CHECK(decision.skipped.size() == kMaxMisfires - 1);
+    CHECK(decision.skipped.size() == kMaxMisfires);
     CHECK(decision.skipped.back().reason.find("so were all further ones up to " + format_instant(now - 15s)) != std::string::npos);
 }
 
@@ -113,4 +113,15 @@ TEST_CASE("a backlog of exactly the maximum is not cut") {
     CHECK(backlog.late.size() == kMaxMisfires);
     CHECK_FALSE(backlog.cut);
     CHECK(decide_misfires(backlog, now).run.size() == kMaxMisfires);
+}
+
+TEST_CASE("all runs what is recorded of a backlog, and what was cut is not dropped in silence") {
+    const Instant now = kStart + 24h;
+    const auto backlog = gather_backlog(*next_fire(make_task(task::Misfire::all, 1s), kStart), now);
+    REQUIRE(backlog.cut);
+    const auto decision = decide_misfires(backlog, now);
+    CHECK(decision.run.size() == kMaxMisfires);
+    REQUIRE(decision.skipped.size() == 1);
+    CHECK(decision.skipped[0].fire.time == decision.run.back().time + 1s);
+    CHECK(decision.skipped[0].reason.find("so were all further ones up to " + format_instant(now - 15s)) != std::string::npos);
 }
