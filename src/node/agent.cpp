@@ -82,9 +82,12 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     TaskIndex tasks;                          // the catalog replica
     std::unordered_set<std::string> fetched;  // packages that are on disk
     std::unordered_set<std::string> fetching;
+    std::int64_t fetched_in_epoch = 0;  // by which it was last decided what this node may come to need
+    bool fetch_failed = false;          // since then
     std::int64_t catalog_revision = 0;
     Retry join_retry{loop, random, "join"};
     Timer housekeeping_timer, stop_timer;
+    bool stopping = false;
     std::function<void(Error)> on_failure;
 
     Impl(AsioLoop& l, NodeOptions o, DataFolder f) : loop(l), options(std::move(o)), folder(std::move(f)) {}
@@ -200,7 +203,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
             std::vector<std::string> run_ids, command_ids;
         };
         disk->run<Loaded>(
-            [](NodeStore& from) -> Result<Loaded> {
+            [runs = folder.file("runs")](NodeStore& from) -> Result<Loaded> {
                 Loaded loaded;
                 auto replica = from.load_catalog();
                 if (!replica) return propagate(replica);
@@ -211,6 +214,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
                 auto run_ids = from.load_run_ids();
                 if (!run_ids) return propagate(run_ids);
                 loaded.run_ids = std::move(*run_ids);
+                if (const auto aside = Runner::set_strays_aside(runs, loaded.run_ids); !aside) log::warn("{}", aside.error().message);
                 auto command_ids = from.load_command_ids();
                 if (!command_ids) return propagate(command_ids);
                 loaded.command_ids = std::move(*command_ids);
@@ -219,8 +223,12 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
             [weak = weak_from_this()](Result<Loaded> loaded) {
                 const auto self = weak.lock();
                 if (!self) return;
+                if (self->stopping) return;
                 if (!loaded) return self->on_failure(loaded.error());
-                self->remove_stray_folders(loaded->run_ids);
+                self->scratch_worker->submit([strays = Runner::strays_folder(self->folder.file("runs"))] {
+                    std::error_code ignored;  // a folder that stays costs space, nothing else
+                    fs::remove_all(strays, ignored);
+                });
                 self->runner->recover(std::move(loaded->unfinished), loaded->run_ids, loaded->command_ids);
                 for (auto& task : loaded->catalog.tasks) self->put_task(std::move(task));
                 self->catalog_revision = loaded->catalog.revision;
@@ -242,11 +250,14 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         commands = std::make_unique<CommandPoll>(loop, random, *center, [this](Command command) { runner->handle(std::move(command)); });
         outbox = std::make_unique<OutboxSender>(loop, random, *scratch_worker, *center, *disk,
                                                 [this](const std::string& run_id) { return runner->run_folder(run_id); });
-        disk->on_reports([this] { outbox->wake(); });
-        status =
-            std::make_unique<StatusServer>(loop, static_cast<std::uint16_t>(options.status_port),
-                                           StatusSource{identity.node_id, identity.name, identity.runtime, coordinator.get(), runner.get(),
-                                                        [this] { return catalog_revision; }, [this] { return outbox->delivered(); }});
+        // The outbox goes before the disk when the node stops.
+        disk->on_reports([this] {
+            if (outbox) outbox->wake();
+        });
+        status = std::make_unique<StatusServer>(
+            loop, static_cast<std::uint16_t>(options.status_port),
+            StatusSource{identity.node_id, identity.name, identity.runtime, coordinator.get(), runner.get(),
+                         [this] { return catalog_revision; }, [this] { return outbox ? outbox->delivered() : 0; }});
         const auto port = status->start();
         if (!port) return on_failure(port.error());
         if (const auto written = folder.write_address(fmt::format("http://127.0.0.1:{}", *port)); !written)
@@ -290,6 +301,8 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
 
     // The packages of tasks that this node owns, or would own if their owner went away, are fetched before they are needed.
     void fetch_ahead() {
+        fetched_in_epoch = coordinator->epoch();
+        fetch_failed = false;
         for (const auto& task : tasks) {
             const std::string& sha256 = task->package;
             if (sha256.empty() || fetched.contains(sha256) || fetching.contains(sha256) || !coordinator->in_reach(*task)) continue;
@@ -301,6 +314,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
                 if (result) {
                     self->fetched.insert(sha256);
                 } else {
+                    self->fetch_failed = true;
                     log::warn("package {} cannot be had yet: {}", sha256, result.error().message);
                 }
             });
@@ -310,55 +324,46 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     // --- housekeeping
 
     void keep_house() {
-        fetch_ahead();
+        // A look at every task costs too much to be had every few seconds for nothing.
+        if (coordinator->epoch() != fetched_in_epoch || fetch_failed) fetch_ahead();
         forget_ended();
         housekeeping_timer = loop.after(kHousekeeping, [this] { keep_house(); });
     }
 
     // Ended and delivered runs leave the journal once no earlier incarnation's claims can bring them up again.
     void forget_ended() {
-        const auto done = coordinator->done();
-        if (!done) return;
-        const Instant before = std::min(*done, loop.clock().now() - kKeepEnded);
-        disk->run<std::vector<std::string>>([before](NodeStore& from) { return from.forget_before(before); },
-                                            [weak = weak_from_this()](Result<std::vector<std::string>> forgotten) {
-                                                const auto self = weak.lock();
-                                                if (!self || !forgotten || forgotten->empty()) return;
-                                                self->runner->forget(*forgotten);
-                                                self->forget_ended();  // a call forgets a bounded number
-                                            });
-    }
-
-    // Folders of runs that the journal does not know (any more).
-    void remove_stray_folders(const std::vector<std::string>& run_ids) {
-        scratch_worker->submit([runs = folder.file("runs"), known = std::unordered_set<std::string>(run_ids.begin(), run_ids.end())] {
-            std::error_code ignored;  // a folder that stays costs space, nothing else
-            for (const auto& shard : fs::directory_iterator(runs, ignored)) {
-                for (const auto& run : fs::directory_iterator(shard.path(), ignored)) {
-                    if (!known.contains(run.path().filename())) fs::remove_all(run.path(), ignored);
-                }
-            }
-        });
+        const auto settled = coordinator->settled_until();
+        if (!settled) return;
+        const Instant before = std::min(*settled, loop.clock().now() - kKeepEnded);
+        disk->run<NodeStore::Forgotten>([before](NodeStore& from) { return from.forget_before(before); },
+                                        [weak = weak_from_this()](const Result<NodeStore::Forgotten>& forgotten) {
+                                            const auto self = weak.lock();
+                                            if (!self || !forgotten || (forgotten->runs.empty() && forgotten->commands.empty())) return;
+                                            self->runner->forget(*forgotten);
+                                            self->forget_ended();  // a call forgets a bounded number
+                                        });
     }
 
     // --- stop
 
     void stop(std::function<void()> done) {
         if (!coordinator) return done();  // it never got so far
+        if (stopping) return;
+        stopping = true;
         commands.reset();
         const SteadyInstant deadline = loop.clock().steady_now() + options.drain_timeout;
-        coordinator->leave([weak = weak_from_this(), done = std::move(done), deadline] {
-            if (const auto self = weak.lock()) self->drain(done, deadline);
-        });
-        // A ring that does not settle must not hold the stop up for ever.
+        // A ring that does not settle must not hold the stop up for ever. Set first: a node that owns nothing has left at once.
         stop_timer = loop.after(options.drain_timeout, [this] {
             log::warn("handing over takes too long, so the node goes without it: its tasks move when its session is over");
             coordinator->leave_now();
         });
+        coordinator->leave([weak = weak_from_this(), done = std::move(done), deadline] {
+            if (const auto self = weak.lock()) self->drain(done, deadline);
+        });
     }
 
     void drain(std::function<void()> done, SteadyInstant deadline) {
-        const bool idle = runner->running() == 0 && runner->prepared() == 0 && (!outbox || outbox->idle());
+        const bool idle = runner->idle() && (!outbox || outbox->idle());
         if (idle || loop.clock().steady_now() >= deadline) {
             if (!idle) log::info("{} runs go on without this process; the next one takes them over", runner->running());
             return finish(std::move(done));

@@ -49,6 +49,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
 
     std::vector<std::unique_ptr<Duties>> retired;
     zk::Client::Subscription subscription;
+    bool departing = false;  // for good: no session registers any more
     std::function<void()> on_left;
 
     Impl(Loop& l, Random& r, zk::Client& c, CoordinatorOptions o, Hooks h)
@@ -140,7 +141,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     // The node takes part once its catalog is as new as what the centers have published: before that it would gain tasks that it does not
     // know.
     void try_register() {
-        if (!duties || registration || !revision || !revision->complete() || on_left) return;
+        if (!duties || registration || !revision || !revision->complete() || departing) return;
         std::int64_t published = 0;
         if (const auto& znode = revision->value()) std::from_chars(znode->data.data(), znode->data.data() + znode->data.size(), published);
         if (!catalog_revision || *catalog_revision < published) return;
@@ -355,8 +356,9 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     // --- what changed
 
     void changed() {
-        pump();
+        // In this order: fires that are uncertain must be with the runner, which holds `done` back for them, before `done` is written.
         hooks.duties_changed();
+        pump();
         finish_leaving();
     }
 
@@ -445,6 +447,7 @@ bool Coordinator::registered() const { return impl_->registered; }
 bool Coordinator::leading() const { return impl_->election && impl_->election->leading(); }
 
 void Coordinator::leave(std::function<void()> done) {
+    impl_->departing = true;
     impl_->on_left = std::move(done);
     if (impl_->registration && impl_->duties) {
         impl_->registration->update(ring::write_registration(impl_->describe(true)));
@@ -458,9 +461,13 @@ void Coordinator::leave_now() {
     if (impl_->on_left) std::exchange(impl_->on_left, nullptr)();
 }
 
-std::optional<Instant> Coordinator::done() const {
-    if (!impl_->duties) return std::nullopt;
-    return impl_->duties->record().done;
+std::optional<Instant> Coordinator::settled_until() const {
+    // Before this incarnation has taken over all that it gained, the fires of an earlier one of this node may still come to it.
+    if (!impl_->duties || !impl_->retired.empty() || impl_->duties->waiting()) return std::nullopt;
+    const ring::HorizonRecord& record = impl_->duties->record();
+    const std::int64_t epoch = impl_->duties->epoch();
+    if (epoch == 0 || record.epoch < epoch || record.resumed < epoch) return std::nullopt;
+    return record.done < record.horizon ? record.done : Instant::max();
 }
 
 bool Coordinator::in_reach(const task::Task& task) const { return impl_->duties && impl_->duties->in_reach(task); }

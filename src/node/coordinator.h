@@ -72,8 +72,9 @@ class Coordinator {
     // Waits for that no longer: calls the `done` of leave().
     void leave_now();
 
-    // Every fire up to here has been started, as ZooKeeper knows it; nothing while there is no session.
-    std::optional<Instant> done() const;
+    // Fires up to here cannot come up again on this node, whatever becomes of its session: a journal may forget them. Nothing while that is
+    // not known; Instant::max() when all that was ever claimed is done.
+    std::optional<Instant> settled_until() const;
     // Does this node own the task, or would it if the owner went away?
     bool in_reach(const task::Task& task) const;
 

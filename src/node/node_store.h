@@ -108,9 +108,12 @@ class NodeStore {
     // Ids of all runs in the journal, and of all commands that were taken on.
     Result<std::vector<std::string>> load_run_ids();
     Result<std::vector<std::string>> load_command_ids();
+    struct Forgotten {
+        std::vector<std::string> runs, commands;  // ids
+    };
     // Forgets ended runs (and commands, by the time in their id) whose fire time (else end) lies before `before` and whose reports are
-    // delivered; at most 200 a call. Returns the run ids that were forgotten.
-    Result<std::vector<std::string>> forget_before(Instant before);
+    // delivered; at most 200 of each a call.
+    Result<Forgotten> forget_before(Instant before);
 
     // The oldest undelivered reports, in order: at most `count`.
     Result<std::vector<Report>> oldest_reports(std::size_t count);

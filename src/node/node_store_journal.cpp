@@ -151,25 +151,25 @@ Result<std::vector<std::string>> NodeStore::load_command_ids() {
     return texts_of(query);
 }
 
-Result<std::vector<std::string>> NodeStore::forget_before(Instant before) {
+Result<NodeStore::Forgotten> NodeStore::forget_before(Instant before) {
     Database& database = impl_->database;
     Query old_runs(database, "SELECT run_id FROM journal WHERE phase = ? AND at < ? AND position <= ? ORDER BY at LIMIT ?");
     old_runs.bind(static_cast<std::int64_t>(Phase::ended)).bind(to_column(before)).bind(impl_->delivered_position).bind(kForgetAtOnce);
     auto runs = texts_of(old_runs);
-    if (!runs) return runs;
+    if (!runs) return propagate(runs);
     old_runs.reset();
     Query old_commands(database, "SELECT id FROM commands WHERE at < ? AND position <= ? ORDER BY at LIMIT ?");
     old_commands.bind(to_column(before)).bind(impl_->delivered_position).bind(kForgetAtOnce);
-    const auto commands = texts_of(old_commands);
+    auto commands = texts_of(old_commands);
     if (!commands) return propagate(commands);
     old_commands.reset();
-    if (runs->empty() && commands->empty()) return runs;
+    if (runs->empty() && commands->empty()) return Forgotten{};
     const auto done = database.transaction([&]() -> Result<> {
         if (const auto erased = erase(database, "DELETE FROM journal WHERE run_id = ?", *runs); !erased) return erased;
         return erase(database, "DELETE FROM commands WHERE id = ?", *commands);
     });
     if (!done) return propagate(done);
-    return runs;
+    return Forgotten{std::move(*runs), std::move(*commands)};
 }
 
 }  // namespace cloudtask::node

@@ -6,9 +6,11 @@
 #include <set>
 #include <unordered_set>
 
+#include "cloudtask/core/ids.h"
 #include "cloudtask/core/log.h"
-#include "cloudtask/core/units.h"
 #include "node/backlog.h"
+#include "node/journal_writer.h"
+#include "node/run_texts.h"
 
 namespace cloudtask::node {
 
@@ -17,20 +19,7 @@ namespace {
 // Fires are taken, and their intents written, so long before they are due: many disk writes' worth, and less than half of a horizon.
 constexpr Duration kAhead = std::chrono::milliseconds{800};
 constexpr Duration kLogPeriod = std::chrono::milliseconds{100};
-constexpr Duration kDiskRetry = std::chrono::milliseconds{500};
 constexpr Duration kPackageRetry = std::chrono::seconds{2};
-constexpr std::size_t kMaxReason = 4000;  // bytes; what the codec takes, with room
-
-// Reasons quote errors of others, which may be of any length.
-std::string bounded(std::string reason) {
-    if (reason.size() > kMaxReason) {
-        reason.resize(kMaxReason);
-        while (!reason.empty() && (static_cast<unsigned char>(reason.back()) & 0x80) != 0)
-            reason.pop_back();  // no half of a UTF-8 character
-        reason += "...";
-    }
-    return reason;
-}
 
 }  // namespace
 
@@ -40,9 +29,9 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         task::Run run;
         TaskPointer task;
         Instant due{};
+        std::optional<Fire> fire;  // of one that was in time when it was taken: to be held against its tolerance once more
         bool intent_written = false;
         bool package_ready = false;
-        bool skip_if_late = false;  // by the misfire policy, should this process have been paused, or its disk slow, until then
     };
     struct Running {
         task::Run run;
@@ -53,19 +42,22 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
 
     Loop& loop;
     Worker& scratch;  // makes and removes folders
-    Disk& disk;
     Supervisor& supervisor;
     PackageCache& packages;
     RunnerOptions options;
     Coordinator* coordinator = nullptr;
+    JournalWriter journal;
 
     std::unordered_map<std::string, Prepared> prepared;        // by run id
-    std::multiset<Instant> unstarted;                          // their fire times
     std::set<std::pair<Instant, std::string>> due;             // the same, by time
     std::unordered_map<std::string, Running> running;          // by run id
     std::unordered_map<std::string, std::int64_t> running_of;  // count by task id
     std::unordered_set<std::string> known_runs;                // in the journal: not begun again
     std::unordered_set<std::string> known_commands;
+    // The times of the fires that were taken and are neither started nor on disk as ended: what ZooKeeper must not hear of as done.
+    std::multiset<Instant> open_fires;
+    bool fires_closed = false;      // since the coordinator was told
+    bool taking_put_off = false;    // as the journal cannot be written
     std::set<std::string> growing;  // run ids whose log view has grown
     RunnerCounters counters;
     Timer take_timer, due_timer, log_timer;
@@ -73,7 +65,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     std::uint64_t next_retry = 0;
 
     Impl(Loop& l, Worker& s, Disk& d, Supervisor& sv, PackageCache& p, RunnerOptions o)
-        : loop(l), scratch(s), disk(d), supervisor(sv), packages(p), options(std::move(o)) {}
+        : loop(l), scratch(s), supervisor(sv), packages(p), options(std::move(o)), journal(l, d, [this] { journal_written(); }) {}
 
     Instant now() const { return loop.clock().now(); }
     const std::string& incarnation() const { return coordinator->incarnation(); }
@@ -110,12 +102,15 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
 
     void take_fires() {
         if (coordinator == nullptr) return;
+        take_timer.cancel();
         for (const auto& uncertain : coordinator->take_uncertain()) settle_uncertain(uncertain);
+        // A fire whose intent cannot be written is left where it is: the misfire policy decides once the disk is back.
+        taking_put_off = journal.failing();
+        if (taking_put_off) return;
         const Instant until = now() + kAhead;
         while (const auto fire = coordinator->take(until)) accept(*fire);
         start_due();
         // What is permitted later is told by the coordinator; what comes into sight later is ours to remember.
-        take_timer.cancel();
         if (const auto next = coordinator->next_due(); next && *next > until) {
             take_timer = loop.after(*next - until, [this] { take_fires(); });
         }
@@ -124,94 +119,97 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     void accept(const Fire& fire) {
         const Backlog backlog = gather_backlog(fire, now());
         if (backlog.late.empty()) {
-            return prepare(fire.task, describe_fire(fire.task, fire.time, 1), fire.time, {}, fire.misfire == task::Misfire::skip);
+            prepare({}, {describe_fire(fire.task, fire.time, 1), fire.task, fire.time, fire});
+            return;
         }
         coordinator->skip_until(fire.task->id, backlog.passed_until);
         const MisfireDecision decision = decide_misfires(backlog, now());
         for (const auto& skipped : decision.skipped) {
             record_unstarted(describe_fire(fire.task, skipped.fire.time, 1), task::RunState::skipped, skipped.reason);
         }
-        for (const auto& late : decision.run) prepare(late.task, describe_fire(late.task, late.time, 1), now(), {});
+        for (const auto& late : decision.run) prepare({}, {describe_fire(late.task, late.time, 1), late.task, now(), std::nullopt});
     }
 
     // Fires that an incarnation which is gone may have started: reported as lost, and run again if the task wants that.
     void settle_uncertain(const UncertainFires& uncertain) {
         std::size_t count = 0;
-        for (auto fire = next_fire(uncertain.task, uncertain.fires.after);
-             fire && fire->time <= uncertain.fires.until && count < kMaxMisfires; fire = next_fire(uncertain.task, fire->time), ++count) {
+        for (auto fire = next_fire(uncertain.task, uncertain.fires.after); fire && fire->time <= uncertain.fires.until;
+             fire = next_fire(uncertain.task, fire->time)) {
             task::Run lost = describe_fire(uncertain.task, fire->time, 1);
-            const std::string id = lost.id;
             lost.incarnation = uncertain.incarnation;
-            record_unstarted(std::move(lost), task::RunState::lost,
-                             "its node went away around the time it was due, and may have started it or not");
-            if (uncertain.task->on_lost == task::OnLost::at_least_once) {
-                prepare(uncertain.task, describe_fire(uncertain.task, fire->time, 2), now(), {});
-            }
+            std::string reason = "its node went away around the time it was due, and may have started it or not";
+            const bool cut = ++count > kMaxMisfires;
+            if (cut) reason += fmt::format("; so it is with all further ones up to {}", format_instant(uncertain.fires.until));
+            const bool rerun = !cut && uncertain.task->on_lost == task::OnLost::at_least_once;
+            Batch batch;
+            add_unstarted(batch, std::move(lost), task::RunState::lost, std::move(reason));
+            // In one transaction with what makes it necessary. It is begun also where the loss was recorded before: by a process of this
+            // node that came no further.
+            const bool begun =
+                rerun && prepare(std::move(batch), {describe_fire(uncertain.task, fire->time, 2), uncertain.task, now(), {}});
+            if (!begun) write_unstarted(std::move(batch), fire->time);
+            if (cut) return;
         }
     }
 
     // A run that ends without having been started.
     void record_unstarted(task::Run run, task::RunState state, std::string reason) {
+        const Instant fire_time = *run.fire_time;
+        Batch batch;
+        add_unstarted(batch, std::move(run), state, std::move(reason));
+        write_unstarted(std::move(batch), fire_time);
+    }
+
+    // Nothing if the journal knows the run already.
+    void add_unstarted(Batch& batch, task::Run run, task::RunState state, std::string reason) {
         if (!known_runs.insert(run.id).second) return;
         run.state = state;
-        run.reason = bounded(std::move(reason));
+        run.reason = bounded_reason(std::move(reason));
         run.ended_at = now();
         if (state == task::RunState::skipped) ++counters.skipped;
         if (state == task::RunState::lost) ++counters.lost;
-        Batch batch;
         batch.reports.push_back(run_report(incarnation(), run));
         batch.entries.push_back({std::move(run), Phase::ended, std::nullopt, 0, 0});
-        commit(std::move(batch));
+    }
+
+    void write_unstarted(Batch batch, Instant fire_time) {
+        if (batch.empty()) return;
+        open_fires.insert(fire_time);
+        journal.write(std::move(batch), [this, fire_time] { close_fire(fire_time); });
+    }
+
+    void close_fire(const std::optional<Instant>& fire_time) {
+        if (!fire_time) return;
+        open_fires.erase(open_fires.find(*fire_time));
+        fires_closed = true;
     }
 
     // --- from intent to start
 
-    // Writes the intent and makes everything ready. `command`: the id of the center's command, which is taken on in the same transaction.
-    void prepare(const TaskPointer& task, task::Run run, Instant at, const std::string& command, bool skip_if_late = false) {
-        const std::string id = run.id;
-        if (!known_runs.insert(id).second) return;
-        run.state = task::RunState::pending;
-        Prepared entry{std::move(run), task, at};
-        entry.skip_if_late = skip_if_late;
-        entry.package_ready = task->package.empty();
-        if (entry.run.fire_time) unstarted.insert(*entry.run.fire_time);
-        due.emplace(at, id);
-        const auto& stored = prepared.insert_or_assign(id, std::move(entry)).first->second;
-        write_intent(stored, command);
-        if (!stored.package_ready) fetch_package(id);
-    }
-
-    void write_intent(const Prepared& entry, const std::string& command) {
-        Batch batch;
-        batch.entries.push_back({entry.run, Phase::intent, std::nullopt, 0, 0});
-        if (!command.empty()) {
-            batch.commands.push_back(command);
-            batch.reports.push_back(command_report(incarnation(), command, true));
-        }
-        commit(std::move(batch), [this, id = entry.run.id] {
+    // Writes the intent, together with `batch`, and makes everything ready. False if the journal knows the run already: nothing is done.
+    bool prepare(Batch&& batch, Prepared entry) {
+        const std::string id = entry.run.id;
+        if (!known_runs.insert(id).second) return false;
+        entry.run.state = task::RunState::pending;
+        entry.package_ready = entry.task->package.empty();
+        if (entry.run.fire_time) open_fires.insert(*entry.run.fire_time);
+        due.emplace(entry.due, id);
+        // Without a process; for its limits, should the process be found whose start was not written down any more.
+        const RunningRecord limits{id, folder_of(id), {}, entry.due, entry.task->time_limit, entry.task->grace, entry.task->output_limit};
+        batch.entries.push_back({entry.run, Phase::intent, limits, 0, 0});
+        journal.write(std::move(batch), [this, id] {
             const auto found = prepared.find(id);
-            if (found == prepared.end()) return;
-            found->second.intent_written = true;
-            start_if_ready(id);
+            if (found != prepared.end()) found->second.intent_written = true;
         });
+        const bool package_ready = entry.package_ready;
+        prepared.insert_or_assign(id, std::move(entry));
+        if (!package_ready) fetch_package(id);
+        return true;
     }
 
-    // A commit that fails is tried again until the disk takes it: what it stands for must not be lost, and nothing later may overtake it
-    // for good.
-    void commit(Batch batch, std::function<void()> done = {}) {
-        auto shared = std::make_shared<Batch>(std::move(batch));
-        disk.commit(*shared, [weak = weak_from_this(), shared, done = std::move(done)](const Result<>& written) mutable {
-            const auto self = weak.lock();
-            if (!self) return;
-            if (written) {
-                if (done) done();
-                return;
-            }
-            log::error("the journal cannot be written, trying again: {}", written.error().message);
-            self->retry(kDiskRetry, [self = self.get(), shared, done = std::move(done)]() mutable {
-                self->commit(std::move(*shared), std::move(done));
-            });
-        });
+    void journal_written() {
+        start_due();
+        if (taking_put_off) take_fires();
     }
 
     void retry(Duration delay, std::function<void()> function) {
@@ -238,7 +236,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
                 if (entry == again->prepared.end()) return;
                 if (!made) return again->package_failed(run_id, made.error());
                 entry->second.package_ready = true;
-                again->start_if_ready(run_id);
+                again->start_if_due(entry->second);
             });
         });
     }
@@ -264,64 +262,84 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     void end_prepared(const Prepared& entry, task::RunState state, std::string reason) {
         task::Run run = entry.run;
         run.state = state;
-        run.reason = bounded(std::move(reason));
+        run.reason = bounded_reason(std::move(reason));
         run.ended_at = now();
-        forget_due(entry);
+        due.erase({entry.due, run.id});
         remove_work_folder(run.id);
+        prepared.erase(run.id);
         Batch batch;
         batch.reports.push_back(run_report(incarnation(), run));
-        prepared.erase(run.id);
+        const auto fire_time = run.fire_time;
         batch.entries.push_back({std::move(run), Phase::ended, std::nullopt, 0, 0});
-        commit(std::move(batch));
-    }
-
-    void forget_due(const Prepared& entry) {
-        due.erase({entry.due, entry.run.id});
-        if (entry.run.fire_time) unstarted.erase(unstarted.find(*entry.run.fire_time));
-    }
-
-    // What is ready ahead of time is started by the timer; what becomes ready too late, at once.
-    void start_if_ready(const std::string& run_id) {
-        const Prepared& entry = prepared.at(run_id);
-        if (!entry.intent_written || !entry.package_ready || entry.due > now()) return;
-        start(run_id);
-        coordinator->started();
+        journal.write(std::move(batch), [this, fire_time] { close_fire(fire_time); });
     }
 
     void start_due() {
         const Instant at = now();
         std::vector<std::string> ready;
+        std::unordered_map<std::string, Backlog> late;  // by task id
         for (const auto& [time, id] : due) {
             if (time > at) break;
             const Prepared& entry = prepared.at(id);
-            if (entry.intent_written && entry.package_ready) ready.push_back(id);
+            if (!entry.package_ready) continue;
+            if (too_late(entry, at)) {
+                late[entry.task->id].late.push_back(*entry.fire);
+            } else if (entry.intent_written) {
+                ready.push_back(id);
+            }
         }
         for (const auto& id : ready) start(id);
+        for (const auto& [task_id, backlog] : late) start_late(backlog);
         due_timer.cancel();
         const auto next = due.upper_bound({at, std::string(1, '\x7f')});
         if (next != due.end()) due_timer = loop.after(next->first - now(), [this] { start_due(); });
-        if (!ready.empty() && coordinator != nullptr) coordinator->started();
+        tell_closed();
+    }
+
+    bool too_late(const Prepared& entry, Instant at) const { return entry.fire && at - entry.due > entry.task->misfire_tolerance; }
+
+    // What is ready ahead of time is started by the timer, what was written late by the journal; what got its package late, here.
+    void start_if_due(const Prepared& entry) {
+        const Instant at = now();
+        if (!entry.intent_written || entry.due > at) return;
+        if (too_late(entry, at)) return start_due();
+        start(std::string{entry.run.id});
+        tell_closed();
+    }
+
+    void tell_closed() {
+        if (std::exchange(fires_closed, false) && coordinator != nullptr) coordinator->started();
+    }
+
+    // Fires of one task that were taken in time, but whose intent or package was not there in time: misfires as well. They are judged
+    // together, and what is to run starts when its own intent is written.
+    void start_late(const Backlog& backlog) {
+        const MisfireDecision decision = decide_misfires(backlog, now());
+        for (const auto& skipped : decision.skipped) {
+            const auto found = prepared.find(task::run_id(skipped.fire.task->id, skipped.fire.time, 1));
+            if (found == prepared.end()) continue;
+            ++counters.skipped;
+            end_prepared(found->second, task::RunState::skipped, skipped.reason);
+        }
+        for (const auto& fire : decision.run) {
+            const std::string id = task::run_id(fire.task->id, fire.time, 1);
+            if (prepared.at(id).intent_written) start(id);
+        }
     }
 
     void start(const std::string& run_id) {
         const auto found = prepared.find(run_id);
         if (found == prepared.end()) return;
         Prepared& entry = found->second;
-        if (const Duration late = now() - entry.due; entry.skip_if_late && late > entry.task->misfire_tolerance) {
-            ++counters.skipped;
-            return end_prepared(entry, task::RunState::skipped,
-                                fmt::format("misfire: the node was held up, {} late, tolerance {}; the policy is to skip",
-                                            format_duration(std::chrono::floor<std::chrono::milliseconds>(late)),
-                                            format_duration(entry.task->misfire_tolerance)));
-        }
         const std::int64_t limit = entry.task->overlap == task::Overlap::forbid ? 1 : entry.task->max_parallel;
-        if (running_of[entry.task->id] >= limit) {
+        const auto others = running_of.find(entry.task->id);
+        if (others != running_of.end() && others->second >= limit) {
             ++counters.skipped;
             return end_prepared(
                 entry, task::RunState::skipped,
                 limit == 1 ? "overlap: the run before it is still going" : fmt::format("overlap: {} runs are still going", limit));
         }
-        const LaunchSpec spec = launch_spec(entry);
+        const LaunchSpec spec = launch_spec(*entry.task, entry.run, folder_of(run_id));
         const auto started = supervisor.start(spec, [weak = weak_from_this()](Ended ended) {
             if (const auto self = weak.lock()) self->ended(std::move(ended));
         });
@@ -341,39 +359,14 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
             counters.max_lateness = std::max(counters.max_lateness, *live.run.lateness);
         }
         ++running_of[live.task->id];
-        forget_due(entry);
+        due.erase({entry.due, run_id});
+        close_fire(live.run.fire_time);  // its intent is on disk
         prepared.erase(found);
         Batch batch;
         batch.entries.push_back({live.run, Phase::started, live.process, 0, 0});
         batch.reports.push_back(run_report(incarnation(), live.run));
         running.insert_or_assign(run_id, std::move(live));
-        commit(std::move(batch));
-    }
-
-    LaunchSpec launch_spec(const Prepared& entry) const {
-        const task::Task& task = *entry.task;
-        const task::Run& run = entry.run;
-        LaunchSpec spec;
-        spec.run_id = run.id;
-        spec.folder = folder_of(run.id);
-        spec.command = task.command;
-        spec.shell = task.shell;
-        spec.environment = task.environment;
-        spec.time_limit = task.time_limit;
-        spec.grace = task.grace;
-        spec.output_limit = task.output_limit;
-        spec.run_environment = {
-            {"CLOUDTASK_RUNTIME", run.runtime},
-            {"CLOUDTASK_GROUP", run.group},
-            {"CLOUDTASK_TASK", run.task_name},
-            {"CLOUDTASK_TASK_ID", run.task_id},
-            {"CLOUDTASK_TRIGGER", std::string{task::to_string(run.trigger)}},
-            {"CLOUDTASK_ATTEMPT", std::to_string(run.attempt)},
-            {"CLOUDTASK_NODE", options.node_name},
-            {"CLOUDTASK_EPOCH", std::to_string(run.epoch)},
-        };
-        if (run.fire_time) spec.run_environment.emplace("CLOUDTASK_FIRE_TIME", format_instant(*run.fire_time));
-        return spec;
+        journal.write(std::move(batch));
     }
 
     // --- output and end
@@ -385,6 +378,10 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
 
     void send_logs() {
         log_timer.cancel();
+        if (journal.failing()) {
+            log_timer = loop.after(kLogPeriod, [this] { send_logs(); });
+            return;
+        }
         Batch batch;
         for (const auto& run_id : std::exchange(growing, {})) {
             const auto live = running.find(run_id);
@@ -396,7 +393,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
             batch.entries.push_back(
                 {live->second.run, Phase::started, live->second.process, live->second.stdout_sent, live->second.stderr_sent});
         }
-        if (!batch.reports.empty()) commit(std::move(batch));
+        if (!batch.reports.empty()) journal.write(std::move(batch));
     }
 
     // Reports what the log view has beyond what is in the outbox already.
@@ -429,31 +426,12 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         run.stdout_bytes = end.stdout_bytes;
         run.stderr_bytes = end.stderr_bytes;
         run.output_truncated = end.output_truncated;
-        run.reason = reason_of(end, *live.task);
+        run.reason = end_reason(end, live.process.time_limit);
         count(run.state);
         batch.reports.push_back(run_report(incarnation(), run));
         batch.entries.push_back({run, Phase::ended, live.process, live.stdout_sent, live.stderr_sent});
-        commit(std::move(batch));
+        journal.write(std::move(batch));
         remove_work_folder(run.id);
-    }
-
-    static std::string reason_of(const Ended& end, const task::Task& task) {
-        std::string reason;
-        if (end.timed_out) {
-            reason = fmt::format("it ran longer than its time limit of {}", format_duration(task.time_limit));
-        } else if (end.stopped) {
-            reason = "it was stopped";
-        } else if (end.exit_unknown) {
-            reason = "the node was restarted while it ran, so how it ended is not known";
-        } else if (end.signal) {
-            reason = fmt::format("it was ended by signal {}", *end.signal);
-        } else if (end.exit_code && *end.exit_code != 0) {
-            reason = fmt::format("it exited with {}", *end.exit_code);
-        }
-        if (end.output_lost)
-            reason +=
-                reason.empty() ? "its output could not be kept: the disk is full" : "; its output could not be kept: the disk is full";
-        return reason;
     }
 
     void count(task::RunState state) {
@@ -488,16 +466,20 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     // --- commands
 
     void handle(const Command& command) {
-        if (known_commands.contains(command.id)) return;  // its report is in the outbox
-        known_commands.insert(command.id);
+        if (!known_commands.insert(command.id).second) return;  // its report is in the outbox
+        if (!is_uuid(command.run_id)) return answer(command, false, "the run id is not a UUID");
         if (command.kind == Command::Kind::stop) return stop(command);
-        if (!command.task) return answer(command, false, "the command names no task");
-        task::Run run = describe(std::make_shared<const task::Task>(*command.task));
+        if (!command.task) return answer(command, false, "the command names no task that this node can read");
+        const auto task = std::make_shared<const task::Task>(*command.task);
+        task::Run run = describe(task);
         run.id = command.run_id;
         run.trigger = task::Trigger::manual;
         run.started_by = command.started_by;
-        if (known_runs.contains(run.id)) return answer(command, true, "");
-        prepare(std::make_shared<const task::Task>(*command.task), std::move(run), now(), command.id);
+        // Taken on in the same transaction as its run's intent.
+        Batch batch;
+        batch.commands.push_back(command.id);
+        batch.reports.push_back(command_report(incarnation(), command.id, true));
+        if (!prepare(std::move(batch), {std::move(run), task, now(), std::nullopt})) answer(command, true, "");
     }
 
     void stop(const Command& command) {
@@ -514,7 +496,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         Batch batch;
         batch.commands.push_back(command.id);
         batch.reports.push_back(command_report(incarnation(), command.id, done, detail));
-        commit(std::move(batch));
+        journal.write(std::move(batch));
     }
 
     // --- recovery
@@ -524,42 +506,73 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         known_runs.insert(run_ids.begin(), run_ids.end());
         known_commands.insert(command_ids.begin(), command_ids.end());
         for (auto& entry : unfinished) {
-            if (!entry.process) {
-                // The journal knows of the intent only: the process may be there all the same.
-                if (const auto process = find_by_run_id(entry.run.id)) {
-                    entry.process = RunningRecord{entry.run.id, folder_of(entry.run.id), *process, now()};
-                    entry.run.state = task::RunState::running;
-                }
-            }
-            if (!entry.process || !adopt(entry)) lose(entry);
+            if (!find_process(entry) || !adopt(entry)) lose(std::move(entry));
         }
+    }
+
+    // Whether the entry names a process. Where the journal knows of the intent only, the process may be there all the same.
+    bool find_process(JournalEntry& entry) const {
+        if (!entry.process) return false;
+        if (entry.phase != Phase::intent) return true;
+        const auto process = find_by_run_id(entry.run.id);
+        if (!process) return false;
+        entry.process->process = *process;
+        entry.process->started_at = now();  // nobody noted it; its time limit counts from here
+        entry.run.started_at = entry.process->started_at;
+        entry.run.state = task::RunState::running;
+        return true;
     }
 
     bool adopt(const JournalEntry& entry) {
         const auto adopted = supervisor.adopt(*entry.process, [weak = weak_from_this()](Ended end) {
             if (const auto self = weak.lock()) self->ended(std::move(end));
         });
-        if (!adopted) return false;
+        if (!adopted) {
+            log::warn("run {} of {} is lost: {}", entry.run.id, entry.run.task_name, adopted.error().message);
+            return false;
+        }
         log::info("run {} of {} goes on: taken over from the earlier process of this node", entry.run.id, entry.run.task_name);
         auto task = std::make_shared<task::Task>();  // what the end of a run needs of it
         task->id = entry.run.task_id;
-        task->time_limit = entry.process->time_limit;
         ++running_of[task->id];
+        if (entry.phase == Phase::intent) {
+            Batch batch;
+            batch.reports.push_back(run_report(incarnation(), entry.run));
+            batch.entries.push_back({entry.run, Phase::started, entry.process, 0, 0});
+            journal.write(std::move(batch));
+        }
         running.insert_or_assign(entry.run.id, Running{entry.run, std::move(task), *entry.process, entry.stdout_sent, entry.stderr_sent});
         return true;
     }
 
-    void lose(const JournalEntry& entry) {
-        task::Run run = entry.run;
+    void lose(JournalEntry entry) {
+        task::Run& run = entry.run;
         run.state = task::RunState::lost;
         run.ended_at = now();
         run.reason = entry.phase == Phase::intent ? "the node was restarted as it was due, and may have started it or not"
                                                   : "the node was restarted while it ran, so how it ended is not known";
         ++counters.lost;
         Batch batch;
+        if (entry.process) {
+            append_rest(batch, entry, Stream::out, entry.stdout_sent);
+            append_rest(batch, entry, Stream::err, entry.stderr_sent);
+        }
         batch.reports.push_back(run_report(incarnation(), run));
-        batch.entries.push_back({std::move(run), Phase::ended, entry.process, entry.stdout_sent, entry.stderr_sent});
-        commit(std::move(batch));
+        entry.phase = Phase::ended;
+        remove_work_folder(run.id);
+        batch.entries.push_back(std::move(entry));
+        journal.write(std::move(batch));
+    }
+
+    // What a process that is gone wrote after its output was reported last: of a lost run it is the best that can be had.
+    void append_rest(Batch& batch, JournalEntry& entry, Stream stream, std::uint64_t& sent) const {
+        std::error_code missing;
+        const auto size = std::filesystem::file_size(output_path(entry.process->folder, stream), missing);
+        if (missing) return;
+        const LogShape shape{entry.process->output_limit, size, true};
+        if (shape.available() <= sent) return;
+        batch.reports.push_back(log_report(incarnation(), entry.run.id, stream, sent, shape.available(), shape));
+        sent = shape.available();
     }
 
     void cancel_prepared(const std::string& task_id, const char* reason) {
@@ -593,6 +606,29 @@ Result<> Runner::make_folders(const std::string& runs_folder) {
     return {};
 }
 
+std::string Runner::strays_folder(const std::string& runs_folder) { return runs_folder + "/strays"; }
+
+Result<> Runner::set_strays_aside(const std::string& runs_folder, const std::vector<std::string>& known) {
+    namespace fs = std::filesystem;
+    const std::unordered_set<std::string> keep(known.begin(), known.end());
+    const fs::path strays = strays_folder(runs_folder);
+    std::error_code error;
+    std::vector<fs::path> found;
+    for (fs::directory_iterator shard(runs_folder, error), end; !error && shard != end; shard.increment(error)) {
+        if (shard->path() == strays || !shard->is_directory(error)) continue;
+        for (fs::directory_iterator run(shard->path(), error); !error && run != end; run.increment(error)) {
+            if (!keep.contains(run->path().filename())) found.push_back(run->path());
+        }
+    }
+    if (!error && !found.empty()) fs::remove_all(strays, error);
+    if (!error && !found.empty()) fs::create_directories(strays, error);
+    for (const auto& path : found) {
+        if (!error) fs::rename(path, strays / path.filename(), error);
+    }
+    if (error) return fail(Errc::io, "cannot tidy up {}: {}", runs_folder, error.message());
+    return {};
+}
+
 void Runner::set_coordinator(Coordinator& coordinator) { impl_->coordinator = &coordinator; }
 
 void Runner::recover(std::vector<JournalEntry> unfinished, const std::vector<std::string>& known_run_ids,
@@ -612,19 +648,21 @@ void Runner::erase_task(const std::string& task_id) {
 void Runner::duties_changed() { impl_->take_fires(); }
 
 std::optional<Instant> Runner::earliest_unstarted() const {
-    if (impl_->unstarted.empty()) return std::nullopt;
-    return *impl_->unstarted.begin();
+    if (impl_->open_fires.empty()) return std::nullopt;
+    return *impl_->open_fires.begin();
 }
 
 void Runner::handle(Command command) { impl_->handle(command); }
 
+bool Runner::idle() const { return impl_->running.empty() && impl_->prepared.empty() && impl_->journal.idle(); }
 std::size_t Runner::running() const { return impl_->running.size(); }
 std::size_t Runner::prepared() const { return impl_->prepared.size(); }
 const RunnerCounters& Runner::counters() const { return impl_->counters; }
 std::string Runner::run_folder(const std::string& run_id) const { return impl_->folder_of(run_id); }
 
-void Runner::forget(const std::vector<std::string>& run_ids) {
-    for (const auto& id : run_ids) {
+void Runner::forget(const NodeStore::Forgotten& forgotten) {
+    for (const auto& id : forgotten.commands) impl_->known_commands.erase(id);
+    for (const auto& id : forgotten.runs) {
         impl_->known_runs.erase(id);
         impl_->scratch.submit([folder = impl_->folder_of(id)] {
             std::error_code ignored;  // a folder that stays is erased at the next start

@@ -41,6 +41,11 @@ class Runner {
     // Makes the folder of runs with its shards; at start, blocking.
     static Result<> make_folders(const std::string& runs_folder);
 
+    // Moves the folders of runs that are not `known` to strays_folder(), out of the way of the same runs should they be begun again. At
+    // start, before any run is begun; blocking. Errors: a folder cannot be moved.
+    static Result<> set_strays_aside(const std::string& runs_folder, const std::vector<std::string>& known);
+    static std::string strays_folder(const std::string& runs_folder);
+
     // `coordinator` may be set after construction, before the first call of duties_changed().
     Runner(Loop& loop, Worker& scratch, Disk& disk, Supervisor& supervisor, PackageCache& packages, RunnerOptions options);
     ~Runner();
@@ -58,18 +63,20 @@ class Runner {
 
     // The coordinator has more to give, or took something away.
     void duties_changed();
-    // The time of the earliest fire that was taken and is not started.
+    // The time of the earliest fire that was taken and is not accounted for yet: neither started, nor on disk as not to be started.
     std::optional<Instant> earliest_unstarted() const;
 
     // A command of the center.
     void handle(Command command);
 
+    // Nothing runs, nothing is going to, and all of it is on disk.
+    bool idle() const;
     std::size_t running() const;
     std::size_t prepared() const;
     const RunnerCounters& counters() const;
     std::string run_folder(const std::string& run_id) const;
-    // Run ids that the journal has forgotten: their folders go, too.
-    void forget(const std::vector<std::string>& run_ids);
+    // What the journal has forgotten. The folders of the runs go, too.
+    void forget(const NodeStore::Forgotten& forgotten);
 
   private:
     struct Impl;

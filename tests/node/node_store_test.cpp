@@ -238,22 +238,22 @@ TEST_CASE("only what has ended, is old and is delivered is forgotten") {
     const std::int64_t delivered = f.store->oldest_reports(10)->back().position;
     REQUIRE(f.store->commit(batch_of(ended(later(1)))));
     REQUIRE(f.store->commit(batch_of(ended(later(50)))));
-    CHECK(f.store->forget_before(later(10))->empty());  // nothing is delivered yet
+    CHECK(f.store->forget_before(later(10))->runs.empty());  // nothing is delivered yet
 
     REQUIRE(f.store->delivered_until(delivered));
-    CHECK(*f.store->forget_before(later(10)) == std::vector<std::string>{run_at(later(0)).id});
+    CHECK(f.store->forget_before(later(10))->runs == std::vector<std::string>{run_at(later(0)).id});
     REQUIRE(f.store->delivered_until(delivered + 10));
-    CHECK(*f.store->forget_before(later(10)) == std::vector<std::string>{run_at(later(1)).id});
-    CHECK(f.store->forget_before(later(10))->empty());
+    CHECK(f.store->forget_before(later(10))->runs == std::vector<std::string>{run_at(later(1)).id});
+    CHECK(f.store->forget_before(later(10))->runs.empty());
     CHECK(f.store->load_run_ids()->size() == 2);
 
     // Its log is on the way: the run's folder is still needed.
     Batch log;
     log.reports = {log_report("n.1", run_at(later(50)).id, Stream::out, 0, 10, {})};
     REQUIRE(f.store->commit(log));
-    CHECK(f.store->forget_before(later(100))->empty());
+    CHECK(f.store->forget_before(later(100))->runs.empty());
     REQUIRE(f.store->delivered_until(1000));
-    CHECK(f.store->forget_before(later(100))->size() == 1);
+    CHECK(f.store->forget_before(later(100))->runs.size() == 1);
 }
 
 TEST_CASE("at most 200 runs are forgotten at once") {
@@ -261,9 +261,9 @@ TEST_CASE("at most 200 runs are forgotten at once") {
     Batch batch;
     for (int i = 0; i < 450; ++i) batch.entries.push_back(ended(kNoon + std::chrono::seconds{i}));
     REQUIRE(f.store->commit(batch));
-    CHECK(f.store->forget_before(kNoon + std::chrono::hours{1})->size() == 200);
-    CHECK(f.store->forget_before(kNoon + std::chrono::hours{1})->size() == 200);
-    CHECK(f.store->forget_before(kNoon + std::chrono::hours{1})->size() == 50);
+    CHECK(f.store->forget_before(kNoon + std::chrono::hours{1})->runs.size() == 200);
+    CHECK(f.store->forget_before(kNoon + std::chrono::hours{1})->runs.size() == 200);
+    CHECK(f.store->forget_before(kNoon + std::chrono::hours{1})->runs.size() == 50);
 }
 
 TEST_CASE("a command is forgotten once its outcome is delivered, never before") {
@@ -282,7 +282,7 @@ TEST_CASE("a command is forgotten once its outcome is delivered, never before") 
     REQUIRE(f.store->delivered_until(1000));
     REQUIRE(f.store->forget_before(kNoon - std::chrono::hours{1}));
     CHECK(f.store->load_command_ids()->size() == 2);
-    REQUIRE(f.store->forget_before(late));
+    CHECK(f.store->forget_before(late)->commands == std::vector<std::string>{id});
     CHECK(*f.store->load_command_ids() == std::vector<std::string>{"no uuid"});
 }
 

@@ -1,0 +1,66 @@
+// What a run is started with, and how its end is told.
+#include "node/run_texts.h"
+
+#include "cloudtask/core/units.h"
+
+namespace cloudtask::node {
+
+namespace {
+
+constexpr std::size_t kMaxReason = 4000;  // bytes; what the codec takes, with room
+
+bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
+
+}  // namespace
+
+LaunchSpec launch_spec(const task::Task& task, const task::Run& run, std::string folder) {
+    LaunchSpec spec;
+    spec.run_id = run.id;
+    spec.folder = std::move(folder);
+    spec.command = task.command;
+    spec.shell = task.shell;
+    spec.environment = task.environment;
+    spec.time_limit = task.time_limit;
+    spec.grace = task.grace;
+    spec.output_limit = task.output_limit;
+    spec.run_environment = {
+        {"CLOUDTASK_RUNTIME", run.runtime},
+        {"CLOUDTASK_GROUP", run.group},
+        {"CLOUDTASK_TASK", run.task_name},
+        {"CLOUDTASK_TASK_ID", run.task_id},
+        {"CLOUDTASK_TRIGGER", std::string{task::to_string(run.trigger)}},
+        {"CLOUDTASK_ATTEMPT", std::to_string(run.attempt)},
+        {"CLOUDTASK_NODE", run.node_name},
+        {"CLOUDTASK_EPOCH", std::to_string(run.epoch)},
+    };
+    if (run.fire_time) spec.run_environment.emplace("CLOUDTASK_FIRE_TIME", format_instant(*run.fire_time));
+    return spec;
+}
+
+std::string end_reason(const Ended& end, Duration time_limit) {
+    std::string reason;
+    if (end.timed_out) {
+        reason = fmt::format("it ran longer than its time limit of {}", format_duration(time_limit));
+    } else if (end.stopped) {
+        reason = "it was stopped";
+    } else if (end.exit_unknown) {
+        reason = "the node was restarted while it ran, so how it ended is not known";
+    } else if (end.signal) {
+        reason = fmt::format("it was ended by signal {}", *end.signal);
+    } else if (end.exit_code && *end.exit_code != 0) {
+        reason = fmt::format("it exited with {}", *end.exit_code);
+    }
+    if (!end.output_lost) return reason;
+    const std::string lost = "its output could not be kept: the disk is full";
+    return reason.empty() ? lost : reason + "; " + lost;
+}
+
+std::string bounded_reason(std::string reason) {
+    if (reason.size() <= kMaxReason) return reason;
+    std::size_t end = kMaxReason;
+    while (end > 0 && continues_character(reason[end])) --end;
+    reason.resize(end);
+    return reason + "...";
+}
+
+}  // namespace cloudtask::node

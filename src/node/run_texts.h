@@ -1,0 +1,21 @@
+// What a run is started with, and the sentences that say how it ended. Pure.
+#pragma once
+
+#include <string>
+
+#include "cloudtask/task/types.h"
+#include "node/process/supervisor.h"
+
+namespace cloudtask::node {
+
+// How the run of the task is started in `folder`; its CLOUDTASK_* variables are in docs/configuration.md.
+LaunchSpec launch_spec(const task::Task& task, const task::Run& run, std::string folder);
+
+// Why the run did not simply succeed; empty if it did.
+std::string end_reason(const Ended& end, Duration time_limit);
+
+// The reason within the length that the codec takes, cut between characters of UTF-8. Reasons quote errors of others, which may be of any
+// length.
+std::string bounded_reason(std::string reason);
+
+}  // namespace cloudtask::node
