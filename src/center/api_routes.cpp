@@ -69,17 +69,6 @@ Response run_handler(const Context& context, const RouteTable::Route& route, con
     return answer ? std::move(*answer) : problem_for(answer.error());
 }
 
-// One request must not end the center: what a handler throws (memory, most likely) is answered 500.
-template <class Function>
-void guarded(const std::shared_ptr<Exchange>& exchange, Function function) {
-    try {
-        function();
-    } catch (const std::exception& e) {
-        log::error("{} {}: {}", exchange->request().method, exchange->request().route, e.what());
-        exchange->reply(Response::problem(500, "The server could not do this because of a fault of its own; its log says more."));
-    }
-}
-
 void serve(const Context& context, const std::shared_ptr<const RouteTable::Route>& route, const std::shared_ptr<Exchange>& exchange) {
     Worker& worker = route->options.slow ? context.slow_worker : context.worker;
     const auto run = [&context, route, &worker, exchange] {
@@ -106,6 +95,15 @@ void serve_stream(const Context& context, const std::shared_ptr<const RouteTable
 }
 
 }  // namespace
+
+void guarded(const std::shared_ptr<http::Exchange>& exchange, const std::function<void()>& function) {
+    try {
+        function();
+    } catch (const std::exception& e) {
+        log::error("{} {}: {}", exchange->request().method, exchange->request().route, e.what());
+        exchange->reply(Response::problem(500, "The server could not do this because of a fault of its own; its log says more."));
+    }
+}
 
 const std::string& Call::param(const std::string& name) const {
     const auto found = request.params.find(name);

@@ -107,6 +107,10 @@ class RouteTable {
 // The answer for an Error: as http::Response::problem, with the statuses of CenterErrc, and 507 for a full disk.
 http::Response problem_for(const Error& error);
 
+// Runs `function`, which answers the exchange, on a worker. One request must not end the center: what is thrown (memory, most likely) is
+// answered 500. For handlers of streams; others are run so anyway.
+void guarded(const std::shared_ptr<http::Exchange>& exchange, const std::function<void()>& function);
+
 // 422 for a definition with faults; `what` is "task". 400 for a query string with faults.
 http::Response faulty(std::string_view what, const Faults& faults);
 http::Response faulty_query(const Faults& faults);

@@ -91,8 +91,7 @@ class UploadSink final : public http::BodySink, public std::enable_shared_from_t
     void on_end(Result<> outcome) override {
         context_.worker.submit([self = shared_from_this(), outcome = std::move(outcome)] {
             if (!outcome) return self->answer(Response::problem(outcome.error()));  // the client's doing, no error of the center
-            auto answer = self->finish();
-            self->answer(answer ? std::move(*answer) : problem_for(answer.error()));
+            if (const auto exchange = self->exchange_) guarded(exchange, [&self] { self->answer_outcome(); });
         });
     }
 
@@ -101,6 +100,11 @@ class UploadSink final : public http::BodySink, public std::enable_shared_from_t
     void answer(Response response) {
         upload_.reset();
         if (const auto exchange = std::exchange(exchange_, nullptr)) exchange->reply(std::move(response));
+    }
+
+    void answer_outcome() {
+        auto outcome = finish();
+        answer(outcome ? std::move(*outcome) : problem_for(outcome.error()));
     }
 
     Result<Response> finish() {

@@ -179,7 +179,7 @@ void get_log(const Context& context, const std::shared_ptr<http::Exchange>& exch
     const auto query = read_log_query(exchange->request(), faults);
     if (!query) return exchange->reply(Response::problem(400, "The log cannot be shown as asked for.", faults));
     const std::string id = exchange->request().params.at("id");
-    context.worker.submit([&context, exchange, id, query = *query] {
+    const auto answer_log = [&context, exchange, id, query = *query] {
         const auto stored = need_run(context.store, id);
         if (!stored) return exchange->reply(problem_for(stored.error()));
         if (!query.follow) {
@@ -188,7 +188,8 @@ void get_log(const Context& context, const std::shared_ptr<http::Exchange>& exch
         }
         context.loop.post(
             [&context, exchange, id, query] { context.log_hub->follow(exchange->reply_events(), id, query.stream, query.from); });
-    });
+    };
+    context.worker.submit([exchange, answer_log] { guarded(exchange, answer_log); });
 }
 
 }  // namespace
