@@ -14,7 +14,7 @@ std::vector<pid_t> pids(const std::vector<ProcessStat>& processes) {
 }
 
 ProcessStat process(pid_t pid, pid_t parent, pid_t group, pid_t session, char state = 'S', std::uint64_t start_time = 100) {
-    return {pid, parent, group, session, state, start_time};
+    return {pid, parent, group, session, state, start_time, {}};
 }
 
 constexpr pid_t kNode = 2'000'000'001;  // no real process has such numbers
