@@ -74,6 +74,10 @@ Result<Joined> join_node(const Context& context, const JoinRequest& request) {
         if (known && known->runtime != request.runtime) {
             return fail(Errc::invalid_argument, "node {} is one of runtime {}", known->id, known->runtime);
         }
+        // The join token admits a machine to the runtime; it is no right to the place of another one that is at work.
+        if (known && cluster->online(request.runtime, known->id)) {
+            return fail(Errc::conflict, "node {} is online: stop it before another takes its place", known->name);
+        }
         if (const auto free = claim_name(sql, *cluster, request, joined.node_id); !free) return free;
         NodeRow node{.id = joined.node_id,
                      .runtime = request.runtime,
