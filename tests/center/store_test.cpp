@@ -132,7 +132,8 @@ TEST_CASE("writers take turns: no increment is lost") {
                 (void)store->write([](soci::session& sql) -> Result<> {
                     long long n = 0;
                     sql << "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'n'", soci::into(n);
-                    sql << "UPDATE meta SET value = :n WHERE key = 'n'", soci::use(std::to_string(n + 1));
+                    const std::string next = std::to_string(n + 1);
+                    sql << "UPDATE meta SET value = :n WHERE key = 'n'", soci::use(next);
                     return {};
                 });
             }

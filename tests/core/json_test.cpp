@@ -254,7 +254,8 @@ TEST_CASE("rules bound texts, lists and numbers at their very limits") {
 }
 
 TEST_CASE("what is written is read back, hostile texts too") {
-    const std::string hostile("quote\" back\\ nul\0 line\n </script> \xc3\xa4 \x7f", 42);
+    constexpr char kHostile[] = "quote\" back\\ nul\0 line\n </script> \xc3\xa4 \x7f";
+    const std::string hostile(kHostile, sizeof kHostile - 1);
     json::Writer out;
     out.begin_object().member("text", hostile).member("map", std::map<std::string, std::string>{{hostile, hostile}});
     out.member("list", std::vector<std::string>{hostile, ""})

@@ -282,7 +282,9 @@ TEST_CASE("a large upload is streamed in flat memory, at the pace of the sink") 
         for (int i = 0; i < 300 && client.send("100000\r\n" + piece + "\r\n"); ++i) most = std::max(most, resident_bytes());
         CHECK(status_of(client.read_until("}")) == "413");
     }
-    CHECK(most - before < (16U << 20));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    CHECK(most - before < (16U << 20));  // sanitizers keep what was freed, and shadow it
+#endif
 }
 
 TEST_CASE("a sink that takes its time stops the sender; a broken upload is told") {

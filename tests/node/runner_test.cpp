@@ -400,7 +400,8 @@ TEST_CASE("while the journal cannot be written no fire is taken, and nothing ove
     }
     m.loop.advance(3s);
     CHECK(m.runs().at(first).state == RunState::succeeded);
-    for (const auto& entry : *m.process->store->load_unfinished()) CHECK(entry.run.id != first);
+    const auto unfinished = m.process->store->load_unfinished();
+    for (const auto& entry : *unfinished) CHECK(entry.run.id != first);
     // What fell due meanwhile is a misfire of the task, and recorded.
     for (const auto missed : {10s, 20s, 30s}) {
         INFO(missed.count());
