@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <set>
 #include <unordered_set>
 
@@ -20,6 +21,7 @@ namespace {
 constexpr Duration kAhead = std::chrono::milliseconds{800};
 constexpr Duration kLogPeriod = std::chrono::milliseconds{100};
 constexpr Duration kPackageRetry = std::chrono::seconds{2};
+constexpr std::size_t kStartsPerTurn = 16;  // of the loop
 
 }  // namespace
 
@@ -63,6 +65,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     Timer take_timer, due_timer, log_timer;
     std::map<std::uint64_t, Timer> retries;
     std::uint64_t next_retry = 0;
+    bool starting_more = false;  // a further turn of start_due() is posted
 
     Impl(Loop& l, Worker& s, Disk& d, Supervisor& sv, PackageCache& p, RunnerOptions o)
         : loop(l), scratch(s), supervisor(sv), packages(p), options(std::move(o)), journal(l, d, [this] { journal_written(); }) {}
@@ -203,8 +206,22 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         });
         const bool package_ready = entry.package_ready;
         prepared.insert_or_assign(id, std::move(entry));
-        if (!package_ready) fetch_package(id);
+        if (package_ready) {
+            make_folder(id);
+        } else {
+            fetch_package(id);
+        }
         return true;
+    }
+
+    // Ahead of time and off the loop, so that the start has nothing to make. What this cannot make, the supervisor tries again and tells
+    // of.
+    void make_folder(const std::string& run_id) {
+        scratch.submit([folder = folder_of(run_id)] {
+            std::error_code ignored;
+            std::filesystem::create_directories(folder + "/work", ignored);
+            for (const Stream stream : {Stream::out, Stream::err}) std::ofstream(output_path(folder, stream), std::ios::app);
+        });
     }
 
     void journal_written() {
@@ -285,6 +302,10 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
             if (too_late(entry, at)) {
                 late[entry.task->id].late.push_back(*entry.fire);
             } else if (entry.intent_written) {
+                if (ready.size() == kStartsPerTurn) {
+                    start_more();
+                    break;
+                }
                 ready.push_back(id);
             }
         }
@@ -294,6 +315,18 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         const auto next = due.upper_bound({at, std::string(1, '\x7f')});
         if (next != due.end()) due_timer = loop.after(next->first - now(), [this] { start_due(); });
         tell_closed();
+    }
+
+    // The rest of a burst comes in the next turn of the loop: were all of it started in one, nobody would learn of exits meanwhile, and a
+    // node that is pushed beyond its limit would do nothing but start.
+    void start_more() {
+        if (std::exchange(starting_more, true)) return;
+        loop.post([weak = weak_from_this()] {
+            const auto self = weak.lock();
+            if (!self) return;
+            self->starting_more = false;
+            self->start_due();
+        });
     }
 
     bool too_late(const Prepared& entry, Instant at) const { return entry.fire && at - entry.due > entry.task->misfire_tolerance; }
