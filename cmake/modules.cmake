@@ -36,7 +36,7 @@ function(cloudtask_tests name)
     target_link_libraries(${name}_tests PRIVATE cloudtask_${module})
   endforeach()
   if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 120)
+    set(ARG_TIMEOUT 600)  # sanitizers make the random walks slow
   endif()
   add_test(NAME ${name} COMMAND ${name}_tests --rng-seed time)
   set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
