@@ -344,7 +344,12 @@ class World {
 // CLOUDTASK_WALKS sets the number of walks, CLOUDTASK_WALK_TRACE prints what happened in a bad one.
 void walk(bool deaths, std::uint64_t first_seed) {
     const char* wanted = std::getenv("CLOUDTASK_WALKS");
-    const int walks = wanted == nullptr ? 300 : std::atoi(wanted);
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    constexpr int kUsual = 60;  // pure code on one thread: there is little for a sanitizer to see, and each step costs ten times as much
+#else
+    constexpr int kUsual = 300;
+#endif
+    const int walks = wanted == nullptr ? kUsual : std::atoi(wanted);
     std::size_t started = 0;
     std::size_t uncertain = 0;
     for (int i = 0; i < walks; ++i) {
