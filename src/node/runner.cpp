@@ -143,7 +143,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
             std::string reason = "its node went away around the time it was due, and may have started it or not";
             const bool cut = ++count > kMaxMisfires;
             if (cut) reason += fmt::format("; so it is with all further ones up to {}", format_instant(uncertain.fires.until));
-            const bool rerun = !cut && uncertain.task->on_lost == task::OnLost::at_least_once;
+            const bool rerun = !cut && uncertain.task->guarantee == task::Guarantee::at_least_once;
             Batch batch;
             add_unstarted(batch, std::move(lost), task::RunState::lost, std::move(reason));
             // In one transaction with what makes it necessary. It is begun also where the loss was recorded before: by a process of this

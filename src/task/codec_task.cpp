@@ -60,8 +60,8 @@ void read_policies(json::ObjectReader& reader, Task& task) {
     reader.read_duration("misfire_tolerance", task.misfire_tolerance);
     if (reader.read_choice("overlap", choice, {"forbid", "allow"})) task.overlap = choice == "allow" ? Overlap::allow : Overlap::forbid;
     reader.read("max_parallel", task.max_parallel, {.min = 1, .max = 1000});
-    if (reader.read_choice("on_lost", choice, {"at_most_once", "at_least_once"})) {
-        task.on_lost = choice == "at_least_once" ? OnLost::at_least_once : OnLost::at_most_once;
+    if (reader.read_choice("guarantee", choice, {"at_most_once", "at_least_once"})) {
+        task.guarantee = choice == "at_least_once" ? Guarantee::at_least_once : Guarantee::at_most_once;
     }
 }
 
@@ -141,7 +141,7 @@ void write(json::Writer& out, const Task& task) {
     out.member("misfire_tolerance", format_duration(task.misfire_tolerance));
     out.member("overlap", to_string(task.overlap));
     out.member("max_parallel", task.max_parallel);
-    out.member("on_lost", to_string(task.on_lost));
+    out.member("guarantee", to_string(task.guarantee));
     out.member("notify", task.notify);
     out.member("version", task.version);
     out.member("revision", task.revision);

@@ -27,7 +27,7 @@ constexpr Names<RunState, 8> kRunStates{{{RunState::pending, "PENDING"},
 constexpr Names<Trigger, 3> kTriggers{{{Trigger::schedule, "schedule"}, {Trigger::manual, "manual"}, {Trigger::rerun, "rerun"}}};
 constexpr Names<Misfire, 3> kMisfires{{{Misfire::skip, "skip"}, {Misfire::once, "once"}, {Misfire::all, "all"}}};
 constexpr Names<Overlap, 2> kOverlaps{{{Overlap::forbid, "forbid"}, {Overlap::allow, "allow"}}};
-constexpr Names<OnLost, 2> kOnLosts{{{OnLost::at_most_once, "at_most_once"}, {OnLost::at_least_once, "at_least_once"}}};
+constexpr Names<Guarantee, 2> kGuarantees{{{Guarantee::at_most_once, "at_most_once"}, {Guarantee::at_least_once, "at_least_once"}}};
 
 template <class Enum, std::size_t N>
 std::string_view name_of(const Names<Enum, N>& names, Enum value) {
@@ -56,7 +56,7 @@ std::string_view to_string(RunState state) { return name_of(kRunStates, state); 
 std::string_view to_string(Trigger trigger) { return name_of(kTriggers, trigger); }
 std::string_view to_string(Misfire misfire) { return name_of(kMisfires, misfire); }
 std::string_view to_string(Overlap overlap) { return name_of(kOverlaps, overlap); }
-std::string_view to_string(OnLost on_lost) { return name_of(kOnLosts, on_lost); }
+std::string_view to_string(Guarantee guarantee) { return name_of(kGuarantees, guarantee); }
 
 Result<RunState> parse_run_state(std::string_view text) { return parse(kRunStates, text, "state of a run"); }
 Result<Trigger> parse_trigger(std::string_view text) { return parse(kTriggers, text, "trigger of a run"); }

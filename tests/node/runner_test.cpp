@@ -623,10 +623,10 @@ TEST_CASE("a killed node finds again what runs, and reports as lost what is gone
 }
 
 TEST_CASE("fires of a node that died are lost, and run again where the task wants that") {
-    for (const auto policy : {task::OnLost::at_most_once, task::OnLost::at_least_once}) {
+    for (const auto policy : {task::Guarantee::at_most_once, task::Guarantee::at_least_once}) {
         Machine m;
         auto made = m.make_task(1s);
-        made->on_lost = policy;
+        made->guarantee = policy;
         made->overlap = task::Overlap::allow;
         made->max_parallel = 1000;
         made->labels = {};
@@ -651,7 +651,7 @@ TEST_CASE("fires of a node that died are lost, and run again where the task want
             CHECK(run.state == RunState::running);
         }
         CHECK(lost > 0);
-        CHECK(rerun == (policy == task::OnLost::at_least_once ? lost : 0));
+        CHECK(rerun == (policy == task::Guarantee::at_least_once ? lost : 0));
     }
 }
 

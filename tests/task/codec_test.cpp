@@ -107,7 +107,7 @@ Task random_task(std::mt19937_64& random) {
     task.misfire_tolerance = duration(0);
     task.overlap = below(2) == 0 ? Overlap::allow : Overlap::forbid;
     task.max_parallel = 1 + below(1000);
-    task.on_lost = below(2) == 0 ? OnLost::at_least_once : OnLost::at_most_once;
+    task.guarantee = below(2) == 0 ? Guarantee::at_least_once : Guarantee::at_most_once;
     if (below(2) == 0) task.notify = {"ops@example.org", "a.b+c@example.com"};
     task.version = 1 + below(100);
     task.revision = below(1'000'000);
@@ -137,7 +137,7 @@ void check_equal(const Task& a, const Task& b) {
     REQUIRE(a.misfire_tolerance == b.misfire_tolerance);
     REQUIRE((a.overlap == b.overlap));
     REQUIRE(a.max_parallel == b.max_parallel);
-    REQUIRE((a.on_lost == b.on_lost));
+    REQUIRE((a.guarantee == b.guarantee));
     REQUIRE(a.notify == b.notify);
     REQUIRE(a.version == b.version);
     REQUIRE(a.revision == b.revision);
@@ -178,7 +178,7 @@ TEST_CASE("codec: the least task has the defaults of the type") {
     CHECK(task.output_limit == 16ULL << 20);
     CHECK(task.misfire == std::nullopt);
     CHECK((task.overlap == Overlap::forbid));
-    CHECK((task.on_lost == OnLost::at_most_once));
+    CHECK((task.guarantee == Guarantee::at_most_once));
     CHECK(task.max_parallel == 1);
     CHECK((task.misfire_for(*Schedule::at(Instant{})) == Misfire::once));
     CHECK((task.misfire_for(*Schedule::cron("@daily", "UTC")) == Misfire::skip));
@@ -274,7 +274,7 @@ TEST_CASE("codec: bounds of a task") {
     check_faults(with(R"("output_limit": "2GiB")"), {{"/output_limit", "out of range"}});
     check_faults(with(R"("package": "abc")"), {{"/package", "is not the SHA-256"}});
     check_faults(with("\"package\": " + quoted(std::string(64, 'A'))), {{"/package", "is not the SHA-256"}});
-    check_faults(with(R"("overlap": "Allow", "on_lost": "")"), {{"/overlap", "is not one of"}, {"/on_lost", "is not one of"}});
+    check_faults(with(R"("overlap": "Allow", "guarantee": "")"), {{"/overlap", "is not one of"}, {"/guarantee", "is not one of"}});
     check_faults(with(R"("targets": ["node-1", "node-1"])"), {{"/targets/1", "is there twice"}});
 
     std::string environment;

@@ -37,7 +37,7 @@ struct Group {
 
 enum class Misfire { skip, once, all };
 enum class Overlap { forbid, allow };
-enum class OnLost { at_most_once, at_least_once };
+enum class Guarantee { at_most_once, at_least_once };
 
 // A versioned definition: what to run, when, and by which policies. (runtime, group, name) is unique.
 struct Task {
@@ -65,7 +65,7 @@ struct Task {
     Duration misfire_tolerance = std::chrono::seconds{10};  // a fire later than this is a misfire
     Overlap overlap = Overlap::forbid;
     std::int64_t max_parallel = 1;                  // with Overlap::allow
-    OnLost on_lost = OnLost::at_most_once;
+    Guarantee guarantee = Guarantee::at_most_once;
     std::vector<std::string> notify;                // mail addresses told when a run fails
 
     std::int64_t version = 1;            // the ETag
@@ -121,7 +121,7 @@ std::string_view to_string(RunState state);  // "PENDING", ...
 std::string_view to_string(Trigger trigger);
 std::string_view to_string(Misfire misfire);
 std::string_view to_string(Overlap overlap);
-std::string_view to_string(OnLost on_lost);
+std::string_view to_string(Guarantee guarantee);
 Result<RunState> parse_run_state(std::string_view text);
 Result<Trigger> parse_trigger(std::string_view text);
 
