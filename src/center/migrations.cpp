@@ -95,10 +95,26 @@ CREATE TABLE audit (
 CREATE INDEX audit_by_subject ON audit(subject, id);
 )sql";
 
+// Entries that stand for many fires, and what is to be known of a task that is gone.
+constexpr std::string_view kCoversAndDeletions = R"sql(
+ALTER TABLE runs ADD COLUMN covers_until INTEGER;
+ALTER TABLE runs ADD COLUMN covers_state TEXT;
+ALTER TABLE runs ADD COLUMN covers_reason TEXT;
+-- covers_until: the entry also stands for all further fires of its task up to here; they have that state and reason, which are not always
+-- the run's own: its fire may have been known better
+CREATE INDEX runs_covering ON runs(task_id, covers_until) WHERE covers_until IS NOT NULL;
+
+ALTER TABLE deleted_tasks ADD COLUMN deleted_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE deleted_tasks ADD COLUMN deleted_by TEXT NOT NULL DEFAULT '';
+UPDATE deleted_tasks SET deleted_at = coalesce((SELECT at FROM audit WHERE subject = 'task:' || task_id AND action = 'task.delete'), 0),
+    deleted_by = coalesce((SELECT principal FROM audit WHERE subject = 'task:' || task_id AND action = 'task.delete'), '');
+CREATE INDEX deleted_tasks_by_time ON deleted_tasks(deleted_at, task_id);
+)sql";
+
 }  // namespace
 
 const std::vector<std::string_view>& migrations() {
-    static const std::vector<std::string_view> list{kInitial};
+    static const std::vector<std::string_view> list{kInitial, kCoversAndDeletions};
     return list;
 }
 

@@ -69,6 +69,8 @@ Result<Verdict> RunRecorder::record(const task::Run& reported, std::string_view 
                   task::to_string(reported.state), task::to_string(known->state));
         if (source) runs_.set_late_report(reported.id, source());
     }
+    // Also where the run itself is known better: the fires behind it are not.
+    if (known && reported.covers_until) runs_.set_covers(reported);
     if (verdict != Verdict::apply) return verdict;
 
     // Only LOST (rare) and mail need the whole row; the common way writes what the node says.
@@ -78,6 +80,7 @@ Result<Verdict> RunRecorder::record(const task::Run& reported, std::string_view 
         runs_.update(run);
     } else {
         runs_.insert(run);
+        if (run.covers_until) runs_.set_covers(run);
     }
     runs_.update_task(run, known ? std::optional<RunState>(known->state) : std::nullopt);
     if (!known || known->state != run.state) effects_.became.push_back(run.state);

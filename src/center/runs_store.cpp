@@ -14,7 +14,7 @@ namespace {
 constexpr std::string_view kColumns =
     "id, task_id, task_version, runtime, group_name, task_name, trigger_kind, fire_time, attempt, state, reason, package, node_id, "
     "node_name, incarnation, epoch, started_at, ended_at, lateness, exit_code, signal, stdout_bytes, stderr_bytes, output_truncated, "
-    "started_by, log_note";
+    "started_by, log_note, covers_until, late_report";
 
 // A column that may be NULL.
 struct Optional {
@@ -38,10 +38,11 @@ struct Optional {
 
 struct Columns {
     std::string id, task_id, runtime, group_name, task_name, trigger, state, reason, package, node_id, node_name, incarnation, started_by,
-        log_note;
+        log_note, late_report;
     long long task_version = 0, attempt = 1, epoch = 0, stdout_bytes = 0, stderr_bytes = 0;
     int truncated = 0;
-    Optional fire_time, started_at, ended_at, lateness, exit_code, signal;
+    Optional fire_time, started_at, ended_at, lateness, exit_code, signal, covers_until;
+    soci::indicator has_late_report = soci::i_null;
 
     // In the order of kColumns.
     void fetch_into(soci::statement& statement) {
@@ -72,6 +73,8 @@ struct Columns {
         statement.exchange(into(truncated));
         statement.exchange(into(started_by));
         statement.exchange(into(log_note));
+        statement.exchange(into(covers_until.value, covers_until.indicator));
+        statement.exchange(into(late_report, has_late_report));
     }
 
     void set(const task::Run& run) {
@@ -132,7 +135,9 @@ struct Columns {
         run.stderr_bytes = static_cast<std::uint64_t>(stderr_bytes);
         run.output_truncated = truncated != 0;
         run.started_by = started_by;
+        run.covers_until = covers_until.instant();
         stored.log_note = log_note;
+        if (has_late_report == soci::i_ok) stored.late_report = late_report;
         return stored;
     }
 };
@@ -326,6 +331,14 @@ void RunWriter::update(const task::Run& run) {
 void RunWriter::set_late_report(std::string_view id, std::string_view report) {
     const std::string key(id), text(report);
     impl_->sql << "UPDATE runs SET late_report = :report WHERE id = :id", soci::use(text), soci::use(key);
+}
+
+void RunWriter::set_covers(const task::Run& reported) {
+    const long long until = reported.covers_until->time_since_epoch().count();
+    const std::string state(task::to_string(reported.state));
+    impl_->sql << "UPDATE runs SET covers_until = max(coalesce(covers_until, :until), :until2), covers_state = :state, "
+                  "covers_reason = :reason WHERE id = :id",
+        soci::use(until), soci::use(until), soci::use(state), soci::use(reported.reason), soci::use(reported.id);
 }
 
 void RunWriter::set_log_note(std::string_view id, std::string_view note) {

@@ -20,7 +20,8 @@ namespace cloudtask::center {
 
 struct StoredRun {
     task::Run run;
-    std::string log_note;  // what the center had to drop of its log; empty: nothing
+    std::string log_note;     // what the center had to drop of its log; empty: nothing
+    std::string late_report;  // JSON of the last report that came after its end and was not applied; empty: none
 };
 
 struct RunFilter {
@@ -57,8 +58,10 @@ class RunWriter {
     TaskIs find_task(std::string_view task_id, std::string_view runtime);
 
     void insert(const task::Run& run);
-    // Everything but what names the run: its task, trigger, fire time, attempt, and who started it.
+    // Everything but what names the run (its task, trigger, fire time, attempt, and who started it) and what it covers.
     void update(const task::Run& run);
+    // The run's entry stands for further fires up to `reported.covers_until`, as `reported` says of them. What it covers never shrinks.
+    void set_covers(const task::Run& reported);
     void set_late_report(std::string_view id, std::string_view report);
     void set_log_note(std::string_view id, std::string_view note);
 

@@ -148,11 +148,11 @@ void update_task_row(soci::session& sql, const task::Task& task, const std::stri
     insert_version(sql, task, document, by);
 }
 
-void erase_task(soci::session& sql, const task::Task& task, std::int64_t revision) {
-    const long long number = revision;
+void erase_task(soci::session& sql, const task::Task& task, std::int64_t revision, const std::string& by, Instant now) {
+    const long long number = revision, at = to_db(now);
     sql << "DELETE FROM tasks WHERE id = :id", soci::use(task.id);
-    sql << "INSERT INTO deleted_tasks (task_id, runtime, revision) VALUES (:id, :runtime, :revision)", soci::use(task.id),
-        soci::use(task.runtime), soci::use(number);
+    sql << "INSERT INTO deleted_tasks (task_id, runtime, revision, deleted_at, deleted_by) VALUES (:id, :runtime, :revision, :at, :by)",
+        soci::use(task.id), soci::use(task.runtime), soci::use(number), soci::use(at), soci::use(by);
 }
 
 Result<std::string> list_tasks(soci::session& sql, const ListQuery& query, std::optional<bool> enabled, std::vector<StoredTask>& out) {

@@ -40,8 +40,8 @@ bool task_name_taken(soci::session& sql, const std::string& runtime, const std::
 // The row and its version.
 void insert_task(soci::session& sql, const task::Task& task, const std::string& group_id, const std::string& by);
 void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const std::string& by);
-// Erases the row and remembers the deletion for nodes that ask for changes.
-void erase_task(soci::session& sql, const task::Task& task, std::int64_t revision);
+// Erases the row and remembers the deletion, for nodes that ask for changes and for the ledger. The versions stay.
+void erase_task(soci::session& sql, const task::Task& task, std::int64_t revision, const std::string& by, Instant now);
 
 extern const ListSpec kTaskList;
 // Returns the cursor of the next page, or "". `enabled` is a filter that the caller has read.

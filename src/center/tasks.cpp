@@ -168,7 +168,7 @@ Result<> delete_task(const Context& context, WriteScope& scope, const std::strin
     if (!before) return propagate(before);
     if (auto same = check_version(expected, before->task.version); !same) return propagate(same);
     const std::int64_t revision = next_revision(scope.sql);
-    erase_task(scope.sql, before->task, revision);
+    erase_task(scope.sql, before->task, revision, scope.principal.name, scope.now);
     write_audit(scope, "task.delete", "task:" + id, before->document, {});
     tell_nodes(context, scope, before->task, revision);
     return {};

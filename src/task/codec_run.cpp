@@ -78,6 +78,10 @@ Result<Run> read_run(const json::Value& value) {
     std::optional<std::int64_t> lateness;
     read_optional_integer(reader, "lateness_us", lateness);
     if (lateness) run.lateness = Duration{*lateness};
+    read_optional_instant(reader, "covers_until", run.covers_until);
+    if (run.covers_until && (!run.fire_time || *run.covers_until < *run.fire_time)) {
+        faults.add(reader.pointer("covers_until"), "is before the fire time, or there is none: an entry covers what follows its own fire");
+    }
     read_optional_integer(reader, "exit_code", run.exit_code);
     read_optional_integer(reader, "signal", run.signal);
     read_count(reader, "stdout_bytes", run.stdout_bytes);
@@ -113,6 +117,7 @@ void write(json::Writer& out, const Run& run) {
     out.member("started_at", run.started_at);
     out.member("ended_at", run.ended_at);
     if (run.lateness) out.member("lateness_us", std::int64_t{run.lateness->count()});
+    out.member("covers_until", run.covers_until);
     out.member("exit_code", run.exit_code);
     out.member("signal", run.signal);
     out.member("stdout_bytes", run.stdout_bytes);

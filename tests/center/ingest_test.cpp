@@ -85,6 +85,29 @@ TEST_CASE("a terminal state is kept; what comes later stands beside it", "[inges
     CHECK(f.number("SELECT count(*) FROM mails") == 1);
 }
 
+TEST_CASE("what an entry covers is kept, also where its own run is known better", "[ingest]") {
+    HistoryFixture f;
+    f.take({f.run_report(f.run(1, RunState::succeeded), 1)});
+    auto lost = f.run(1, RunState::lost);
+    lost.reason = "its node went away";
+    lost.covers_until = *lost.fire_time + std::chrono::minutes{5};
+    f.take({f.run_report(lost, 1, HistoryFixture::kOtherIncarnation)}, HistoryFixture::kOther);
+    CHECK(f.stored(lost.id).run.state == RunState::succeeded);
+    CHECK(f.stored(lost.id).run.covers_until == lost.covers_until);
+    CHECK(f.text("SELECT covers_state || ', ' || covers_reason FROM runs") == "LOST, its node went away");
+
+    auto skipped = f.run(2, RunState::skipped);
+    skipped.covers_until = *skipped.fire_time + std::chrono::minutes{5};
+    f.take({f.run_report(skipped, 2)});
+    CHECK(f.stored(skipped.id).run.covers_until == skipped.covers_until);
+    // It never shrinks.
+    auto less = skipped;
+    less.covers_until = *skipped.fire_time;
+    f.take({f.run_report(less, 3)});
+    CHECK(f.stored(skipped.id).run.covers_until == skipped.covers_until);
+    CHECK(f.number("SELECT count(*) FROM runs WHERE covers_until IS NULL") == 0);
+}
+
 TEST_CASE("RUNNING does not go back to PENDING", "[ingest]") {
     HistoryFixture f;
     f.take({f.run_report(f.run(1, RunState::running), 1), f.run_report(f.run(1, RunState::pending), 2)});

@@ -397,6 +397,7 @@ TEST_CASE("codec: reading a written run gives the same run") {
     run.started_at = *run.fire_time - Duration{250};
     run.ended_at = *run.fire_time + std::chrono::hours{1};
     run.lateness = Duration{-250};
+    run.covers_until = *run.fire_time + std::chrono::hours{2};
     run.exit_code = 143;
     run.signal = 15;
     run.stdout_bytes = 5'000'000'000;
@@ -410,6 +411,7 @@ TEST_CASE("codec: reading a written run gives the same run") {
     if (!again) FAIL(again.error().message);
     CHECK(written(*again) == text);
     CHECK(again->lateness == run.lateness);
+    CHECK(again->covers_until == run.covers_until);
     CHECK(again->stdout_bytes == run.stdout_bytes);
     CHECK((again->state == RunState::timed_out));
     CHECK(again->exit_code == run.exit_code);
@@ -426,6 +428,23 @@ TEST_CASE("codec: reading a written run gives the same run") {
     CHECK(written(*pending_again) == written(pending));
     CHECK(pending_again->exit_code == std::nullopt);
     CHECK(pending_again->lateness == std::nullopt);
+    CHECK(pending_again->covers_until == std::nullopt);
+    CHECK(written(pending).find("covers_until") == std::string::npos);
+}
+
+TEST_CASE("codec: an entry covers only what follows its fire") {
+    const auto reading = [](std::string_view times) {
+        return read_run(document(fmt::format(R"({{"id": "{}", "task_id": "{}", "runtime": "demo", "group": "ops", "task_name": "t",
+                                                 "trigger": "manual", "state": "LOST"{}}})",
+                                             kUuid, kOtherUuid, times)));
+    };
+    CHECK(reading(R"(, "fire_time": "2026-01-01T00:00:00Z", "covers_until": "2026-01-01T00:00:00Z")"));
+    for (const char* times : {R"(, "covers_until": "2026-01-01T00:00:00Z")",
+                              R"(, "fire_time": "2026-01-01T00:00:01Z", "covers_until": "2026-01-01T00:00:00Z")"}) {
+        const auto run = reading(times);
+        REQUIRE_FALSE(run);
+        CHECK(run.error().message.find("/covers_until") != std::string::npos);
+    }
 }
 
 TEST_CASE("codec: a faulty run is refused with all its faults") {

@@ -110,6 +110,7 @@ struct Run {
 
     std::optional<Instant> started_at, ended_at;
     std::optional<Duration> lateness;  // started_at - fire_time
+    std::optional<Instant> covers_until;  // the entry also stands for all further fires of its task up to here (inclusive)
     std::optional<std::int64_t> exit_code, signal;
     std::uint64_t stdout_bytes = 0, stderr_bytes = 0;  // written by the child; what was cut is not in the log
     bool output_truncated = false;
