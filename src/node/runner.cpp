@@ -547,7 +547,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     bool find_process(JournalEntry& entry) const {
         if (!entry.process) return false;
         if (entry.phase != Phase::intent) return true;
-        const auto process = find_by_run_id(entry.run.id);
+        const auto process = supervisor.find(entry.run.id);
         if (!process) return false;
         entry.process->process = *process;
         entry.process->started_at = now();  // nobody noted it; its time limit counts from here

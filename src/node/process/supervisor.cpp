@@ -484,6 +484,8 @@ task::RunState Ended::state() const {
 
 std::unique_ptr<Supervisor> make_supervisor(AsioLoop& loop) { return std::make_unique<PosixSupervisor>(loop); }
 
+std::optional<ProcessIdentity> Supervisor::find(std::string_view run_id) { return find_by_run_id(run_id); }
+
 std::optional<ProcessIdentity> find_by_run_id(std::string_view run_id) {
     // Of all that carries the id, the run's first process is the oldest that leads a session.
     std::optional<ProcessStat> first;

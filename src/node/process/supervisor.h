@@ -119,6 +119,10 @@ class Supervisor {
     // process's now), though what it left of its tree is then not ended. The time limit counts from started_at.
     virtual Result<> adopt(RunningRecord record, OnEnd on_end) = 0;
 
+    // The run's first process, where the journal did not get to note it: start() was called and may have come to pass, or not. Blocks; at
+    // start only.
+    virtual std::optional<ProcessIdentity> find(std::string_view run_id);
+
     // Ends the run's tree. False when there is no such run, or when it is ending already (its first process has exited, or it was stopped
     // or timed out before).
     virtual bool stop(std::string_view run_id) = 0;

@@ -1,0 +1,203 @@
+// NodeCore: see node_core.h.
+#include "node/node_core.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "cloudtask/core/log.h"
+
+namespace cloudtask::node {
+
+namespace {
+
+constexpr Duration kHousekeeping = std::chrono::seconds{5};
+constexpr Duration kKeepEnded = std::chrono::minutes{1};  // the journal remembers ended runs for so long at least
+
+// What an earlier process of this node left on disk.
+struct Loaded {
+    NodeStore::Catalog catalog;
+    std::vector<JournalEntry> unfinished;
+    std::vector<std::string> run_ids, command_ids;
+};
+
+// On the disk's worker.
+Result<Loaded> load_from(NodeStore& from, const std::string& runs_folder) {
+    Loaded loaded;
+    auto replica = from.load_catalog();
+    if (!replica) return propagate(replica);
+    loaded.catalog = std::move(*replica);
+    auto unfinished = from.load_unfinished();
+    if (!unfinished) return propagate(unfinished);
+    loaded.unfinished = std::move(*unfinished);
+    auto run_ids = from.load_run_ids();
+    if (!run_ids) return propagate(run_ids);
+    loaded.run_ids = std::move(*run_ids);
+    if (const auto aside = Runner::set_strays_aside(runs_folder, loaded.run_ids); !aside) log::warn("{}", aside.error().message);
+    auto command_ids = from.load_command_ids();
+    if (!command_ids) return propagate(command_ids);
+    loaded.command_ids = std::move(*command_ids);
+    return loaded;
+}
+
+}  // namespace
+
+struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
+    NodeParts parts;
+    const std::string runs_folder;
+    Runner runner;
+    std::unique_ptr<Coordinator> coordinator;
+
+    TaskIndex tasks;                          // the catalog replica
+    std::unordered_set<std::string> fetched;  // packages that are on disk
+    std::unordered_set<std::string> fetching;
+    std::int64_t fetched_in_epoch = 0;  // by which it was last decided what this node may come to need
+    bool fetch_failed = false;          // since then
+    std::int64_t catalog_revision = 0;
+    Timer housekeeping_timer;
+    bool halted = false;
+
+    Impl(NodeParts p, CoordinatorOptions claims, RunnerOptions runs, std::function<void(std::int64_t)> revision_published)
+        : parts(p),
+          runs_folder(runs.runs_folder),
+          runner(parts.loop, parts.scratch, parts.disk, parts.supervisor, parts.packages, std::move(runs)),
+          coordinator(std::make_unique<Coordinator>(parts.loop, parts.random, parts.keeper, std::move(claims),
+                                                    Coordinator::Hooks{
+                                                        [this] { runner.duties_changed(); },
+                                                        std::move(revision_published),
+                                                        [this] { return runner.earliest_unstarted(); },
+                                                    })) {
+        runner.set_coordinator(*coordinator);
+    }
+
+    // --- start
+
+    void load(std::function<void(Result<>)> done) {
+        parts.disk.run<Loaded>([folder = runs_folder](NodeStore& from) { return load_from(from, folder); },
+                               [weak = weak_from_this(), done = std::move(done)](Result<Loaded> loaded) {
+                                   const auto self = weak.lock();
+                                   if (!self || self->halted) return;
+                                   if (!loaded) return done(propagate(loaded));
+                                   self->take_up(std::move(*loaded));
+                                   done({});
+                               });
+    }
+
+    void take_up(Loaded loaded) {
+        parts.scratch.submit([strays = Runner::strays_folder(runs_folder)] {
+            std::error_code ignored;  // a folder that stays costs space, nothing else
+            std::filesystem::remove_all(strays, ignored);
+        });
+        runner.recover(std::move(loaded.unfinished), loaded.run_ids, loaded.command_ids);
+        for (auto& task : loaded.catalog.tasks) put_task(std::move(task));
+        catalog_revision = loaded.catalog.revision;
+        // 0 on disk: never synchronised. What the center holds, be it nothing, has to be heard first.
+        if (catalog_revision > 0) coordinator->set_catalog_revision(catalog_revision);
+    }
+
+    // --- the catalog
+
+    void put_task(task::Task definition) {
+        auto task = std::make_shared<const task::Task>(std::move(definition));
+        runner.put_task(task);
+        coordinator->put_task(task);
+        tasks.put(std::move(task));
+    }
+
+    void erase_task(const std::string& id) {
+        coordinator->erase_task(id);
+        runner.erase_task(id);
+        tasks.erase(id);
+    }
+
+    void apply(CatalogChange change) {
+        if (change.full) {
+            std::unordered_set<std::string> named;
+            for (const auto& task : change.tasks) named.insert(task.id);
+            std::vector<std::string> gone;
+            for (const auto& task : tasks) {
+                if (!named.contains(task->id)) gone.push_back(task->id);
+            }
+            for (const auto& id : gone) erase_task(id);
+        }
+        for (auto& task : change.tasks) put_task(std::move(task));
+        for (const auto& id : change.deleted) erase_task(id);
+        fetch_ahead();
+    }
+
+    // The packages of tasks that this node owns, or would own if their owner went away, are fetched before they are needed.
+    void fetch_ahead() {
+        fetched_in_epoch = coordinator->epoch();
+        fetch_failed = false;
+        for (const auto& task : tasks) {
+            const std::string& sha256 = task->package;
+            if (sha256.empty() || fetched.contains(sha256) || fetching.contains(sha256) || !coordinator->in_reach(*task)) continue;
+            fetching.insert(sha256);
+            parts.packages.ensure(sha256, [weak = weak_from_this(), sha256](const Result<>& result) {
+                const auto self = weak.lock();
+                if (!self) return;
+                self->fetching.erase(sha256);
+                if (result) {
+                    self->fetched.insert(sha256);
+                } else {
+                    self->fetch_failed = true;
+                    log::warn("package {} cannot be had yet: {}", sha256, result.error().message);
+                }
+            });
+        }
+    }
+
+    // --- housekeeping
+
+    void keep_house() {
+        if (halted) return;
+        // A look at every task costs too much to be had every few seconds for nothing.
+        if (coordinator->epoch() != fetched_in_epoch || fetch_failed) fetch_ahead();
+        forget_ended();
+        housekeeping_timer = parts.loop.after(kHousekeeping, [this] { keep_house(); });
+    }
+
+    // Ended and delivered runs leave the journal once no earlier incarnation's claims can bring them up again.
+    void forget_ended() {
+        const auto settled = coordinator->settled_until();
+        if (!settled) return;
+        const Instant before = std::min(*settled, parts.loop.clock().now() - kKeepEnded);
+        parts.disk.run<NodeStore::Forgotten>([before](NodeStore& from) { return from.forget_before(before); },
+                                             [weak = weak_from_this()](const Result<NodeStore::Forgotten>& forgotten) {
+                                                 const auto self = weak.lock();
+                                                 if (!self || !forgotten || (forgotten->runs.empty() && forgotten->commands.empty()))
+                                                     return;
+                                                 self->runner.forget(*forgotten);
+                                                 self->forget_ended();  // a call forgets a bounded number
+                                             });
+    }
+};
+
+NodeCore::NodeCore(NodeParts parts, CoordinatorOptions claims, RunnerOptions runs, std::function<void(std::int64_t)> revision_published)
+    : impl_(std::make_shared<Impl>(parts, std::move(claims), std::move(runs), std::move(revision_published))) {}
+
+NodeCore::~NodeCore() { halt(); }
+
+void NodeCore::load(std::function<void(Result<>)> done) { impl_->load(std::move(done)); }
+void NodeCore::keep_house() { impl_->keep_house(); }
+
+void NodeCore::halt() {
+    impl_->halted = true;
+    impl_->housekeeping_timer.cancel();
+}
+
+void NodeCore::apply(CatalogChange change) { impl_->apply(std::move(change)); }
+
+void NodeCore::caught_up(std::int64_t revision) {
+    impl_->catalog_revision = revision;
+    impl_->coordinator->set_catalog_revision(revision);
+}
+
+std::int64_t NodeCore::catalog_revision() const { return impl_->catalog_revision; }
+
+Coordinator& NodeCore::coordinator() { return *impl_->coordinator; }
+Runner& NodeCore::runner() { return impl_->runner; }
+
+}  // namespace cloudtask::node
