@@ -180,8 +180,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
                                                     [this](CatalogChange change) { core->apply(std::move(change)); },
                                                     [this](std::int64_t revision) { core->caught_up(revision); },
                                                 });
-        commands =
-            std::make_unique<CommandPoll>(loop, random, *center, [this](Command command) { core->runner().handle(std::move(command)); });
+        commands = std::make_unique<CommandPoll>(loop, random, *center, [this](Command command) { core->carry_out(std::move(command)); });
         outbox = std::make_unique<OutboxSender>(loop, random, *scratch_worker, *center, *disk,
                                                 [this](const std::string& run_id) { return core->runner().run_folder(run_id); });
         // The outbox goes before the disk when the node stops.

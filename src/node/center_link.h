@@ -54,10 +54,10 @@ class CatalogSync {
 };
 
 struct Command {
-    enum class Kind { start, stop };
+    enum class Kind { start, stop, cordon, uncordon };
     std::string id;
     Kind kind = Kind::start;
-    std::string run_id, started_by;
+    std::string run_id, started_by;  // of a start or stop
     std::optional<task::Task> task;  // of a start; nothing if this program cannot read it: to be refused
 };
 

@@ -18,22 +18,30 @@ constexpr Duration kShortest = std::chrono::seconds{1};
 
 constexpr json::ListRule kCommandList{.min = 0, .max = 10'000, .item = {}};
 
+Command::Kind kind_of(std::string_view word) {
+    if (word == "start") return Command::Kind::start;
+    if (word == "stop") return Command::Kind::stop;
+    return word == "cordon" ? Command::Kind::cordon : Command::Kind::uncordon;
+}
+
 // Nothing if it has no id or is of a kind that this program does not know; the center then tells its users that it was never carried out.
 std::optional<Command> read_command(const json::Value& value) {
     Faults faults;
     json::ObjectReader reader(value, "", faults);
     Command command;
     std::string kind;
-    for (const auto* name : {"id", "kind", "run_id"}) reader.require(name);
+    for (const auto* name : {"id", "kind"}) reader.require(name);
     reader.read("id", command.id, {.min = 1, .max = 128});
-    reader.read_choice("kind", kind, {"start", "stop"});
-    reader.read("run_id", command.run_id, {.min = 1, .max = 128});
+    reader.read_choice("kind", kind, {"start", "stop", "cordon", "uncordon"});
+    const bool of_run = kind == "start" || kind == "stop";
+    if (of_run) reader.require("run_id");
+    if (of_run) reader.read("run_id", command.run_id, {.min = 1, .max = 128});
     if (reader.has("started_by")) reader.read("started_by", command.started_by);
     if (!faults.empty()) {
         log::error("commands: one cannot be read and is left out: {}", faults.summary());
         return std::nullopt;
     }
-    command.kind = kind == "start" ? Command::Kind::start : Command::Kind::stop;
+    command.kind = kind_of(kind);
     if (command.kind == Command::Kind::start) {
         const json::Value* document = reader.any("task");
         auto task = document != nullptr ? task::read_task(*document) : fail(Errc::invalid_argument, "it names no task");

@@ -49,6 +49,8 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
 
     std::vector<std::unique_ptr<Duties>> retired;
     zk::Client::Subscription subscription;
+    bool member = false;  // of the ring, as the allocation was last seen
+    bool cordoned = false;
     bool departing = false;  // for good: no session registers any more
     std::function<void()> on_left;
 
@@ -99,7 +101,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         horizons.reset();
         allocation.reset();
         revision.reset();
-        registered = record_made = false;
+        registered = record_made = member = false;
         if (duties) {
             duties->retire();
             retired.push_back(std::move(duties));
@@ -150,7 +152,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         registration = std::make_unique<zk::Registration>(
             loop, client, runtime_path + "/nodes", options.node_id,
             zk::Registration::Hooks{
-                [this] { return ring::write_registration(describe(false)); },
+                [this] { return ring::write_registration(describe()); },
                 [this](std::uint64_t) {
                     registered = true;
                     log::info("registered in runtime {}", options.runtime);
@@ -167,9 +169,24 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
             });
     }
 
-    ring::Registration describe(bool leaving) const {
-        return {
-            {options.node_id, incarnation, options.name, options.labels, options.weight}, std::string{kVersion}, options.address, leaving};
+    ring::Registration describe() const {
+        return {{options.node_id, incarnation, options.name, options.labels, options.weight},
+                std::string{kVersion},
+                options.address,
+                cordoned || departing};
+    }
+
+    // Whether this node wants to be in the ring has changed. The registration writes only to the znode of its own session; a later session
+    // begins with what holds by then.
+    void announce() {
+        if (!registration || !duties) return;
+        registration->update(ring::write_registration(describe()));
+        changed();
+    }
+
+    bool handed_over() const {
+        const bool all_finished = std::all_of(retired.begin(), retired.end(), [](const auto& old) { return old->finished(); });
+        return all_finished && (!registered || duties->handed_over(loop.clock().now()));
     }
 
     // An earlier incarnation of this node whose session lingers: its record is sealed in the same transaction that takes its place, so that
@@ -205,6 +222,8 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         if (const auto& znode = allocation->value()) {
             const auto seen = ring::read_allocation(znode->data);
             if (seen) {
+                member = std::any_of(seen->nodes.begin(), seen->nodes.end(),
+                                     [this](const ring::Member& one) { return one.incarnation == incarnation; });
                 duties->observe(*seen, loop.clock().now());
             } else {
                 log::error("{}", seen.error().message);
@@ -366,7 +385,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     void finish_leaving() {
         if (!on_left) return;
         drop_finished();
-        if (retired.empty() && (!registered || duties->handed_over(loop.clock().now()))) {
+        if (handed_over()) {
             leave_check.cancel();
             std::exchange(on_left, nullptr)();
         } else {
@@ -446,15 +465,21 @@ std::size_t Coordinator::owned_count() const { return impl_->duties ? impl_->dut
 bool Coordinator::registered() const { return impl_->registered; }
 bool Coordinator::leading() const { return impl_->election && impl_->election->leading(); }
 
+void Coordinator::set_cordoned(bool cordoned) {
+    if (std::exchange(impl_->cordoned, cordoned) == cordoned) return;
+    log::info("{}",
+              cordoned ? "cordoned: this node hands its tasks over and takes no others" : "no longer cordoned: this node takes part again");
+    impl_->announce();
+}
+
+bool Coordinator::cordoned() const { return impl_->cordoned; }
+bool Coordinator::handed_over() const { return !impl_->member && impl_->handed_over(); }
+
 void Coordinator::leave(std::function<void()> done) {
     impl_->departing = true;
     impl_->on_left = std::move(done);
-    if (impl_->registration && impl_->duties) {
-        impl_->registration->update(ring::write_registration(impl_->describe(true)));
-        impl_->changed();
-    } else {
-        impl_->finish_leaving();
-    }
+    impl_->announce();
+    impl_->finish_leaving();
 }
 
 void Coordinator::leave_now() {

@@ -67,6 +67,13 @@ class Coordinator {
     bool registered() const;
     bool leading() const;
 
+    // A cordoned node stays registered, and may lead, but is no member of the ring: what it owned is handed over, and runs go on. Holds for
+    // every session to come; said before there is one, no session ever takes part.
+    void set_cordoned(bool cordoned);
+    bool cordoned() const;
+    // It is no member of the ring, and every fire that it had claimed is started or accounted for.
+    bool handed_over() const;
+
     // Hands over everything; `done` when nothing is owned and nothing is left to fire. Then stop the client.
     void leave(std::function<void()> done);
     // Waits for that no longer: calls the `done` of leave().

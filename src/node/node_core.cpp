@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cloudtask/core/log.h"
+#include "node/cordon.h"
 
 namespace cloudtask::node {
 
@@ -19,6 +20,7 @@ constexpr Duration kKeepEnded = std::chrono::minutes{1};  // the journal remembe
 // What an earlier process of this node left on disk.
 struct Loaded {
     NodeStore::Catalog catalog;
+    bool cordoned = false;
     std::vector<JournalEntry> unfinished;
     std::vector<std::string> run_ids, command_ids;
 };
@@ -29,6 +31,9 @@ Result<Loaded> load_from(NodeStore& from, const std::string& runs_folder) {
     auto replica = from.load_catalog();
     if (!replica) return propagate(replica);
     loaded.catalog = std::move(*replica);
+    const auto cordoned = from.load_cordoned();
+    if (!cordoned) return propagate(cordoned);
+    loaded.cordoned = *cordoned;
     auto unfinished = from.load_unfinished();
     if (!unfinished) return propagate(unfinished);
     loaded.unfinished = std::move(*unfinished);
@@ -49,6 +54,7 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
     const std::string runs_folder;
     Runner runner;
     std::unique_ptr<Coordinator> coordinator;
+    Cordon cordon;
 
     TaskIndex tasks;                          // the catalog replica
     std::unordered_set<std::string> fetched;  // packages that are on disk
@@ -68,7 +74,8 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
                                                         [this] { runner.duties_changed(); },
                                                         std::move(revision_published),
                                                         [this] { return runner.earliest_unstarted(); },
-                                                    })) {
+                                                    })),
+          cordon(parts.loop, parts.disk, *coordinator) {
         runner.set_coordinator(*coordinator);
     }
 
@@ -91,6 +98,7 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
             std::filesystem::remove_all(strays, ignored);
         });
         runner.recover(std::move(loaded.unfinished), loaded.run_ids, loaded.command_ids);
+        coordinator->set_cordoned(loaded.cordoned);  // before there is a session, so that none ever takes part
         for (auto& task : loaded.catalog.tasks) put_task(std::move(task));
         catalog_revision = loaded.catalog.revision;
         // 0 on disk: never synchronised. What the center holds, be it nothing, has to be heard first.
@@ -196,6 +204,17 @@ void NodeCore::caught_up(std::int64_t revision) {
 }
 
 std::int64_t NodeCore::catalog_revision() const { return impl_->catalog_revision; }
+
+void NodeCore::carry_out(Command command) {
+    switch (command.kind) {
+        case Command::Kind::start:
+        case Command::Kind::stop:
+            return impl_->runner.handle(std::move(command));
+        case Command::Kind::cordon:
+        case Command::Kind::uncordon:
+            return impl_->cordon.handle(command);
+    }
+}
 
 Coordinator& NodeCore::coordinator() { return *impl_->coordinator; }
 Runner& NodeCore::runner() { return impl_->runner; }

@@ -13,6 +13,7 @@
 #include "cloudtask/core/random.h"
 #include "cloudtask/core/worker.h"
 #include "cloudtask/zk/client.h"
+#include "node/center_link.h"
 #include "node/coordinator.h"
 #include "node/disk.h"
 #include "node/packages/package_store.h"
@@ -51,6 +52,9 @@ class NodeCore {
     // The replica is as new as the center's answer said.
     void caught_up(std::int64_t revision);
     std::int64_t catalog_revision() const;
+
+    // A command of the center.
+    void carry_out(Command command);
 
     Coordinator& coordinator();
     Runner& runner();

@@ -123,6 +123,12 @@ Result<> NodeStore::save_identity(const Identity& identity) {
         .run();
 }
 
+Result<bool> NodeStore::load_cordoned() {
+    const auto cordoned = read_counter(impl_->database, "cordoned");
+    if (!cordoned) return propagate(cordoned);
+    return *cordoned != 0;
+}
+
 Result<NodeStore::Catalog> NodeStore::load_catalog() {
     Catalog catalog;
     const auto revision = read_counter(impl_->database, "catalog_revision");

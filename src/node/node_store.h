@@ -1,5 +1,5 @@
-// NodeStore: what the node keeps on its own disk, in one SQLite file: its identity, the catalog replica, the journal of runs, and the
-// outbox of reports.
+// NodeStore: what the node keeps on its own disk, in one SQLite file: its identity, whether it is cordoned, the catalog
+// replica, the journal of runs, and the outbox of reports.
 //
 // A run's change and the report that tells of it are one transaction (a Batch): neither is ever without the other. What commit() has
 // returned is durable (WAL, synchronous=FULL).
@@ -73,7 +73,8 @@ struct Batch {
     std::vector<JournalEntry> entries;  // inserted or replaced by run.id
     std::vector<Report> reports;        // appended in this order
     std::vector<std::string> commands;  // ids of commands that are taken on: each is taken on once
-    bool empty() const { return entries.empty() && reports.empty() && commands.empty(); }
+    std::optional<bool> cordoned = {};  // from now on
+    bool empty() const { return entries.empty() && reports.empty() && commands.empty() && !cordoned; }
 };
 
 struct CatalogChange {
@@ -91,6 +92,9 @@ class NodeStore {
 
     Result<std::optional<Identity>> load_identity();
     Result<> save_identity(const Identity& identity);
+
+    // Whether the node is kept out of the ring, as commit() last had it.
+    Result<bool> load_cordoned();
 
     struct Catalog {
         std::int64_t revision = 0;

@@ -106,6 +106,9 @@ Result<> NodeStore::commit(const Batch& batch) {
     Database& database = impl_->database;
     OutboxAppender outbox(*impl_);
     const auto done = database.transaction([&]() -> Result<> {
+        if (batch.cordoned) {
+            if (const auto set = set_counter(database, "cordoned", *batch.cordoned ? 1 : 0); !set) return set;
+        }
         for (const auto& id : batch.commands) {
             const auto taken = Query(database, "INSERT INTO commands (id, at) VALUES (?, ?) ON CONFLICT DO NOTHING")
                                    .bind(id)

@@ -48,6 +48,8 @@ CREATE TABLE outbox (
 
 CREATE TABLE sequences (incarnation TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
 )sql",
+    // 1: the node is cordoned.
+    "INSERT INTO counters VALUES ('cordoned', 0);",
 };
 
 Result<std::int64_t> version_of(Database& database) {

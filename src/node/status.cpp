@@ -25,6 +25,7 @@ std::vector<Figure> figures(const StatusSource& source) {
     const auto seconds = [](Duration duration) { return std::chrono::duration<double>(duration).count(); };
     return {
         {"cloudtask_node_registered", "1 while the node takes part in its runtime", source.coordinator->registered() ? 1.0 : 0.0},
+        {"cloudtask_node_cordoned", "1 while the node is kept out of the ring", source.coordinator->cordoned() ? 1.0 : 0.0},
         {"cloudtask_node_leading", "1 while the node is its runtime's allocator", source.coordinator->leading() ? 1.0 : 0.0},
         {"cloudtask_node_epoch", "epoch of the allocation in force", number(source.coordinator->epoch())},
         {"cloudtask_node_owned_tasks", "tasks that the node owns", number(source.coordinator->owned_count())},

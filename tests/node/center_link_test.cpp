@@ -172,8 +172,9 @@ TEST_CASE("commands are handed over, also again, and the poll goes on") {
         out.end_object();
         return out.text();
     };
-    const std::string both =
-        "{\"commands\":[" + document(1, "start") + "," + document(2, "stop") + R"(,{"id":"x","kind":"dance","run_id":"y"}]})";
+    const std::string both = "{\"commands\":[" + document(1, "start") + "," + document(2, "stop") +
+                             R"(,{"id":"x","kind":"dance","run_id":"y"},{"id":"z","kind":"stop"}]})";
+    node.center.once("GET", FakeCenter::json(200, R"({"commands":[{"id":"c1","kind":"cordon"},{"id":"c2","kind":"uncordon"}]})"));
     node.center.once("GET", FakeCenter::problem(401, "no such token"));
     node.center.once("GET", FakeCenter::json(200, both));
     node.center.once("GET", FakeCenter::json(200, both));
@@ -181,7 +182,11 @@ TEST_CASE("commands are handed over, also again, and the poll goes on") {
     std::vector<Command> commands;
     CommandPoll poll(node.loop, node.random, node.client, [&](Command command) { commands.push_back(std::move(command)); });
     poll.start();
-    REQUIRE(node.until([&] { return commands.size() == 4 && node.center.asked().size() >= 5; }));
+    REQUIRE(node.until([&] { return commands.size() == 6 && node.center.asked().size() >= 6; }));
+    CHECK(commands[0].kind == Command::Kind::cordon);
+    CHECK(commands[0].id == "c1");
+    CHECK(commands[1].kind == Command::Kind::uncordon);
+    commands.erase(commands.begin(), commands.begin() + 2);
     CHECK(commands[0].kind == Command::Kind::start);
     CHECK(commands[0].id == id_of(1));
     CHECK(commands[0].run_id == id_of(101));

@@ -148,6 +148,124 @@ TEST_CASE("all nodes may leave one after the other, and the tasks go on when one
     });
 }
 
+TEST_CASE("a cordoned node hands everything over, stays registered, and comes back") {
+    without_and_with_faults([](std::uint64_t seed, zk::FaultRates faults) {
+        Busy cluster(seed, faults);
+        const Instant end = cluster.loop.clock().now() + 90s;
+        cluster.loop.advance(20s);
+        auto& b = cluster.node("b");
+        const std::string incarnation = b.coordinator().incarnation();
+        CHECK_FALSE(b.coordinator().handed_over());
+        for (const auto& [id, node] : cluster.nodes) node->take_worst_lateness();
+        b.coordinator().set_cordoned(true);
+        REQUIRE(cluster.until([&] { return cluster.settled_with({"a", "c"}) && b.coordinator().handed_over(); }));
+        CHECK(b.coordinator().registered());
+        CHECK(b.coordinator().owned_count() == 0);
+        cluster.loop.advance(10s);
+        CHECK(cluster.settled_with({"a", "c"}));
+
+        b.coordinator().set_cordoned(false);
+        REQUIRE(cluster.until([&] { return cluster.settled_with({"a", "b", "c"}); }));
+        CHECK_FALSE(b.coordinator().handed_over());
+        if (faults.before == 0) {
+            CHECK(b.coordinator().incarnation() == incarnation);
+            for (const auto& [id, node] : cluster.nodes) CHECK(node->take_worst_lateness() == Duration::zero());
+        }
+        const std::size_t before = b.started();
+        cluster.finish(end);
+        CHECK(b.started() > before);
+        CHECK(cluster.uncertain.empty());
+    });
+}
+
+TEST_CASE("a node that is cordoned and back before anybody looked goes on as if nothing had been") {
+    Busy cluster;
+    const Instant end = cluster.loop.clock().now() + 60s;
+    cluster.loop.advance(10s);
+    for (int i = 0; i < 20; ++i) {
+        cluster.node("b").coordinator().set_cordoned(i % 2 == 0);
+        cluster.loop.advance(Duration{i * 97ms});
+    }
+    REQUIRE(cluster.until([&] { return cluster.settled_with({"a", "b", "c"}); }));
+    cluster.finish(end);
+    CHECK(cluster.uncertain.empty());
+}
+
+TEST_CASE("the last node of a ring may be cordoned and come back, with every fire started once") {
+    without_and_with_faults([](std::uint64_t seed, zk::FaultRates faults) {
+        Busy cluster(seed, faults, {"a"});
+        const Instant end = cluster.loop.clock().now() + 60s;
+        cluster.loop.advance(10s);
+        cluster.node("a").coordinator().set_cordoned(true);
+        REQUIRE(cluster.until([&] { return cluster.member_ids().empty() && cluster.node("a").coordinator().handed_over(); }));
+        const std::size_t before = cluster.node("a").started();
+        cluster.loop.advance(10s);
+        CHECK(cluster.node("a").started() == before);
+        cluster.node("a").coordinator().set_cordoned(false);
+        REQUIRE(cluster.until([&] { return cluster.settled_with({"a"}); }));
+        cluster.finish(end);
+        CHECK(cluster.uncertain.empty());
+    });
+}
+
+TEST_CASE("a node that is cordoned when its session or its process begins is never in the ring") {
+    const bool new_process = GENERATE(false, true);
+    INFO("new process: " << new_process);
+    Busy cluster;
+    const Instant end = cluster.loop.clock().now() + 60s;
+    cluster.loop.advance(10s);
+    cluster.node("b").coordinator().set_cordoned(true);
+    REQUIRE(cluster.until([&] { return cluster.settled_with({"a", "c"}) && cluster.node("b").coordinator().handed_over(); }));
+    const auto epoch = cluster.allocation().epoch;
+    const std::string before = cluster.node("b").coordinator().incarnation();
+    if (new_process) {
+        cluster.kill("b");
+        cluster.start("b").coordinator().set_cordoned(true);
+    } else {
+        cluster.node("b").expire();
+    }
+    REQUIRE(cluster.until(
+        [&] { return cluster.node("b").coordinator().incarnation() != before && cluster.node("b").coordinator().registered(); }));
+    cluster.loop.advance(10s);
+    // Neither its end nor its coming back concerned the ring.
+    CHECK(cluster.allocation().epoch == epoch);
+    CHECK(ring::read_registration(cluster.read("/runtimes/demo/nodes/b"))->leaving);
+    CHECK(cluster.node("b").coordinator().handed_over());
+    cluster.finish(end);
+    CHECK(cluster.uncertain.empty());
+}
+
+TEST_CASE("a cordoned node may lead, and goes on allocating") {
+    Busy cluster;
+    const Instant end = cluster.loop.clock().now() + 60s;
+    cluster.loop.advance(5s);
+    std::string leader;
+    for (const auto& [id, node] : cluster.nodes) {
+        if (node->coordinator().leading()) leader = id;
+    }
+    REQUIRE_FALSE(leader.empty());
+    Ids rest{"a", "b", "c"};
+    rest.erase(leader);
+    cluster.node(leader).coordinator().set_cordoned(true);
+    REQUIRE(cluster.until([&] { return cluster.settled_with(rest); }));
+    CHECK(cluster.node(leader).coordinator().leading());
+    cluster.start("d");
+    rest.insert("d");
+    REQUIRE(cluster.until([&] { return cluster.settled_with(rest); }));
+    cluster.finish(end);
+}
+
+TEST_CASE("a cordoned node stops without waiting for anybody") {
+    Busy cluster;
+    cluster.node("b").coordinator().set_cordoned(true);
+    REQUIRE(cluster.until([&] { return cluster.settled_with({"a", "c"}) && cluster.node("b").coordinator().handed_over(); }));
+    const auto epoch = cluster.allocation().epoch;
+    cluster.leave("b");
+    cluster.loop.advance(5s);
+    CHECK(cluster.allocation().epoch == epoch);
+    cluster.finish(cluster.loop.clock().now());
+}
+
 TEST_CASE("a leave ends also when the session is lost in the middle of it") {
     Busy cluster;
     cluster.node("b").leave();

@@ -1,5 +1,6 @@
-// A random walk over the hand-over protocol, with the classes that the node and the allocator really run: joins, leaves, deaths, restarts,
-// cut-off and paused nodes, skewed clocks, writes that are lost or land late, new tasks that reach the nodes at different times.
+// A random walk over the hand-over protocol, with the classes that the node and the allocator really run: joins, leaves, nodes that are
+// cordoned and come back, deaths, restarts, cut-off and paused nodes, skewed clocks, writes that are lost or land late, new tasks that
+// reach the nodes at different times.
 //
 // Checked: no fire is started twice (I1); with no death every fire is started (I2); with deaths every fire is started or reported as
 // uncertain (I5); without a change of membership the allocation is not rewritten (I6).
@@ -39,6 +40,7 @@ struct Machine {
     std::set<FireKey> journal;
     Duration skew{};
     bool paused = false;
+    bool cordoned = false;                            // stays over its incarnations
     std::vector<std::unique_ptr<Incarnation>> alive;  // the last is current; earlier ones are retired
 };
 
@@ -89,7 +91,7 @@ class World {
         incarnation->duties = std::make_unique<Duties>(id, incarnation->name, kOptions);
         pull_catalog(*incarnation);
         horizons_[incarnation->name] = {};
-        present_[incarnation->name] = {{id, incarnation->name, id, {}, 1}, "", "", false};
+        present_[incarnation->name] = {{id, incarnation->name, id, {}, 1}, "", "", machine.cordoned};
         machine.alive.push_back(std::move(incarnation));
     }
 
@@ -246,8 +248,14 @@ class World {
             if (!late && catalog_.size() < 20) add_task();
         } else if (dice < 0.295) {
             for (auto& [incarnation, registration] : present_) {
-                if (!late && staying() > 1 && chance(0.3)) registration.leaving = true;
+                if (late || staying() <= 1 || !chance(0.3)) continue;
+                registration.leaving = true;
+                leavers_.insert(incarnation);
             }
+        } else if (dice < 0.298) {
+            auto machine = machines_.begin();
+            std::advance(machine, below(machines_.size()));
+            set_cordoned(machine->second, !machine->second.cordoned);
         } else if (dice < 0.31) {
             auto machine = machines_.begin();
             std::advance(machine, below(machines_.size()));
@@ -265,11 +273,21 @@ class World {
         leave();
     }
 
+    // Also of the last node, and of one that is about to come back.
+    void set_cordoned(Machine& machine, bool cordoned) {
+        Incarnation* node = current(machine);
+        if (node == nullptr || !present_.contains(node->name)) return;
+        if (leavers_.contains(node->name)) return;
+        trace("{} is {}cordoned", node->name, cordoned ? "" : "un");
+        machine.cordoned = cordoned;
+        present_.at(node->name).leaving = cordoned;
+    }
+
     // A leaver goes once it owes nothing.
     void leave() {
         for (auto& [id, machine] : machines_) {
             Incarnation* node = current(machine);
-            if (node == nullptr || machine.alive.size() > 1 || !present_.contains(node->name) || !present_.at(node->name).leaving) continue;
+            if (node == nullptr || machine.alive.size() > 1 || !present_.contains(node->name) || !leavers_.contains(node->name)) continue;
             const bool released = std::none_of(allocation_.nodes.begin(), allocation_.nodes.end(),
                                                [&](const auto& m) { return m.incarnation == node->name; });
             if (!released || !allocation_.previous.empty() || !node->duties->handed_over(local(machine)) || !node->prepared.empty())
@@ -282,6 +300,7 @@ class World {
     // Everybody runs and nothing changes any more.
     void quiesce() {
         // A runtime without nodes settles nothing.
+        for (auto& [id, machine] : machines_) set_cordoned(machine, false);
         if (staying() == 0) begin_incarnation("E", machines_["E"]);
         for (auto& [id, machine] : machines_) machine.paused = false;
         for (int round = 0; round < 400 && violation_.empty(); ++round) {
@@ -333,6 +352,7 @@ class World {
     std::vector<TaskPointer> catalog_;
     ring::Allocation allocation_;
     std::map<std::string, ring::Registration> present_;
+    std::set<std::string> leavers_;  // incarnations that go for good
     std::map<std::string, ring::HorizonRecord> horizons_;
     std::map<std::string, Machine> machines_;
     std::map<FireKey, std::string> started_;

@@ -79,6 +79,38 @@ TEST_CASE("an identity is kept") {
     CHECK((*loaded)->zookeeper_session_timeout == std::chrono::seconds{4});
 }
 
+TEST_CASE("whether the node is cordoned is kept, with the report of it or not at all") {
+    Fixture fixture;
+    CHECK_FALSE(*fixture.store->load_cordoned());
+    Batch batch;
+    batch.cordoned = true;
+    batch.reports.push_back(command_report("n.1", "c1", true));
+    REQUIRE(fixture.store->commit(batch));
+    fixture.reopen();
+    CHECK(*fixture.store->load_cordoned());
+    CHECK(*fixture.store->outbox_depth() == 1);
+    batch = {};
+    batch.cordoned = false;
+    REQUIRE(fixture.store->commit(batch));
+    fixture.reopen();
+    CHECK_FALSE(*fixture.store->load_cordoned());
+}
+
+TEST_CASE("a database of before there were cordons is brought forward") {
+    Fixture fixture;
+    REQUIRE(fixture.store->commit(batch_of(ended(kNoon))));
+    fixture.store.reset();
+    {
+        Database database;
+        REQUIRE(database.open(fixture.path));
+        REQUIRE(database.execute("DELETE FROM counters WHERE name = 'cordoned'"));
+        REQUIRE(database.execute("PRAGMA user_version = 1"));
+    }
+    fixture.reopen();
+    CHECK_FALSE(*fixture.store->load_cordoned());
+    CHECK(fixture.store->load_run_ids()->size() == 1);
+}
+
 TEST_CASE("the catalog takes changes and full answers") {
     Fixture f;
     CHECK(*f.store->catalog_empty());
