@@ -38,6 +38,12 @@ def clean_environment(**extra):
     return {**{k: v for k, v in os.environ.items() if not k.startswith("CLOUDTASK_")}, **extra}
 
 
+def with_options(usual, options):
+    """The words of `usual`, without those "--key=value" that `options` give another value, and then `options`."""
+    given = {option.partition("=")[0] for option in options}
+    return [word for word in usual if word.partition("=")[0] not in given] + list(options)
+
+
 class CliError(NotYet):
     def __init__(self, words, code, out, err):
         super().__init__(f"cloudtask {' '.join(words)}: exit {code}: {err.strip() or out.strip()}")
@@ -70,8 +76,9 @@ class Server(Process):
 
 
 class Cluster:
-    def __init__(self, folder, center_options=(), node_options=()):
+    def __init__(self, folder, center_options=(), node_options=(), session_timeout="2s"):
         self.folder = os.path.abspath(folder)
+        self.session_timeout = session_timeout  # of ZooKeeper's sessions
         os.makedirs(self.folder, exist_ok=True)
         self.center_options = list(center_options)
         self.node_options = list(node_options)
@@ -146,10 +153,10 @@ class Cluster:
         if not self.center:
             data = data or os.path.join(self.folder, "center")
             mail = [f"--mail.smtp-url={self.mail.url}", "--mail.from=cloudtask@example.org", "--mail.to=operators@example.org"] if self.mail else []
-            self.center = Server("center", [
+            self.center = Server("center", with_options([
                 program("cloudtask-center"), f"--data-dir={data}", "--http.address=127.0.0.1", "--http.port=0",
-                f"--zookeeper.servers={self.zookeeper.address}", "--zookeeper.session-timeout=2s", "--lost.grace=2s",
-                f"--webroot={os.path.join(ROOT, 'webroot')}", *mail, *self.center_options], os.path.join(self.folder, "logs"), data)
+                f"--zookeeper.servers={self.zookeeper.address}", f"--zookeeper.session-timeout={self.session_timeout}", "--lost.grace=2s",
+                f"--webroot={os.path.join(ROOT, 'webroot')}", *mail], self.center_options), os.path.join(self.folder, "logs"), data)
             self._processes.append(self.center)
         self.center.start()
         if wait:

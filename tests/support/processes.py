@@ -116,6 +116,11 @@ class Process:
     def thaw(self):
         self.send(signal.SIGCONT)
 
+    def terminate(self):
+        """TERM, and no waiting: that it ends is expected from now on."""
+        self._expected = False
+        self.send(signal.SIGTERM)
+
     def stop(self, grace=15.0):
         """TERM, then KILL after `grace` seconds. Returns the exit code (negative: the signal), or None if it was never started."""
         self._expected = False

@@ -1,0 +1,48 @@
+"""The sink: one file to which every start of every task appends one line, beside and independent of what the scheduler records.
+
+The task's own process writes the line: one write() with O_APPEND, so lines of many processes never mix. date(1) makes it, for the true clock of the
+machine costs no second process then, and a stepped clock of the node does not reach its tasks.
+"""
+
+import dataclasses
+import shlex
+
+import reference
+
+FIELDS = "$CLOUDTASK_TASK_ID $CLOUDTASK_FIRE_TIME $CLOUDTASK_ATTEMPT $CLOUDTASK_NODE $CLOUDTASK_RUN_ID $CLOUDTASK_EPOCH"
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One start of a task, as the task itself told it. Instants in microseconds."""
+
+    task: str  # its id
+    fire: int
+    attempt: int
+    node: str
+    run: str
+    epoch: int
+    clock: int  # when the line was written
+
+    @property
+    def key(self):
+        return (self.task, self.fire, self.attempt)
+
+
+def shell(path, then=""):
+    """The shell text of a task that writes its line to `path` and then does `then`, a command."""
+    write = f'date "+{FIELDS} %s%6N" >> {shlex.quote(path)}'
+    return f"{write}; {then}" if then else f"exec {write}"
+
+
+def read(path):
+    """All lines of the sink. Raises ValueError at a line that is not whole."""
+    lines = []
+    with open(path, encoding="ascii") as file:
+        for number, text in enumerate(file, 1):
+            words = text.split()
+            if len(words) != 7 or not text.endswith("\n"):
+                raise ValueError(f"{path}: line {number} is not whole: {text!r}")
+            task, fire, attempt, node, run, epoch, clock = words
+            lines.append(Line(task, reference.parse_instant(fire), int(attempt), node, run, int(epoch), int(clock)))
+    return lines

@@ -1,0 +1,223 @@
+"""The checker finds what is wrong: into a world where all is well, faults are put by seed, and each must be found, at its fire, and nothing else."""
+
+import dataclasses
+import os
+import random
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import reference  # noqa: E402
+from checker import Change, Entry, Story, check  # noqa: E402
+from sink import Line  # noqa: E402
+
+SECOND = reference.SECOND
+BEGIN = 1_800_000_000 * SECOND
+AFTER, UNTIL = BEGIN + 5 * SECOND, BEGIN + 65 * SECOND
+SEEDS = range(40)
+
+
+def line(task, fire, attempt=1, node="node-1", late=1000):
+    return Line(task, fire, attempt, node, f"{task}-{fire}-{attempt}", 1, fire + late)
+
+
+class World:
+    """Tasks whose fires all ran, and whose history says so."""
+
+    def __init__(self, seed):
+        self.pick = random.Random(seed)
+        self.stories, self.lines, self.entries = [], [], []
+        for number in range(20):
+            schedules = self.pick.choice(([{"every": "1s"}], [{"every": "5s", "anchor": "2026-01-01T00:00:00.25Z"}], [{"cron": "*/7 * * * * *"}]))
+            story = Story(f"id-{number}", f"task-{number}", self.pick.random() < 0.3, [Change(BEGIN, BEGIN + SECOND, schedules)])
+            self.stories.append(story)
+            for fire in reference.fires(schedules, BEGIN + SECOND, UNTIL + 10 * SECOND):
+                self.lines.append(line(story.task, fire))
+                self.entries.append(Entry(story.task, fire, 1, "SUCCEEDED", node="node-1", exit_code=0))
+
+    def check(self):
+        return check(self.stories, self.lines, self.entries, AFTER, UNTIL)
+
+    def a_start(self, at_least_once=None):
+        """A line of a fire that is checked."""
+        wanted = {story.task for story in self.stories if at_least_once in (None, story.at_least_once)}
+        return self.pick.choice([each for each in self.lines if AFTER < each.fire <= UNTIL and each.task in wanted])
+
+    def entry_of(self, start):
+        return next(entry for entry in self.entries if (entry.task, entry.fire, entry.attempt) == start.key)
+
+    def replace(self, entry, **fields):
+        self.entries[self.entries.index(entry)] = dataclasses.replace(entry, **fields)
+
+
+class SeededFaults(unittest.TestCase):
+    def each_seed(self, kind, damage):
+        """`damage(world)` breaks something and returns the line whose fire is wrong then."""
+        for seed in SEEDS:
+            with self.subTest(seed=seed):
+                world = World(seed)
+                hit = damage(world)
+                offences = world.check().offences
+                self.assertEqual({(each.kind, each.task, each.fire) for each in offences}, {(kind, hit.task, hit.fire)}, offences)
+
+    def test_a_sound_world_is_sound(self):
+        for seed in SEEDS:
+            verdict = World(seed).check()
+            self.assertEqual(verdict.offences, [])
+            self.assertEqual(verdict.expected, verdict.ran)
+            self.assertGreater(verdict.expected, 100)
+
+    def test_a_double_on_another_node(self):
+        def damage(world):
+            hit = world.a_start()
+            world.lines.append(dataclasses.replace(hit, node="node-2", clock=hit.clock + world.pick.randrange(SECOND)))
+            return hit
+
+        self.each_seed("double", damage)
+
+    def test_a_second_attempt_where_at_most_once_was_asked_for(self):
+        def damage(world):
+            hit = world.a_start(at_least_once=False)
+            world.lines.append(dataclasses.replace(hit, attempt=2, node="node-2"))
+            world.replace(world.entry_of(hit), state="LOST", reason="its node went away")
+            world.entries.append(Entry(hit.task, hit.fire, 2, "SUCCEEDED", exit_code=0))
+            return hit
+
+        self.each_seed("double", damage)
+
+    def test_a_missing_fire_that_nobody_tells_of(self):
+        def damage(world):
+            hit = world.a_start()
+            world.entries.remove(world.entry_of(hit))
+            world.lines.remove(hit)
+            return hit
+
+        self.each_seed("unexplained", damage)
+
+    def test_a_success_that_did_not_happen(self):
+        def damage(world):
+            hit = world.a_start()
+            world.lines.remove(hit)
+            return hit
+
+        self.each_seed("unexplained", damage)
+
+    def test_a_start_that_the_history_never_had(self):
+        def damage(world):
+            hit = world.a_start()
+            world.entries.remove(world.entry_of(hit))
+            return hit
+
+        self.each_seed("unexplained", damage)
+
+    def test_a_start_that_is_said_to_have_been_skipped(self):
+        def damage(world):
+            hit = world.a_start()
+            world.replace(world.entry_of(hit), state="SKIPPED", reason="misfire: too late", exit_code=None)
+            return hit
+
+        self.each_seed("unexplained", damage)
+
+    def test_a_run_that_never_ends(self):
+        def damage(world):
+            hit = world.a_start()
+            world.replace(world.entry_of(hit), state="RUNNING", exit_code=None)
+            return hit
+
+        self.each_seed("unexplained", damage)
+
+    def test_a_fire_that_no_definition_yields(self):
+        def damage(world):
+            hit = dataclasses.replace(world.a_start(), fire=AFTER + world.pick.randrange(1, 50) * SECOND + 123_456)
+            world.lines.append(hit)
+            world.entries.append(Entry(hit.task, hit.fire, 1, "SUCCEEDED", exit_code=0))
+            return hit
+
+        self.each_seed("unexplained", damage)
+
+    def test_an_entry_without_a_reason(self):
+        def damage(world):
+            hit = world.a_start()
+            world.lines.remove(hit)
+            world.replace(world.entry_of(hit), state="SKIPPED", exit_code=None)
+            return hit
+
+        self.each_seed("unexplained", damage)
+
+
+class WhatIsAllowed(unittest.TestCase):
+    def setUp(self):
+        self.world = World(0)
+
+    def test_lost_although_it_ran_is_counted(self):
+        self.world.replace(self.world.entry_of(self.world.a_start()), state="LOST", reason="node node-1 lost", exit_code=None)
+        verdict = self.world.check()
+        self.assertEqual((verdict.offences, verdict.lost_but_ran), ([], 1))
+
+    def test_skipped_with_a_reason_is_explained(self):
+        hit = self.world.a_start()
+        self.world.lines.remove(hit)
+        self.world.replace(self.world.entry_of(hit), state="SKIPPED", reason="misfire: 12s late, tolerance 10s; the policy is to skip", exit_code=None)
+        verdict = self.world.check()
+        self.assertEqual((verdict.offences, verdict.expected - verdict.ran), ([], 1))
+        self.assertEqual(dict(verdict.explained), {"SKIPPED: misfire: T late, tolerance T; the policy is to skip": 1})
+
+    def test_a_rerun_of_at_least_once_is_no_double(self):
+        hit = self.world.a_start(at_least_once=True)
+        self.world.lines.append(dataclasses.replace(hit, attempt=2, node="node-2"))
+        self.world.replace(self.world.entry_of(hit), state="LOST", reason="its node went away", exit_code=None)
+        self.world.entries.append(Entry(hit.task, hit.fire, 2, "SUCCEEDED", exit_code=0))
+        verdict = self.world.check()
+        self.assertEqual((verdict.offences, verdict.rerun, verdict.lost_but_ran, verdict.unfulfilled), ([], 1, 1, 0))
+
+    def test_at_least_once_that_was_never_started_is_counted(self):
+        hit = self.world.a_start(at_least_once=True)
+        self.world.lines.remove(hit)
+        self.world.replace(self.world.entry_of(hit), state="LOST", reason="its node went away", exit_code=None)
+        self.assertEqual(self.world.check().unfulfilled, 1)
+
+    def test_an_entry_that_covers_others_counts_for_those_only(self):
+        task = next(story.task for story in self.world.stories if story.changes[0].schedules == [{"every": "1s"}])
+        gone = [each for each in self.world.lines if each.task == task and AFTER < each.fire <= AFTER + 20 * SECOND]
+        for each in gone:
+            self.world.lines.remove(each)
+            self.world.entries.remove(self.world.entry_of(each))
+        self.world.entries.append(Entry(task, gone[4].fire, 1, "SKIPPED", "misfire: so were all further ones", covers_until=gone[14].fire))
+        verdict = self.world.check()
+        self.assertEqual({each.fire for each in verdict.offences}, {each.fire for each in [*gone[:4], *gone[15:]]})
+        self.assertEqual(verdict.covered, 10)
+
+    def test_what_lies_outside_the_window_is_looked_at_for_doubles_only(self):
+        self.world.lines.append(line("id-0", UNTIL + 5 * SECOND + 1))
+        self.assertEqual(self.world.check().offences, [])
+        self.world.lines.append(line("id-0", UNTIL + 5 * SECOND + 1, node="node-2"))
+        self.assertEqual([each.kind for each in self.world.check().offences], ["double"])
+
+
+class Changes(unittest.TestCase):
+    """Every 2 s, from second 20 to 24 turning into every 3 s (fires in both: 24, 30, ...)."""
+
+    def setUp(self):
+        self.story = Story("id", "task", False, [Change(0, 0, [{"every": "2s"}]), Change(20 * SECOND, 24 * SECOND, [{"every": "3s"}])])
+
+    def verdict(self, *seconds):
+        fires = [second * SECOND for second in seconds]
+        return check([self.story], [line("id", fire) for fire in fires], [Entry("id", fire, 1, "SUCCEEDED", exit_code=0) for fire in fires],
+                     13 * SECOND, 31 * SECOND)
+
+    def test_in_between_either_may_count(self):
+        self.assertEqual(self.verdict(14, 16, 18, 20, 22, 24, 27, 30).offences, [])
+        self.assertEqual(self.verdict(14, 16, 18, 21, 24, 27, 30).offences, [])
+        self.assertEqual(self.verdict(14, 16, 18, 24, 27, 30).offences, [])
+
+    def test_what_both_yield_is_owed(self):
+        self.assertEqual([each.fire for each in self.verdict(14, 16, 18, 27, 30).offences], [24 * SECOND])
+
+    def test_before_and_after_only_one_counts(self):
+        self.assertEqual([each.fire for each in self.verdict(14, 15, 16, 18, 24, 27, 28, 30).offences], [15 * SECOND, 28 * SECOND])
+
+    def test_a_disabled_task_owes_nothing(self):
+        self.story.changes[1].schedules = []
+        self.assertEqual(self.verdict(14, 16, 18, 20).offences, [])
+        self.assertEqual([each.fire for each in self.verdict(14, 16, 18, 28).offences], [28 * SECOND])
