@@ -1,6 +1,8 @@
 // Questions to a snapshot of the cluster: see cluster_view.h.
 #include "center/cluster_view.h"
 
+#include <algorithm>
+
 namespace cloudtask::center {
 
 const ring::Member* ClusterView::owner(const task::Task& task) const {
@@ -12,6 +14,13 @@ const ring::Member* ClusterView::owner(const task::Task& task) const {
 bool ClusterView::online(const std::string& runtime, const std::string& node_id) const {
     const auto found = runtimes.find(runtime);
     return found != runtimes.end() && found->second.nodes.contains(node_id);
+}
+
+bool ClusterView::in_ring(const std::string& runtime, const std::string& node_id) const {
+    const auto found = runtimes.find(runtime);
+    if (found == runtimes.end() || !found->second.ring) return false;
+    const auto& members = found->second.ring->members();
+    return std::any_of(members.begin(), members.end(), [&](const ring::Member& member) { return member.id == node_id; });
 }
 
 bool ClusterView::gone(const std::string& runtime, const std::string& node_id) const {

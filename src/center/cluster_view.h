@@ -17,6 +17,7 @@ namespace cloudtask::center {
 struct NodeView {
     ring::Member member;
     std::string version, address;
+    bool leaving = false;  // it wants no place in the ring: it is cordoned, or stops
 };
 
 struct RuntimeView {
@@ -24,6 +25,7 @@ struct RuntimeView {
     bool complete = false;                   // all of it was read in the present session; else it may be old
     std::int64_t epoch = 0;                  // of the allocation; 0: none yet
     std::string allocation;                  // the record as it stands in ZooKeeper (JSON)
+    bool settled = false;                    // nothing is on its way from one node to another
     std::shared_ptr<const ring::Ring> ring;  // of the allocation's nodes
 };
 
@@ -34,6 +36,8 @@ struct ClusterView {
     // The node that owns the task now; null when none can take it.
     const ring::Member* owner(const task::Task& task) const;
     bool online(const std::string& runtime, const std::string& node_id) const;
+    // Whether the allocation in force names the node.
+    bool in_ring(const std::string& runtime, const std::string& node_id) const;
     // ZooKeeper says, and says now, that the node is not there. Not the opposite of online(): without contact nobody knows.
     bool gone(const std::string& runtime, const std::string& node_id) const;
 };

@@ -80,6 +80,17 @@ void withdraw_commands(soci::session& sql, std::string_view run_id) {
     sql << "UPDATE commands SET state = 'withdrawn' WHERE run_id = :run AND state = 'open'", soci::use(run);
 }
 
+void withdraw_node_commands(soci::session& sql, std::string_view node_id, std::string_view kind) {
+    const std::string node(node_id), what(kind);
+    sql << "UPDATE commands SET state = 'withdrawn' WHERE node_id = :node AND kind = :kind AND state = 'open'", soci::use(node),
+        soci::use(what);
+}
+
+bool has_open_command(soci::session& sql, std::string_view node_id, std::string_view kind) {
+    return !select(sql, "WHERE node_id = :node AND kind = :kind AND state = 'open' LIMIT 1", {std::string(node_id), std::string(kind)})
+                .empty();
+}
+
 long long count_open_commands(soci::session& sql) {
     long long count = 0;
     sql << "SELECT count(*) FROM commands WHERE state = 'open'", soci::into(count);

@@ -17,10 +17,11 @@ class session;
 namespace cloudtask::center {
 
 struct Command {
-    std::string id, node_id, kind, run_id;  // kind: "start" or "stop"
-    std::string document;                   // as the node gets it (JSON)
-    std::string state;                      // "open", "done", "refused", "withdrawn"
-    std::optional<Instant> delivered;       // when it was last handed to the node
+    std::string id, node_id, kind;     // kind: "start", "stop", "cordon" or "uncordon"
+    std::string run_id;                // of a start or stop
+    std::string document;              // as the node gets it (JSON)
+    std::string state;                 // "open", "done", "refused", "withdrawn"
+    std::optional<Instant> delivered;  // when it was last handed to the node
 };
 
 void insert_command(soci::session& sql, const Command& command, Instant now);
@@ -35,6 +36,10 @@ void mark_delivered(soci::session& sql, const std::vector<std::string>& ids, Ins
 bool close_command(soci::session& sql, std::string_view id, std::string_view state, std::string_view detail);
 // Ends all open commands of a run that is over.
 void withdraw_commands(soci::session& sql, std::string_view run_id);
+// Ends the node's open commands of this kind.
+void withdraw_node_commands(soci::session& sql, std::string_view node_id, std::string_view kind);
+// Whether the node has an open command of this kind.
+bool has_open_command(soci::session& sql, std::string_view node_id, std::string_view kind);
 long long count_open_commands(soci::session& sql);
 
 }  // namespace cloudtask::center

@@ -2,6 +2,7 @@
 #include "center/join.h"
 
 #include "center/auth.h"
+#include "center/cordon.h"
 #include "center/join_token_store.h"
 #include "center/node_store.h"
 #include "cloudtask/core/ids.h"
@@ -88,6 +89,8 @@ Result<Joined> join_node(const Context& context, const JoinRequest& request) {
                      .last_seen_at = now};
         if (known) {
             update_node(sql, node);
+            // Its new data folder does not know.
+            if (known->cordoned) ask_node_to_cordon(sql, known->id, true, make_uuid(now, context.random), now);
         } else {
             insert_node(sql, node);
         }

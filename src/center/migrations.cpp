@@ -111,10 +111,16 @@ UPDATE deleted_tasks SET deleted_at = coalesce((SELECT at FROM audit WHERE subje
 CREATE INDEX deleted_tasks_by_time ON deleted_tasks(deleted_at, task_id);
 )sql";
 
+constexpr std::string_view kCordons = R"sql(
+ALTER TABLE nodes ADD COLUMN cordoned_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE nodes ADD COLUMN cordoned_by TEXT NOT NULL DEFAULT '';
+-- the wish that the node stay out of the ring; 0: there is none
+)sql";
+
 }  // namespace
 
 const std::vector<std::string_view>& migrations() {
-    static const std::vector<std::string_view> list{kInitial, kCoversAndDeletions};
+    static const std::vector<std::string_view> list{kInitial, kCoversAndDeletions, kCordons};
     return list;
 }
 

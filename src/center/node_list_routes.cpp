@@ -1,7 +1,10 @@
-// Routes that show nodes to people. What a node itself asks is in node_routes.cpp.
+// Routes that show nodes to people, and keep them out of the ring. What a node itself asks is in node_routes.cpp.
 #include "center/audit_store.h"
+#include "center/cordon.h"
 #include "center/node_store.h"
+#include "center/runs_store.h"
 #include "center/store.h"
+#include "center/task_store.h"
 
 namespace cloudtask::center {
 
@@ -9,8 +12,35 @@ namespace {
 
 using http::Response;
 
+// What is known of a node beside its row and its registration.
+struct NodeWork {
+    std::int64_t running_runs = 0;            // that are not over, as far as it has reported
+    bool cordon_done = false;                 // what is asked of a cordoned node is carried out
+    std::optional<std::int64_t> owned_tasks;  // only where it was counted
+};
+
+NodeWork read_work(soci::session& sql, const NodeRow& node) {
+    NodeWork work;
+    // In this order: by the time that the node has said it is done, its last runs are known.
+    work.cordon_done = node.cordoned && cordon_is_done(sql, node.id);
+    work.running_runs = count_unfinished_runs(sql, node.id);
+    return work;
+}
+
+// The enabled tasks that the node owns. A look at every task of the runtime, unless the node is not in the ring.
+std::int64_t count_owned(soci::session& sql, const NodeRow& node, const ClusterView& cluster) {
+    if (!cluster.in_ring(node.runtime, node.id)) return 0;
+    const auto& ring = *cluster.runtimes.at(node.runtime).ring;
+    std::int64_t owned = 0;
+    visit_enabled_tasks(sql, node.runtime, [&](const std::string& id, const ring::Placement& placement) {
+        const auto* member = ring.owner(id, placement);
+        owned += member != nullptr && member->id == node.id ? 1 : 0;
+    });
+    return owned;
+}
+
 // What the node said when it joined, overlaid by its live registration in ZooKeeper.
-std::string node_json(const NodeRow& node, const ClusterView& cluster) {
+std::string node_json(const NodeRow& node, const ClusterView& cluster, const NodeWork& work) {
     std::map<std::string, std::string> labels;
     std::int64_t weight = 1, epoch = 0;
     std::string version, incarnation;
@@ -21,9 +51,10 @@ std::string node_json(const NodeRow& node, const ClusterView& cluster) {
         reader.read("weight", weight);
         reader.read("version", version);
     }
-    bool online = false;
+    bool online = false, settled = false;
     if (const auto runtime = cluster.runtimes.find(node.runtime); runtime != cluster.runtimes.end()) {
         epoch = runtime->second.epoch;
+        settled = runtime->second.settled;
         if (const auto live = runtime->second.nodes.find(node.id); live != runtime->second.nodes.end()) {
             online = true;
             labels = live->second.member.labels;
@@ -37,6 +68,15 @@ std::string node_json(const NodeRow& node, const ClusterView& cluster) {
     out.member("id", node.id).member("name", node.name).member("runtime", node.runtime).member("labels", labels).member("weight", weight);
     out.member("version", version).member("online", online).member("incarnation", incarnation).member("epoch", epoch);
     out.member("last_seen_at", node.last_seen_at).member("registered_at", node.registered_at);
+    out.key("cordoned");
+    if (node.cordoned) {
+        out.begin_object().member("by", node.cordoned->by).member("at", node.cordoned->at).member("done", work.cordon_done).end_object();
+    } else {
+        out.null();
+    }
+    out.member("in_ring", cluster.in_ring(node.runtime, node.id)).member("ring_settled", settled);
+    out.member("running_runs", work.running_runs);
+    if (work.owned_tasks) out.member("owned_tasks", *work.owned_tasks);
     out.end_object();
     return out.text();
 }
@@ -48,9 +88,11 @@ Result<Response> list(Call& call) {
     const auto online = read_flag_filter(*query, "online", faults);
     if (!faults.empty()) return faulty_query(faults);
     std::vector<NodeRow> nodes;
+    std::vector<NodeWork> work;
     std::string next;
     auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
         next = list_nodes(sql, *query, nodes);
+        for (const auto& node : nodes) work.push_back(read_work(sql, node));
         return {};
     });
     if (!read) return propagate(read);
@@ -58,22 +100,40 @@ Result<Response> list(Call& call) {
     std::vector<std::string> items;
     items.reserve(nodes.size());
     // Who is online is not in the database, so that this filter may leave a page shorter than its limit.
-    for (const auto& node : nodes) {
-        if (!online || view->online(node.runtime, node.id) == *online) items.push_back(node_json(node, *view));
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+        const NodeRow& node = nodes[i];
+        if (!online || view->online(node.runtime, node.id) == *online) items.push_back(node_json(node, *view, work[i]));
     }
     return Response::json(200, list_body(items, next));
 }
 
 Result<Response> get(Call& call) {
-    std::optional<NodeRow> node;
+    std::string body;
+    // Taken first: what the node reported before it left the ring is then in the database that is read after it.
+    const auto view = call.context.cluster.get();
     auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
-        node = find_node(sql, call.param("id"));
+        const auto node = find_node(sql, call.param("id"));
+        if (!node) return fail(Errc::not_found, "there is no node {}", call.param("id"));
+        NodeWork work = read_work(sql, *node);
+        work.owned_tasks = count_owned(sql, *node, *view);
+        body = node_json(*node, *view, work);
         return {};
     });
     if (!read) return propagate(read);
-    if (!node) return fail(Errc::not_found, "there is no node {}", call.param("id"));
-    return Response::json(200, node_json(*node, *call.context.cluster.get()));
+    return Response::json(200, std::move(body));
 }
+
+Result<Response> change_cordon(Call& call, bool cordoned) {
+    return call.write([&](WriteScope& scope) -> Result<Response> {
+        const auto change = set_cordoned(call.context, scope, call.param("id"), cordoned);
+        if (!change) return propagate(change);
+        const auto body = node_json(change->node, *call.context.cluster.get(), read_work(scope.sql, change->node));
+        return Response::json(change->changed ? 202 : 200, body);
+    });
+}
+
+Result<Response> cordon(Call& call) { return change_cordon(call, true); }
+Result<Response> uncordon(Call& call) { return change_cordon(call, false); }
 
 Result<Response> erase(Call& call) {
     return call.write([&](WriteScope& scope) -> Result<Response> {
@@ -82,7 +142,7 @@ Result<Response> erase(Call& call) {
         const auto view = call.context.cluster.get();
         if (view->online(node->runtime, node->id)) return fail(Errc::conflict, "the node {} is online; stop it first", node->name);
         erase_node(scope.sql, node->id);
-        write_audit(scope, "node.delete", "node:" + node->id, node_json(*node, *view), {});
+        write_audit(scope, "node.delete", "node:" + node->id, node_json(*node, *view, read_work(scope.sql, *node)), {});
         return Response::no_content();
     });
 }
@@ -93,6 +153,8 @@ void add_node_list_routes(RouteTable& table, const Context&) {
     table.add("GET", "/api/v1/nodes", Access::user_read, list);
     table.add("GET", "/api/v1/nodes/{id}", Access::user_read, get);
     table.add("DELETE", "/api/v1/nodes/{id}", Access::user_write, erase);
+    table.add("POST", "/api/v1/nodes/{id}/cordon", Access::user_write, cordon);
+    table.add("POST", "/api/v1/nodes/{id}/uncordon", Access::user_write, uncordon);
 }
 
 }  // namespace cloudtask::center

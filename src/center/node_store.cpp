@@ -7,11 +7,12 @@ namespace cloudtask::center {
 
 namespace {
 
-constexpr const char* kColumns = "id, runtime, name, token_hash, document, registered_at, last_seen_at";
+constexpr const char* kColumns = "id, runtime, name, token_hash, document, registered_at, last_seen_at, cordoned_at, cordoned_by";
 
 struct Row {
     NodeRow node;
-    long long registered_at = 0, last_seen_at = 0;
+    long long registered_at = 0, last_seen_at = 0, cordoned_at = 0;
+    std::string cordoned_by;
 
     void bind(soci::statement& statement) {
         statement.exchange(soci::into(node.id));
@@ -21,11 +22,14 @@ struct Row {
         statement.exchange(soci::into(node.document));
         statement.exchange(soci::into(registered_at));
         statement.exchange(soci::into(last_seen_at));
+        statement.exchange(soci::into(cordoned_at));
+        statement.exchange(soci::into(cordoned_by));
     }
     NodeRow take() const {
         NodeRow taken = node;
         taken.registered_at = from_db(registered_at);
         taken.last_seen_at = from_db(last_seen_at);
+        if (cordoned_at != 0) taken.cordoned = CordonWish{from_db(cordoned_at), cordoned_by};
         return taken;
     }
 };
@@ -73,6 +77,12 @@ void update_node(soci::session& sql, const NodeRow& node) {
            ":id",
         soci::use(node.runtime), soci::use(node.name), soci::use(node.token_hash), soci::use(node.document), soci::use(last_seen_at),
         soci::use(node.id);
+}
+
+void set_cordon_wish(soci::session& sql, const std::string& id, const std::optional<CordonWish>& wish) {
+    const long long at = wish ? to_db(wish->at) : 0;
+    const std::string by = wish ? wish->by : std::string{};
+    sql << "UPDATE nodes SET cordoned_at = :at, cordoned_by = :by WHERE id = :id", soci::use(at), soci::use(by), soci::use(id);
 }
 
 void touch_node(soci::session& sql, const std::string& id, Instant last_seen_at) {

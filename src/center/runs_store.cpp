@@ -193,6 +193,13 @@ std::vector<StoredRun> unfinished_runs(soci::session& sql, std::string_view node
     return select(sql, "WHERE node_id = :v0 AND state IN ('PENDING', 'RUNNING') ORDER BY id", {std::string(node_id)});
 }
 
+std::int64_t count_unfinished_runs(soci::session& sql, std::string_view node_id) {
+    const std::string node(node_id);
+    long long count = 0;
+    sql << "SELECT count(*) FROM runs WHERE node_id = :node AND state IN ('PENDING', 'RUNNING')", soci::use(node), soci::into(count);
+    return count;
+}
+
 std::vector<NodeOfRuns> nodes_with_unfinished_runs(soci::session& sql) {
     std::vector<NodeOfRuns> nodes;
     NodeOfRuns node;

@@ -39,6 +39,9 @@ std::vector<StoredRun> list_runs(soci::session& sql, const RunFilter& filter);
 // PENDING and RUNNING runs of one node.
 std::vector<StoredRun> unfinished_runs(soci::session& sql, std::string_view node_id);
 
+// How many these are.
+std::int64_t count_unfinished_runs(soci::session& sql, std::string_view node_id);
+
 struct NodeOfRuns {
     std::string runtime, node_id;
     friend bool operator==(const NodeOfRuns&, const NodeOfRuns&) = default;

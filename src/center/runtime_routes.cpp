@@ -1,6 +1,7 @@
 // Routes of runtimes and their allocation. Thin: the rules are in runtimes.h.
 #include <map>
 
+#include "center/failover_plan.h"
 #include "center/runtime_store.h"
 #include "center/runtimes.h"
 #include "center/store.h"
@@ -127,6 +128,7 @@ void add_runtime_routes(RouteTable& table, const Context&) {
     table.add("PUT", "/api/v1/runtimes/{name}", Access::user_write, update);
     table.add("DELETE", "/api/v1/runtimes/{name}", Access::user_write, erase);
     table.add("GET", "/api/v1/runtimes/{name}/allocation", Access::user_read, allocation);
+    table.add("GET", "/api/v1/runtimes/{name}/failover-plan", Access::user_read, get_failover_plan);
 }
 
 }  // namespace cloudtask::center

@@ -141,12 +141,15 @@ struct RuntimeWatch::Impl : std::enable_shared_from_this<RuntimeWatch::Impl> {
 
     void read_allocation(const std::optional<zk::Znode>& znode) {
         epoch = 0;
+        settled = false;
         record.clear();
         ring.reset();
         if (znode) {
             const auto read = ring::read_allocation(znode->data);
             if (read) {
                 epoch = read->epoch;
+                // Without a node there is nobody who could take over, and nothing to wait for.
+                settled = read->previous.empty() || read->nodes.empty();
                 record = znode->data;
                 ring = std::make_shared<const ring::Ring>(read->nodes);
             } else {
@@ -166,11 +169,12 @@ struct RuntimeWatch::Impl : std::enable_shared_from_this<RuntimeWatch::Impl> {
                 view.nodes[id].member.id = id;
                 continue;
             }
-            view.nodes[id] = NodeView{read->member, read->version, read->address};
+            view.nodes[id] = NodeView{read->member, read->version, read->address, read->leaving};
         }
         view.complete = nodes->complete() && allocation->complete();
         view.epoch = epoch;
         view.allocation = record;
+        view.settled = settled;
         view.ring = ring;
         return view;
     }
@@ -191,6 +195,7 @@ struct RuntimeWatch::Impl : std::enable_shared_from_this<RuntimeWatch::Impl> {
     Duration retry_delay = kFirstRetry;
 
     std::int64_t epoch = 0;
+    bool settled = false;
     std::string record;
     std::shared_ptr<const ring::Ring> ring;
 };

@@ -188,4 +188,17 @@ void visit_enabled_tasks(soci::session& sql, const std::string& runtime,
     while (statement.fetch()) visit(id, read_placement(placement));
 }
 
+void visit_placed_tasks(soci::session& sql, const std::string& runtime, const std::function<void(const PlacedTask& task)>& visit) {
+    PlacedTask task;
+    std::string placement;
+    soci::statement statement =
+        (sql.prepare << "SELECT id, group_name, name, placement FROM tasks WHERE runtime = :runtime AND enabled = 1 ORDER BY id",
+         soci::use(runtime), soci::into(task.id), soci::into(task.group), soci::into(task.name), soci::into(placement));
+    statement.execute(false);
+    while (statement.fetch()) {
+        task.placement = read_placement(placement);
+        visit(task);
+    }
+}
+
 }  // namespace cloudtask::center

@@ -51,4 +51,11 @@ Result<std::string> list_tasks(soci::session& sql, const ListQuery& query, std::
 void visit_enabled_tasks(soci::session& sql, const std::string& runtime,
                          const std::function<void(const std::string& id, const ring::Placement& placement)>& visit);
 
+struct PlacedTask {
+    std::string id, group, name;
+    ring::Placement placement;
+};
+// The same with the tasks' names, in order of id.
+void visit_placed_tasks(soci::session& sql, const std::string& runtime, const std::function<void(const PlacedTask& task)>& visit);
+
 }  // namespace cloudtask::center

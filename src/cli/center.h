@@ -36,7 +36,7 @@ class Center {
     const std::string& server() const { return server_; }
 
     // The resource at `path` (below /api/v1). `what` names it in an error: "task demo/a/b".
-    Result<json::Document> get(const std::string& path, const std::string& what);
+    Result<json::Document> get(const std::string& path, const std::string& what, const Query& query = {});
 
     // The answer's JSON; null for an answer without a body. A call that is not answered is made once more, under the same Idempotency-Key:
     // if the center had carried it out, it says again what it said then.

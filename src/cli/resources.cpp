@@ -96,10 +96,16 @@ std::string size_cell(const json::Value& item) {
 std::vector<std::string> runtime_cells(const json::Value& i, Instant now) {
     return {name_of(i), time_cell(i, "updated_at", now), cell(i, "notify"), cell(i, "description")};
 }
+std::string node_state(const json::Value& node) {
+    const std::string state = member(node, "online").IsTrue() ? "online" : "offline";
+    return member(node, "cordoned").IsObject() ? state + ",cordoned" : state;
+}
 std::vector<std::string> node_cells(const json::Value& i, Instant now) {
     return {cell(i, "runtime"),
             name_of(i),
-            member(i, "online").IsTrue() ? "online" : "offline",
+            node_state(i),
+            member(i, "in_ring").IsTrue() ? "yes" : "no",
+            cell(i, "running_runs"),
             cell(i, "epoch"),
             time_cell(i, "last_seen_at", now),
             cell(i, "version"),
@@ -165,7 +171,7 @@ const std::vector<Resource>& resources() {
         {"nodes",
          "node",
          {"runtime"},
-         {"RUNTIME", "NAME", "STATE", "EPOCH", "LAST SEEN", "VERSION", "ID", "LABELS"},
+         {"RUNTIME", "NAME", "STATE", "IN RING", "RUNS", "EPOCH", "LAST SEEN", "VERSION", "ID", "LABELS"},
          node_cells,
          group_name},
         {"groups", "group", {"runtime"}, {"GROUP", "CHANGED", "NOTIFY", "DESCRIPTION"}, group_cells, group_name},

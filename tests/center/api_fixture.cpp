@@ -210,6 +210,7 @@ void ApiFixture::set_cluster(std::vector<ring::Member> members) {
     view->connected = true;
     RuntimeView runtime;
     runtime.epoch = 7;
+    runtime.settled = true;
     json::Writer allocation;
     allocation.begin_object().member("epoch", 7).key("nodes").begin_array();
     for (const auto& member : members) {
