@@ -25,6 +25,7 @@ void append(Batch& to, Batch&& from) {
     to.entries.insert(to.entries.end(), std::make_move_iterator(from.entries.begin()), std::make_move_iterator(from.entries.end()));
     to.reports.insert(to.reports.end(), std::make_move_iterator(from.reports.begin()), std::make_move_iterator(from.reports.end()));
     to.commands.insert(to.commands.end(), std::make_move_iterator(from.commands.begin()), std::make_move_iterator(from.commands.end()));
+    if (from.cordoned) to.cordoned = from.cordoned;
 }
 
 // On the worker. True if reports were appended.
