@@ -1,0 +1,94 @@
+// Processes and FakeSupervisor: see fake_processes.h.
+#include "tests/sim/fake_processes.h"
+
+#include <utility>
+
+namespace cloudtask::sim {
+
+using namespace node;
+
+Processes::Processes(FakeLoop& world, Random& random, OnStart on_start, std::function<Duration(const std::string&)> run_for)
+    : world_(world), random_(random), on_start_(std::move(on_start)), run_for_(std::move(run_for)) {}
+
+Result<Started> Processes::start(const LaunchSpec& spec, Instant now) {
+    if (refusing_) return fail(Errc::unavailable, "no more processes");
+    if (alive_.contains(spec.run_id)) return fail(Errc::invalid_argument, "the run id is in use");
+    const auto said = [&spec](const char* name) {
+        const auto found = spec.run_environment.find(name);
+        return found == spec.run_environment.end() ? std::string{} : found->second;
+    };
+    Start start{spec.run_id, said("CLOUDTASK_TASK_ID"), {}, std::atoi(said("CLOUDTASK_ATTEMPT").c_str())};
+    if (const auto time = said("CLOUDTASK_FIRE_TIME"); !time.empty()) start.fire_time = *parse_instant(time);
+    Process& process = alive_[spec.run_id];
+    process.identity = {static_cast<pid_t>(next_pid_++), 1, std::to_string(boot_)};
+    process.exit_code = random_.below(8) == 0 ? 1 : 0;
+    const auto longest = static_cast<std::uint64_t>(run_for_(start.task_id).count());
+    process.end = world_.after(Duration{static_cast<Duration::rep>(random_.below(longest + 1))}, [this, id = spec.run_id] { end(id); });
+    on_start_(start);
+    return Started{process.identity, now, false};
+}
+
+void Processes::end(const std::string& run_id) {
+    const auto process = alive_.extract(run_id);
+    if (process.empty()) return;
+    if (supervisor_ != nullptr) supervisor_->ended(run_id, process.mapped().exit_code);
+}
+
+void Processes::end_all() {
+    alive_.clear();
+    ++boot_;
+}
+
+FakeSupervisor::FakeSupervisor(Processes& processes, MachineLoop& loop) : processes_(processes), loop_(loop) {
+    processes_.supervisor_ = this;
+}
+
+FakeSupervisor::~FakeSupervisor() { processes_.supervisor_ = nullptr; }
+
+Result<Started> FakeSupervisor::start(LaunchSpec spec, OnEnd on_end) {
+    if (loop_.dead()) return fail(Errc::unavailable, "the node process is gone");
+    auto started = processes_.start(spec, loop_.clock().now());
+    if (started) watched_[spec.run_id] = {std::move(on_end), false, false};
+    return started;
+}
+
+Result<> FakeSupervisor::adopt(RunningRecord record, OnEnd on_end) {
+    const auto process = processes_.alive_.find(record.run_id);
+    if (process == processes_.alive_.end() || process->second.identity != record.process) return fail(Errc::not_found, "it is gone");
+    watched_[record.run_id] = {std::move(on_end), true, false};
+    return {};
+}
+
+std::optional<ProcessIdentity> FakeSupervisor::find(std::string_view run_id) {
+    const auto process = processes_.alive_.find(std::string{run_id});
+    if (process == processes_.alive_.end()) return std::nullopt;
+    return process->second.identity;
+}
+
+bool FakeSupervisor::stop(std::string_view run_id) {
+    const auto watched = watched_.find(run_id);
+    if (watched == watched_.end() || watched->second.stopped) return false;
+    watched->second.stopped = true;
+    return true;
+}
+
+void FakeSupervisor::ended(const std::string& run_id, std::int64_t exit_code) {
+    if (!watched_.contains(run_id)) return;
+    loop_.post([this, run_id, exit_code] {
+        const auto watched = watched_.extract(run_id);
+        if (watched.empty()) return;
+        Ended end;
+        end.run_id = run_id;
+        // The kernel tells nobody but the parent.
+        if (watched.mapped().adopted) {
+            end.exit_unknown = true;
+        } else {
+            end.exit_code = exit_code;
+        }
+        end.stopped = watched.mapped().stopped;
+        end.ended_at = loop_.clock().now();
+        watched.mapped().on_end(std::move(end));
+    });
+}
+
+}  // namespace cloudtask::sim

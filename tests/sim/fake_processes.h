@@ -1,0 +1,85 @@
+// Processes: what runs on one simulated machine. A process runs for a while of virtual time and ends with a code; it outlives the node
+// process that started it, and is found again by the next one. Every start is told to the world, which is the independent sink that the
+// invariants are checked against.
+//
+// FakeSupervisor: the node's Supervisor over them.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+
+#include "cloudtask/core/random.h"
+#include "node/process/supervisor.h"
+#include "tests/sim/machine_loop.h"
+
+namespace cloudtask::sim {
+
+struct Start {
+    std::string run_id, task_id;
+    std::optional<Instant> fire_time;
+    int attempt = 1;
+};
+
+class FakeSupervisor;
+
+class Processes {
+  public:
+    using OnStart = std::function<void(const Start&)>;
+    // `run_for`: the longest that a run of the task takes.
+    Processes(FakeLoop& world, Random& random, OnStart on_start, std::function<Duration(const std::string& task_id)> run_for);
+
+    // The machine goes down.
+    void end_all();
+    void set_refusing(bool refusing) { refusing_ = refusing; }
+    std::size_t running() const { return alive_.size(); }
+
+  private:
+    friend class FakeSupervisor;
+    struct Process {
+        node::ProcessIdentity identity;
+        std::int64_t exit_code = 0;
+        Timer end;
+    };
+    Result<node::Started> start(const node::LaunchSpec& spec, Instant now);
+    void end(const std::string& run_id);
+
+    FakeLoop& world_;
+    Random& random_;
+    OnStart on_start_;
+    std::function<Duration(const std::string&)> run_for_;
+    std::map<std::string, Process> alive_;
+    std::uint64_t next_pid_ = 100, boot_ = 1;
+    bool refusing_ = false;
+    FakeSupervisor* supervisor_ = nullptr;  // of the node process that lives
+};
+
+class FakeSupervisor final : public node::Supervisor {
+  public:
+    FakeSupervisor(Processes& processes, MachineLoop& loop);
+    ~FakeSupervisor() override;
+
+    Result<node::Started> start(node::LaunchSpec spec, OnEnd on_end) override;
+    Result<> adopt(node::RunningRecord record, OnEnd on_end) override;
+    std::optional<node::ProcessIdentity> find(std::string_view run_id) override;
+    bool stop(std::string_view run_id) override;
+    std::optional<node::LogProgress> progress(std::string_view) override { return std::nullopt; }
+    void on_output(OnOutput) override {}
+    std::size_t running() const override { return watched_.size(); }
+
+  private:
+    friend class Processes;
+    struct Watched {
+        OnEnd on_end;
+        bool adopted = false;
+        bool stopped = false;
+    };
+    void ended(const std::string& run_id, std::int64_t exit_code);
+
+    Processes& processes_;
+    MachineLoop& loop_;
+    std::map<std::string, Watched, std::less<>> watched_;
+};
+
+}  // namespace cloudtask::sim

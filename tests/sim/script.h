@@ -1,0 +1,82 @@
+// Script: what one simulated world goes through: its nodes, its tasks, and what happens to them when. Made from a seed, printed for people,
+// and taken apart when a failing seed is shrunk. A value.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cloudtask/core/clock.h"
+
+namespace cloudtask::sim {
+
+enum class Happening {
+    join,              // a node starts for the first time
+    leave,             // a node leaves gracefully, and starts again after `lasting` (never, if that is zero)
+    crash,             // SIGKILL of the node process after `amount` further jobs; it starts again after `lasting`
+    reboot,            // the machine goes down with all its processes, and comes back after `lasting`
+    pause,             // SIGSTOP, SIGCONT after `lasting`
+    cut_zookeeper,     // the machine and ZooKeeper do not hear each other for `lasting`
+    cut_center,        // the machine and the center
+    expire,            // ZooKeeper ends the node's session
+    lose_answers,      // for `lasting`, `amount` of 1,000 keeper calls of the node fail, before or after they happened
+    step_clock,        // the machine's wall clock steps to `amount` ms off, and back after `lasting`
+    slow_disk,         // each disk job of the node takes `amount` ms, for `lasting`
+    fail_disk,         // no write succeeds for `lasting`
+    crash_leader,      // the leading node dies at its `amount`th keeper call from now on; it starts again after `lasting`
+    zookeeper_outage,  // nobody hears ZooKeeper for `lasting`, which expires no session meanwhile
+    zookeeper_wiped,   // ZooKeeper comes back empty: all sessions are over, the tree is gone
+    center_outage,     // for `lasting`
+    spawn_fails,       // no process can be started on the machine for `lasting`
+    create_task,       // `task` comes into the catalog
+    edit_task,         // its schedule becomes another
+    move_task,         // its target becomes node `amount` (none, if there is no such node)
+    disable_task,
+    enable_task,
+    delete_task,
+};
+
+struct Event {
+    Duration at{};  // since the world began
+    Happening what{};
+    int node = 0;
+    int task = 0;
+    Duration lasting{};
+    std::int64_t amount = 0;
+
+    friend bool operator==(const Event&, const Event&) = default;
+};
+
+struct ScriptTask {
+    Duration interval{};  // zero: fires once, at `offset` after the world began
+    Duration offset{};
+    Duration run_for{};  // the longest that a run takes
+    int target = -1;     // a node, or any
+    bool at_least_once = false;
+    bool overlapping = false;
+    int misfire = 0;  // task::Misfire
+    Duration tolerance{};
+    bool from_start = true;  // else create_task brings it
+
+    friend bool operator==(const ScriptTask&, const ScriptTask&) = default;
+};
+
+struct Script {
+    std::uint64_t seed = 0;
+    // Nothing dies, expires or fails: every fire is to be started, on time.
+    bool calm = false;
+    int nodes = 0;  // those with a lower number than `early` are there from the start, the others join
+    int early = 0;
+    std::vector<ScriptTask> tasks;
+    std::vector<Event> events;  // by time
+    Duration trouble{};         // from here on everything is healed
+    Duration network{};         // the longest that a message takes
+
+    friend bool operator==(const Script&, const Script&) = default;
+};
+
+Script make_script(std::uint64_t seed);
+std::string describe(const Event& event);
+std::string describe(const Script& script);
+
+}  // namespace cloudtask::sim

@@ -1,0 +1,101 @@
+// SimCenter: see sim_center.h.
+#include "tests/sim/sim_center.h"
+
+#include <utility>
+
+#include "center/run_rules.h"
+#include "cloudtask/task/codec.h"
+
+namespace cloudtask::sim {
+
+namespace {
+
+constexpr const char* kRuntime = "/runtimes/demo";
+
+}  // namespace
+
+SimCenter::SimCenter(const Clock& clock, zk::Keeper& keeper, std::function<void(const std::string&)> note)
+    : clock_(clock), keeper_(keeper), note_(std::move(note)) {}
+
+void SimCenter::put(task::Task task) {
+    task.revision = ++revision_;
+    auto& versions = versions_[task.id];
+    if (versions.empty()) task.created_revision = revision_;
+    task.version = static_cast<std::int64_t>(versions.size()) + 1;
+    versions.push_back({revision_, clock_.now(), std::move(task), false});
+    publish_revision();
+}
+
+void SimCenter::erase(const std::string& task_id) {
+    auto& versions = versions_.at(task_id);
+    versions.push_back({++revision_, clock_.now(), versions.back().task, true});
+    publish_revision();
+}
+
+const task::Task* SimCenter::find(const std::string& task_id) const {
+    const auto found = versions_.find(task_id);
+    return found == versions_.end() || found->second.back().deleted ? nullptr : &found->second.back().task;
+}
+
+void SimCenter::publish() {
+    for (const char* folder : {"/runtimes", "/runtimes/demo"}) {
+        keeper_.create(folder, {}, zk::CreateMode::persistent, [](const Result<zk::Created>&) {});
+    }
+    keeper_.create(std::string{kRuntime} + "/revision", "0", zk::CreateMode::persistent, [](const Result<zk::Created>&) {});
+    publish_revision();
+}
+
+void SimCenter::publish_revision() {
+    keeper_.set(std::string{kRuntime} + "/revision", std::to_string(revision_), zk::kAnyVersion, [](const Result<zk::Stat>&) {});
+}
+
+node::CatalogChange SimCenter::changes_since(std::int64_t revision) const {
+    node::CatalogChange change;
+    change.revision = revision_;
+    change.full = revision == 0;
+    for (const auto& [id, versions] : versions_) {
+        const Version& last = versions.back();
+        if (last.revision <= revision) continue;
+        if (last.deleted) {
+            change.deleted.push_back(id);
+        } else {
+            change.tasks.push_back(last.task);
+        }
+    }
+    return change;
+}
+
+bool SimCenter::take(const std::string& node_id, const std::vector<node::Report>& reports) {
+    for (const auto& report : reports) {
+        std::int64_t& cursor = cursors_[report.incarnation];
+        if (report.sequence <= cursor) continue;
+        if (report.sequence != cursor + 1) {
+            problem_ = fmt::format("report {} of {} comes after {}", report.sequence, report.incarnation, cursor);
+            return false;
+        }
+        cursor = report.sequence;
+        if (report.kind != node::Report::Kind::run) continue;
+        const auto body = json::parse(report.body);
+        const auto run = body ? task::read_run((*body)["run"]) : Result<task::Run>{propagate(body)};
+        if (!run) {
+            problem_ = fmt::format("a report cannot be read: {}", run.error().message);
+            return false;
+        }
+        std::optional<center::KnownRun> known;
+        const auto found = history_.find(run->id);
+        if (found != history_.end()) {
+            known.emplace();
+            known->state = found->second.run.state;
+            known->node_id = found->second.node_id;
+        }
+        const bool online = known && online_(known->node_id);
+        const auto verdict = center::judge(known, *run, node_id, online);
+        note_(fmt::format("center: {} of {} by {}: {}{}", task::to_string(run->state), run->id, node_id,
+                          verdict == center::Verdict::apply ? "applied" : (verdict == center::Verdict::late ? "late" : "known"),
+                          run->reason.empty() ? "" : " (" + run->reason + ")"));
+        if (verdict == center::Verdict::apply) history_[run->id] = {*run, node_id};
+    }
+    return true;
+}
+
+}  // namespace cloudtask::sim

@@ -1,0 +1,70 @@
+// SimCenter: the center as nodes know it: the catalog with its revisions, and the history that reports are taken into. The rules of the
+// history are the center's own (center::judge); the store is a map. It keeps every version of every definition, for the oracle.
+//
+// What it does not play: HTTP, users, mail, logs; its database (tests/center and the chaos tests have the real one).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cloudtask/core/clock.h"
+#include "cloudtask/zk/keeper.h"
+#include "node/node_store.h"
+
+namespace cloudtask::sim {
+
+// One version of a definition, in force from `at` on by the center's clock.
+struct Version {
+    std::int64_t revision = 0;
+    Instant at{};
+    task::Task task;
+    bool deleted = false;
+};
+
+struct Recorded {
+    task::Run run;
+    std::string node_id;
+};
+
+class SimCenter {
+  public:
+    SimCenter(const Clock& clock, zk::Keeper& keeper, std::function<void(const std::string&)> note);
+
+    // --- the catalog
+    void put(task::Task task);  // new, or changed
+    void erase(const std::string& task_id);
+    const task::Task* find(const std::string& task_id) const;
+    const std::vector<Version>& versions(const std::string& task_id) const { return versions_.at(task_id); }
+    const std::map<std::string, std::vector<Version>>& all_versions() const { return versions_; }
+    std::int64_t revision() const { return revision_; }
+    // Writes the revision into ZooKeeper; also after that was wiped.
+    void publish();
+
+    // --- what nodes ask
+    node::CatalogChange changes_since(std::int64_t revision) const;
+    // Takes a batch in; false with `problem` set if a report can never be taken, or is missing.
+    bool take(const std::string& node_id, const std::vector<node::Report>& reports);
+
+    const std::map<std::string, Recorded>& history() const { return history_; }
+    const std::string& problem() const { return problem_; }
+    void set_online(std::function<bool(const std::string& node_id)> online) { online_ = std::move(online); }
+
+  private:
+    void publish_revision();
+
+    const Clock& clock_;
+    zk::Keeper& keeper_;
+    std::function<void(const std::string&)> note_;
+    std::int64_t revision_ = 0;
+    std::map<std::string, std::vector<Version>> versions_;
+    std::map<std::string, Recorded> history_;      // by run id
+    std::map<std::string, std::int64_t> cursors_;  // by incarnation
+    std::string problem_;
+    std::function<bool(const std::string&)> online_;
+};
+
+}  // namespace cloudtask::sim

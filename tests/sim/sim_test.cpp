@@ -1,0 +1,104 @@
+// The simulation as a part of the test suite: seeds, determinism, mutations, shrinking, and the oracle itself.
+#include <catch2/catch.hpp>
+
+#include <cstdlib>
+
+#include "tests/sim/oracle.h"
+#include "tests/sim/world.h"
+
+namespace cloudtask::sim {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr std::uint64_t kSeeds = 60;
+#else
+constexpr std::uint64_t kSeeds = 1500;
+#endif
+
+std::uint64_t seeds_to_play() {
+    const char* asked = std::getenv("CLOUDTASK_SIM_SEEDS");
+    return asked == nullptr ? kSeeds : std::strtoull(asked, nullptr, 10);
+}
+
+Instant at(Duration since) { return Instant{std::chrono::seconds{1893456000}} + since; }
+
+Rule every(Duration interval, Instant from) {
+    Rule rule;
+    rule.interval = interval;
+    rule.effective_from = rule.known_at = from;
+    return rule;
+}
+
+}  // namespace
+
+TEST_CASE("no invariant is violated in any seed") {
+    const std::uint64_t seeds = seeds_to_play();
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+        const Outcome outcome = play(make_script(seed), {Mutation::none, false, false});
+        INFO("seed " << seed << "; scripts/sim --seeds " << seed << ".." << seed << " shows the shortest script that fails so");
+        INFO(outcome.kind << ": " << outcome.detail);
+        REQUIRE(outcome.good());
+    }
+}
+
+TEST_CASE("the same seed gives the same log") {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        const Outcome first = play(make_script(seed)), second = play(make_script(seed));
+        INFO("seed " << seed);
+        REQUIRE(first.log.size() > 50);
+        REQUIRE(first.log == second.log);
+    }
+}
+
+TEST_CASE("each deliberate flaw is found within a few hundred seeds, and shrunk") {
+    const auto [mutation, within] = GENERATE(table<Mutation, std::uint64_t>({
+        {Mutation::horizon_not_written, 100},
+        {Mutation::gainer_does_not_wait, 300},
+        {Mutation::departed_claimed_nothing, 300},
+        {Mutation::journal_forgotten, 300},
+    }));
+    INFO(name_of(mutation));
+    const Options options{mutation, false, false};
+    for (std::uint64_t seed = 1; seed <= within; ++seed) {
+        const Script script = make_script(seed);
+        const Outcome outcome = play(script, options);
+        if (outcome.good()) continue;
+        const auto [shortest, again] = shrink(script, outcome, options, 60);
+        CHECK(again.kind == outcome.kind);
+        CHECK(shortest.events.size() <= script.events.size());
+        return;
+    }
+    FAIL("not found in " << within << " seeds");
+}
+
+TEST_CASE("the oracle expects each version's fires from where it takes over") {
+    std::vector<Rule> rules{every(10s, at(5s))};
+    CHECK(expected_fires(rules, at(40s)).size() == 4);  // 10, 20, 30, 40
+    rules.push_back(every(15s, at(22s)));
+    const auto changed = expected_fires(rules, at(61s));
+    REQUIRE(changed.size() == 5);  // 10, 20; 30, 45, 60
+    CHECK(changed[1].superseded);
+    CHECK(changed[2].time == at(30s));
+    CHECK_FALSE(changed[2].superseded);
+    rules.push_back(rules.back());
+    rules.back().enabled = false;
+    rules.back().known_at = at(50s);
+    CHECK(expected_fires(rules, at(200s)).size() == 4);
+    CHECK(is_called_for(rules, at(45s)));
+    CHECK_FALSE(is_called_for(rules, at(46s)));
+}
+
+TEST_CASE("the oracle expects a task that fires once, once") {
+    Rule once;
+    once.anchor = at(30s);
+    once.effective_from = at(0s);
+    CHECK(expected_fires({once}, at(29s)).empty());
+    CHECK(expected_fires({once}, at(30s)).size() == 1);
+    once.effective_from = at(30s);
+    CHECK(expected_fires({once}, at(60s)).empty());
+}
+
+}  // namespace cloudtask::sim

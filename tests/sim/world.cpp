@@ -1,0 +1,401 @@
+// World: see world.h.
+#include "tests/sim/world.h"
+
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "cloudtask/core/check.h"
+#include "cloudtask/ring/allocation.h"
+#include "tests/sim/invariants.h"
+#include "tests/sim/machine.h"
+#include "tests/sim/mutant_keeper.h"
+
+namespace cloudtask::sim {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Duration kSessionTimeout = 4s;
+constexpr Duration kMoveAhead = 5s;  // as the center has it
+constexpr Duration kPeace = 90s;     // for the cluster to come together again, at the most
+constexpr Duration kLater = 12s;     // by which every fire that was due is dealt with: more than the longest tolerance
+constexpr Duration kLate = 1500ms;   // in a calm world
+constexpr std::uint64_t kMaxJobs = 3'000'000;
+
+// The packages of all worlds: there are none.
+node::PackageStore& no_packages() {
+    static const std::string path = [] {
+        std::string made = (std::filesystem::temp_directory_path() / "cloudtask-sim-XXXXXX").string();
+        CLOUDTASK_CHECK(::mkdtemp(made.data()) != nullptr, "a folder for temporary files is needed");
+        return made;
+    }();
+    static const auto store = std::move(*node::PackageStore::open(path));
+    static const struct Remover {
+        ~Remover() {
+            std::error_code ignored;
+            std::filesystem::remove_all(path, ignored);
+        }
+    } remover;
+    return *store;
+}
+
+class World {
+  public:
+    World(const Script& script, const Options& options);
+    ~World();
+    Outcome run();
+
+  private:
+    void note(int machine, const std::string& what);
+    void violated(std::optional<Violation> violation);
+    void check_job(int machine);
+    void applied(int machine, const std::vector<zk::Op>& ops);
+    Fate fate_of_call(int machine);
+
+    void happen(const Event& event);
+    void happen_to_catalog(const Event& event);
+    // Runs later, unless the world is healed before.
+    void later(Duration delay, std::function<void()> function);
+    void heal();
+    bool at_peace();
+    task::Task make_task(std::size_t index) const;
+    Instant now() const { return loop_.clock().now(); }
+    Machine& machine(int number) { return *machines_.at(static_cast<std::size_t>(number)); }
+    void start(int number) { machine(number).start(); }
+    bool go_on(Duration limit, const std::function<bool()>& condition);
+
+    const Script& script_;
+    const Options& options_;
+    Outcome outcome_;
+    FakeLoop loop_;
+    const Instant began_ = loop_.clock().now();
+    SeededRandom random_;
+    Ensemble ensemble_;
+    SimCenter center_;
+    Invariants invariants_{center_};
+    Surroundings surroundings_;
+    std::vector<std::unique_ptr<Machine>> machines_;
+    std::vector<Timer> timers_;
+    std::optional<Event> leader_crash_;
+    bool healed_ = false;
+    std::optional<Instant> first_peace_;
+};
+
+World::World(const Script& script, const Options& options)
+    : script_(script),
+      options_(options),
+      random_(script.seed),
+      ensemble_(loop_, random_, script.network, kSessionTimeout,
+                {[this](int machine) { return fate_of_call(machine); },
+                 [this](int machine, const std::vector<zk::Op>& ops) { applied(machine, ops); },
+                 [this](int machine, const std::string& what) { note(machine, what); }}),
+      center_(loop_.clock(), ensemble_.admin(), [this](const std::string& what) { note(-1, what); }),
+      surroundings_{loop_,
+                    ensemble_,
+                    center_,
+                    no_packages(),
+                    random_,
+                    script.network,
+                    [this](int machine, const Start& start) {
+                        note(machine, fmt::format("starts {} of {} for {}, attempt {}", start.run_id, start.task_id,
+                                                  start.fire_time ? format_instant(*start.fire_time) : "nobody", start.attempt));
+                        violated(invariants_.started(machines_[static_cast<std::size_t>(machine)]->id(), start, now()));
+                    },
+                    [this](const std::string& task_id) {
+                        return script_.tasks[static_cast<std::size_t>(std::stoul(task_id.substr(24), nullptr, 16) / 7919)].run_for;
+                    },
+                    [this](int machine, const std::string& what) { note(machine, what); },
+                    [this](int machine) { check_job(machine); },
+                    {},
+                    options.mutation == Mutation::journal_forgotten,
+                    false} {
+    if (options_.mutation != Mutation::none && options_.mutation != Mutation::journal_forgotten) {
+        surroundings_.wrap = [mutation = options_.mutation](std::unique_ptr<zk::Keeper> inner, Loop&) {
+            return make_mutant_keeper(std::move(inner), mutation);
+        };
+    }
+    center_.set_online([this](const std::string& node_id) {
+        for (const auto& each : machines_) {
+            if (each->id() == node_id) return each->registered();
+        }
+        return false;
+    });
+    loop_.settle();
+    center_.publish();
+    loop_.settle();
+}
+
+World::~World() {
+    timers_.clear();
+    machines_.clear();
+    loop_.settle();
+}
+
+void World::note(int machine, const std::string& what) {
+    if (!options_.keep_log) return;
+    const Duration since = now() - began_;
+    outcome_.log.push_back(
+        fmt::format("{:>4}.{:06} {:<6} {}", since / 1s, since % 1s / 1us, machine < 0 ? "-" : fmt::format("n{}", machine), what));
+    if (options_.print) fmt::print(stderr, "{}\n", outcome_.log.back());
+}
+
+void World::violated(std::optional<Violation> violation) {
+    if (!violation || !outcome_.good()) return;
+    outcome_.kind = violation->kind;
+    outcome_.detail = violation->detail;
+    note(-1, fmt::format("VIOLATED: {}: {}", violation->kind, violation->detail));
+}
+
+void World::check_job(int) {
+    if (++outcome_.jobs == kMaxJobs) {
+        violated(Violation{"busy", "the nodes do not come to rest"});
+        for (const auto& each : machines_) each->crash();
+    }
+    if (!center_.problem().empty()) violated(Violation{"report", center_.problem()});
+}
+
+void World::applied(int machine, const std::vector<zk::Op>& ops) {
+    for (const auto& op : ops) {
+        if (op.kind == zk::Op::Kind::check) continue;
+        const bool writes = op.kind != zk::Op::Kind::erase;
+        note(machine,
+             fmt::format("{} {} {}", op.kind == zk::Op::Kind::create ? "creates" : (writes ? "writes" : "erases"), op.path, op.data));
+        if (!writes) continue;
+        if (op.path.find("/horizons/") != std::string::npos) {
+            // A ghost's record may be sealed by its successor, which is the same node.
+            violated(invariants_.horizon_written(machines_[static_cast<std::size_t>(machine)]->id(), op.data));
+        }
+        if (op.path.ends_with("/allocation")) violated(invariants_.allocation_written(op.data, now()));
+    }
+}
+
+Fate World::fate_of_call(int machine) {
+    Machine& sender = this->machine(machine);
+    if (leader_crash_ && sender.leading() && --leader_crash_->amount <= 0) {
+        const Event event = *leader_crash_;
+        leader_crash_.reset();
+        const Fate fate = random_.below(2) == 0 ? Fate::lost : Fate::arrives;
+        sender.crash();
+        later(event.lasting, [this, machine] { start(machine); });
+        return fate;
+    }
+    return sender.fate_of_call();
+}
+
+void World::later(Duration delay, std::function<void()> function) {
+    timers_.push_back(loop_.after(delay, [this, function = std::move(function)] {
+        if (!healed_) function();
+    }));
+}
+
+task::Task World::make_task(std::size_t index) const {
+    const ScriptTask& described = script_.tasks[index];
+    task::Task made;
+    made.id = fmt::format("018f3c2e-0000-7000-8000-{:012x}", index * 7919);
+    made.runtime = "demo";
+    made.group = "all";
+    made.name = fmt::format("task-{}", index);
+    made.command = {"true"};
+    made.schedules.push_back(described.interval == 0s
+                                 ? *task::Schedule::at(began_ + std::chrono::floor<std::chrono::seconds>(described.offset))
+                                 : *task::Schedule::every(described.interval, Instant{described.offset}));
+    made.misfire = static_cast<task::Misfire>(described.misfire);
+    made.misfire_tolerance = described.tolerance;
+    made.overlap = described.overlapping ? task::Overlap::allow : task::Overlap::forbid;
+    made.max_parallel = described.overlapping ? 100 : 1;
+    made.guarantee = described.at_least_once ? task::Guarantee::at_least_once : task::Guarantee::at_most_once;
+    if (described.target >= 0) made.targets = {fmt::format("n{}", described.target)};
+    made.created_at = made.updated_at = made.effective_from = now();
+    return made;
+}
+
+void World::happen_to_catalog(const Event& event) {
+    if (surroundings_.center_away) return;  // nobody can save anything
+    const auto index = static_cast<std::size_t>(event.task);
+    const std::string id = make_task(index).id;
+    if (event.what == Happening::create_task) {
+        if (!center_.all_versions().contains(id)) center_.put(make_task(index));
+        return;
+    }
+    const task::Task* present = center_.find(id);
+    if (present == nullptr) return;
+    if (event.what == Happening::delete_task) return center_.erase(id);
+    task::Task changed = *present;
+    const Instant before = changed.effective_from;
+    switch (event.what) {
+        case Happening::edit_task:
+            changed.schedules = {*task::Schedule::every(std::chrono::seconds{2 + changed.version % 3}, Instant{changed.version * 70ms})};
+            changed.effective_from = std::max(before, now());
+            break;
+        case Happening::move_task:
+            changed.targets.clear();
+            if (event.amount < script_.nodes) changed.targets = {fmt::format("n{}", event.amount)};
+            if (changed.targets != present->targets) changed.effective_from = std::max(before, now() + kMoveAhead);
+            break;
+        case Happening::disable_task:
+            changed.enabled = false;
+            break;
+        default:
+            if (!changed.enabled) changed.effective_from = std::max(before, now());
+            changed.enabled = true;
+            break;
+    }
+    changed.updated_at = now();
+    center_.put(std::move(changed));
+}
+
+void World::happen(const Event& event) {
+    note(-1, "HAPPENS" + describe(event));
+    Machine& on = machine(event.node);
+    const int number = event.node;
+    switch (event.what) {
+        case Happening::join:
+            return start(number);
+        case Happening::leave:
+            return on.leave([this, event] {
+                // It may still have something to tell.
+                if (healed_) return start(event.node);
+                if (event.lasting > 0s) later(event.lasting, [this, event] { start(event.node); });
+            });
+        case Happening::crash:
+            if (!on.running()) return;
+            event.amount == 0 ? on.crash() : on.crash_after(event.amount);
+            return later(event.lasting, [this, number] { start(number); });
+        case Happening::reboot:
+            if (!on.running()) return;
+            on.power_off();
+            return later(event.lasting, [this, number] { start(number); });
+        case Happening::pause:
+            on.set_paused(true);
+            return later(event.lasting, [this, number] { machine(number).set_paused(false); });
+        case Happening::cut_zookeeper:
+            ensemble_.set_cut(number, true);
+            return later(event.lasting, [this, number] { ensemble_.set_cut(number, false); });
+        case Happening::cut_center:
+            on.set_center_cut(true);
+            return later(event.lasting, [this, number] { machine(number).set_center_cut(false); });
+        case Happening::expire:
+            return ensemble_.expire(number);
+        case Happening::lose_answers:
+            on.set_lost_answers(static_cast<std::uint32_t>(event.amount));
+            return later(event.lasting, [this, number] { machine(number).set_lost_answers(0); });
+        case Happening::step_clock:
+            on.set_clock(std::chrono::milliseconds{event.amount});
+            return later(event.lasting, [this, number] { machine(number).set_clock(0s); });
+        case Happening::slow_disk:
+            on.set_slow_disk(std::chrono::milliseconds{event.amount});
+            return later(event.lasting, [this, number] { machine(number).set_slow_disk(0s); });
+        case Happening::fail_disk:
+            on.set_full_disk(true);
+            return later(event.lasting, [this, number] { machine(number).set_full_disk(false); });
+        case Happening::crash_leader:
+            leader_crash_ = event;
+            return;
+        case Happening::zookeeper_outage:
+            ensemble_.set_outage(true);
+            return later(event.lasting, [this] { ensemble_.set_outage(false); });
+        case Happening::zookeeper_wiped:
+            ensemble_.wipe();
+            invariants_.forget_allocation();
+            return center_.publish();
+        case Happening::center_outage:
+            surroundings_.center_away = true;
+            return later(event.lasting, [this] { surroundings_.center_away = false; });
+        case Happening::spawn_fails:
+            on.set_refusing(true);
+            return later(event.lasting, [this, number] { machine(number).set_refusing(false); });
+        default:
+            return happen_to_catalog(event);
+    }
+}
+
+void World::heal() {
+    note(-1, "HEALED");
+    healed_ = true;
+    leader_crash_.reset();
+    ensemble_.set_outage(false);
+    surroundings_.center_away = false;
+    for (const auto& each : machines_) {
+        const int number = each->number();
+        ensemble_.set_cut(number, false);
+        each->set_paused(false);
+        each->crash_after(0);
+        each->set_center_cut(false);
+        each->set_lost_answers(0);
+        each->set_clock(0s);
+        each->set_slow_disk(0s);
+        each->set_full_disk(false);
+        each->set_refusing(false);
+    }
+    loop_.settle();  // what was dying is gone
+}
+
+// Every node that is to run is a member of a settled ring, and the center has heard all that there is to tell.
+bool World::at_peace() {
+    const ring::Allocation& allocation = invariants_.allocation();
+    if (!allocation.previous.empty()) return false;
+    std::size_t members = 0;
+    for (const auto& each : machines_) {
+        if (!each->running()) continue;
+        if (!each->registered() || each->catalog_revision() != center_.revision()) return false;
+        ++members;
+    }
+    return allocation.nodes.size() == members && members > 0;
+}
+
+bool World::go_on(Duration limit, const std::function<bool()>& condition) {
+    return loop_.advance_until([&] { return !outcome_.good() || condition(); }, limit);
+}
+
+Outcome World::run() {
+    for (int number = 0; number < script_.nodes; ++number) {
+        machines_.push_back(std::make_unique<Machine>(surroundings_, script_.seed, number));
+    }
+    for (std::size_t i = 0; i < script_.tasks.size(); ++i) {
+        if (script_.tasks[i].from_start) center_.put(make_task(i));
+    }
+    for (int number = 0; number < script_.early; ++number) start(number);
+    for (const Event& event : script_.events) timers_.push_back(loop_.after(event.at, [this, &event] { happen(event); }));
+    go_on(script_.trouble, [this] {
+        if (!first_peace_ && at_peace()) first_peace_ = now();
+        return false;
+    });
+    if (outcome_.good()) {
+        heal();
+        // Also those that left for good: they may still have something to tell.
+        for (const auto& each : machines_) each->start();
+        if (!go_on(kPeace, [this] { return at_peace(); }) && outcome_.good()) {
+            violated(Violation{"no peace", "the cluster does not come together again"});
+        }
+    }
+    const Instant until = now();
+    if (outcome_.good()) {
+        go_on(kLater, [] { return false; });
+    }
+    if (outcome_.good()) {
+        violated(invariants_.settled(until, script_.calm ? first_peace_ : std::nullopt, kLate));
+    }
+    outcome_.fires = invariants_.fires();
+    outcome_.starts = invariants_.starts();
+    for (const auto& [id, recorded] : center_.history()) {
+        outcome_.lost += recorded.run.state == task::RunState::lost ? 1 : 0;
+        outcome_.skipped += recorded.run.state == task::RunState::skipped ? 1 : 0;
+    }
+    outcome_.epochs = static_cast<std::uint64_t>(invariants_.allocation().epoch);
+    return std::move(outcome_);
+}
+
+}  // namespace
+
+Outcome play(const Script& script, const Options& options) {
+    spdlog::set_level(options.print ? spdlog::level::info : spdlog::level::off);
+    World world(script, options);
+    return world.run();
+}
+
+}  // namespace cloudtask::sim
