@@ -66,7 +66,7 @@ class Verdict:
     ran: int = 0  # of these, in the sink
     rerun: int = 0  # attempts after the first, in the sink
     lost_but_ran: int = 0  # LOST in the history, and in the sink: "may have been started"
-    unfulfilled: int = 0  # asked for at least once, LOST, and in the sink with no attempt
+    unfulfilled: int = 0  # asked for at least once, LOST, in the sink with no attempt, and the history has no further one
     not_owed: int = 0  # in the sink, yielded by only one of two definitions at a time at which both may have been in force
     explained: collections.Counter = dataclasses.field(default_factory=collections.Counter)  # not in the sink: {state and reason: fires}
     covered: int = 0  # of these, by an entry that stands for many
@@ -161,10 +161,10 @@ def _check_fire(verdict, story, fire, owed, possible, lines, entries, covering):
             verdict.lost_but_ran += 1
     if lines:
         return None
-    if story.at_least_once and any(entry.state == "LOST" for entry in entries):
+    if owed and story.at_least_once and entries and _last(entries).state == "LOST":
         verdict.unfulfilled += 1
     if entries:
-        verdict.explained[_class_of(max(entries, key=lambda entry: entry.attempt))] += 1 if owed else 0
+        verdict.explained[_class_of(_last(entries))] += 1 if owed else 0
     elif owed:
         cover = next((entry for entry in covering if entry.fire <= fire <= entry.covers_until), None)
         if not cover:
@@ -186,6 +186,10 @@ def _contradiction(entry, lines):
     if not lines and not entry.reason:
         return f"{what}, which does not say why it was not started"
     return None
+
+
+def _last(entries):
+    return max(entries, key=lambda entry: entry.attempt)
 
 
 def _class_of(entry):

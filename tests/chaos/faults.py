@@ -15,6 +15,7 @@ from world import SESSION_SECONDS, TRUE_CLOCK, NotYet
 
 ALL = "all"
 ROLLING_SECONDS = 40  # reserved for a rolling restart of all nodes
+CALM_SECONDS = 8  # before and after a kill that is measured
 LEADER_SECONDS = 5  # for an ensemble to have a leader
 GIVE_UP_SECONDS = 12  # for a node to hand over and stop
 
@@ -155,6 +156,9 @@ def plan(seed, seconds, nodes, ensemble, clocks=True):
         kind = waiting.pop(0) if waiting else next(order)
         if kind == "rolling restart":
             at = max([at, *(last for who, _, last in taken if who in nodes or who == ALL)])
+        alone = "killed, back after" in kind and pick.random() < 0.4  # so that how soon others take over can be measured
+        if alone:
+            at = max([at, *(last + CALM_SECONDS for _, _, last in taken)])
         fault = _invent(pick, kind, nodes)
         fault.at = at
         end = at + fault.seconds * (len(nodes) if kind == "rolling restart" else 1)
@@ -171,6 +175,8 @@ def plan(seed, seconds, nodes, ensemble, clocks=True):
             continue
         taken.append((fault.target, at, end + 1.0))
         faults.append(fault)
+        if alone:
+            at = end + CALM_SECONDS
 
 
 def _every_kind_early(pick, kinds):

@@ -8,6 +8,7 @@ import statistics
 import time
 
 import reference
+import zookeeper_log
 from checker import Change, Entry, Story, Verdict
 from faults import Fault
 from sink import Line
@@ -56,7 +57,7 @@ def render(findings):
     seconds = (findings.until - findings.after) / SECOND
     late = [late for _, late in verdict.lateness]
     calm = [late for fire, late in verdict.lateness if not any(near(fault, fire) for fault in findings.faults)]
-    changes = sum(len(story.changes) - 1 for story in findings.stories)
+    changes = sum(1 for story in findings.stories for change in story.changes[1:] if change.since < findings.until)
     takeovers, unclear = takeover_times(findings)
     rows = [
         "# Chaos report",
@@ -82,7 +83,7 @@ def render(findings):
         f"| not started, with the reason in the history | {sum(verdict.explained.values())} |",
         f"| of these told by an entry that stands for many | {verdict.covered} |",
         f"| LOST in the history although they were started (\"may have been started\") | {verdict.lost_but_ran} |",
-        f"| `at_least_once` and LOST, with no start at all | {verdict.unfulfilled} |",
+        f"| `at_least_once`, LOST and not started again | {verdict.unfulfilled} |",
         f"| started while a change of their task was on its way, owed by only one of both versions | {verdict.not_owed} |",
         f"| started twice | {verdict.count('double')} |",
         f"| unexplained | {verdict.count('unexplained')} |",
@@ -174,6 +175,9 @@ def write_timelines(findings, folder):
     """One file for each fire that is wrong, with all that was seen around it."""
     place = os.path.join(folder, "timelines")
     os.makedirs(place, exist_ok=True)
+    written = zookeeper_log.read(os.path.join(folder, "cluster", "zookeeper"))
+    with open(os.path.join(place, "zookeeper.txt"), "w", encoding="utf-8") as file:
+        file.writelines(f"{reference.format_instant(instant)} {text}\n" for instant, text in written)
     logs = read_logs(os.path.join(folder, "cluster", "logs"))
     stories = {story.task: story for story in findings.stories}
     for number, offence in enumerate(findings.verdict.offences[:MOST_TIMELINES], 1):

@@ -28,7 +28,8 @@ class World(Cluster):
     """`all_gates` is an entered gate.Gates; `servers` is the number of ZooKeeper servers, 1 or an odd number beyond."""
 
     def __init__(self, folder, all_gates, servers=3):
-        super().__init__(folder, node_options=[f"--stop.drain-timeout={DRAIN_SECONDS}s"], session_timeout=f"{SESSION_SECONDS * 1000:.0f}ms")
+        super().__init__(folder, center_options=[f"--zookeeper.session-timeout={SESSION_SECONDS * 1000:.0f}ms"],
+                         node_options=[f"--stop.drain-timeout={DRAIN_SECONDS}s"])
         place = os.path.join(self.folder, "zookeeper")
         self.zookeeper = ZooKeeperEnsemble(place, servers) if servers > 1 else ZooKeeperServer(place)
         self.zookeeper_servers = self.zookeeper.servers if servers > 1 else [self.zookeeper]

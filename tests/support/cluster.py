@@ -76,9 +76,8 @@ class Server(Process):
 
 
 class Cluster:
-    def __init__(self, folder, center_options=(), node_options=(), session_timeout="2s"):
+    def __init__(self, folder, center_options=(), node_options=()):
         self.folder = os.path.abspath(folder)
-        self.session_timeout = session_timeout  # of ZooKeeper's sessions
         os.makedirs(self.folder, exist_ok=True)
         self.center_options = list(center_options)
         self.node_options = list(node_options)
@@ -155,7 +154,7 @@ class Cluster:
             mail = [f"--mail.smtp-url={self.mail.url}", "--mail.from=cloudtask@example.org", "--mail.to=operators@example.org"] if self.mail else []
             self.center = Server("center", with_options([
                 program("cloudtask-center"), f"--data-dir={data}", "--http.address=127.0.0.1", "--http.port=0",
-                f"--zookeeper.servers={self.zookeeper.address}", f"--zookeeper.session-timeout={self.session_timeout}", "--lost.grace=2s",
+                f"--zookeeper.servers={self.zookeeper.address}", "--zookeeper.session-timeout=2s", "--lost.grace=2s",
                 f"--webroot={os.path.join(ROOT, 'webroot')}", *mail], self.center_options), os.path.join(self.folder, "logs"), data)
             self._processes.append(self.center)
         self.center.start()
