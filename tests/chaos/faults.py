@@ -151,32 +151,31 @@ def plan(seed, seconds, nodes, ensemble, clocks=True):
     waiting = []  # kinds that found nothing free
     faults = []
     at = 0.0
-    while True:
-        at += pick.expovariate(1 / 3.0) if pick.random() < 0.75 else pick.uniform(5, 10)  # often one on top of the other, now and then alone
+    while at < seconds:
         kind = waiting.pop(0) if waiting else next(order)
+        begin = at
         if kind == "rolling restart":
-            at = max([at, *(last for who, _, last in taken if who in nodes or who == ALL)])
-        alone = "killed, back after" in kind and pick.random() < 0.4  # so that how soon others take over can be measured
+            begin = max([at, *(last for who, _, last in taken if who in nodes or who == ALL)])
+        alone = "killed, back after" in kind and seconds > 100 and pick.random() < 0.4  # so that how soon others take over can be measured
         if alone:
-            at = max([at, *(last + CALM_SECONDS for _, _, last in taken)])
+            begin = max([at, *(last + CALM_SECONDS for _, _, last in taken)])
         fault = _invent(pick, kind, nodes)
-        fault.at = at
-        end = at + fault.seconds * (len(nodes) if kind == "rolling restart" else 1)
+        fault.at = begin
+        end = begin + fault.seconds * (len(nodes) if kind == "rolling restart" else 1)
         if kind == "rolling restart":
-            end = max(end, at + ROLLING_SECONDS)
+            end = max(end, begin + ROLLING_SECONDS)
         if kind == "ZooKeeper's leader lost":
             end += LEADER_SECONDS
-        if at > seconds:
-            return faults
-        if end > seconds:
+        if end > seconds or not _free(taken, fault.target, begin, end + 1.0, nodes):
+            if end <= seconds:
+                waiting.append(kind)
+            at += 0.2
             continue
-        if not _free(taken, fault.target, at, end + 1.0, nodes):
-            waiting.append(kind)
-            continue
-        taken.append((fault.target, at, end + 1.0))
+        taken.append((fault.target, begin, end + 1.0))
         faults.append(fault)
-        if alone:
-            at = end + CALM_SECONDS
+        at = end + CALM_SECONDS if alone else begin
+        at += pick.expovariate(1 / 3.0) if pick.random() < 0.75 else pick.uniform(5, 10)  # often one on top of the other, now and then alone
+    return faults
 
 
 def _every_kind_early(pick, kinds):
