@@ -238,6 +238,7 @@ void add_all_routes(RouteTable& table, const Context& context) {
     add_task_routes(table, context);
     add_package_routes(table, context);
     add_run_routes(table, context);
+    add_ledger_routes(table, context);
     add_node_routes(table, context);
     add_system_routes(table, context);
     add_site_routes(table, context);

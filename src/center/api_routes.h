@@ -135,6 +135,7 @@ void add_site_routes(RouteTable& table, const Context& context);
 // The node protocol, and runs.
 void add_node_routes(RouteTable& table, const Context& context);
 void add_run_routes(RouteTable& table, const Context& context);
+void add_ledger_routes(RouteTable& table, const Context& context);
 // All of them.
 void add_all_routes(RouteTable& table, const Context& context);
 

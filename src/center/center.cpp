@@ -10,6 +10,7 @@
 #include "center/cluster_secret_store.h"
 #include "center/cluster_watch.h"
 #include "center/command_hub.h"
+#include "center/ledger_watch.h"
 #include "center/listen_address.h"
 #include "center/log_files.h"
 #include "center/log_hub.h"
@@ -18,10 +19,12 @@
 #include "center/metrics.h"
 #include "center/package_files.h"
 #include "center/package_store.h"
+#include "center/presence_watch.h"
 #include "center/run_metrics.h"
 #include "center/runs.h"
 #include "center/smtp.h"
 #include "center/store.h"
+#include "center/surroundings.h"
 #include "cloudtask/core/data_folder.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/core/log.h"
@@ -70,12 +73,14 @@ struct Center::Impl {
     std::unique_ptr<CommandHub> command_hub;
     std::unique_ptr<LogHub> log_hub;
     std::unique_ptr<Context> context;
-    std::unique_ptr<ThreadWorker> worker, slow_worker;
+    std::unique_ptr<ThreadWorker> worker, slow_worker, ledger_worker;
 
     // These live on the loop.
     std::unique_ptr<zk::Client> zookeeper;
     std::unique_ptr<ClusterWatch> watch;
     std::unique_ptr<LostWatch> lost;
+    std::unique_ptr<PresenceWatch> presence;
+    std::unique_ptr<LedgerWatch> ledger;
     std::unique_ptr<http::Server> server;
     Timer sweep_timer, runtimes_timer;
 
@@ -114,6 +119,7 @@ Result<> Center::Impl::open() {
 
     worker = std::make_unique<ThreadWorker>("api", kApiThreads);
     slow_worker = std::make_unique<ThreadWorker>("login", kSlowThreads);
+    ledger_worker = std::make_unique<ThreadWorker>("ledger");
     command_hub = std::make_unique<CommandHub>(loop, *worker, *store);
     log_hub = std::make_unique<LogHub>(loop, *worker, *store, *log_files);
     context = std::make_unique<Context>(Context{*store, cluster, loop, loop.clock(), random, *worker, *slow_worker, options, hooks, metrics,
@@ -191,8 +197,12 @@ Result<> Center::Impl::connect_zookeeper() {
                                               .runs_changed = [this](const std::set<std::string>& ids) { log_hub->notify(ids); },
                                               .mail_waiting = [this] { hooks.fire_mail_waiting(); },
                                               .commands_waiting = [this](const std::string& node) { hooks.fire_commands_waiting(node); }});
+    presence = std::make_unique<PresenceWatch>(loop, *ledger_worker, *store);
     watch = std::make_unique<ClusterWatch>(loop, *zookeeper, cluster, ClusterWatchOptions{make_uuid(loop.clock().now(), random), url},
-                                           ClusterWatch::Observer{[this](const ClusterView& view) { lost->on_view(view); },
+                                           ClusterWatch::Observer{[this](const ClusterView& view) {
+                                                                      lost->on_view(view);
+                                                                      presence->on_view(view);
+                                                                  },
                                                                   [this](bool leading) { lost->set_leading(leading); }});
     return {};
 }
@@ -280,6 +290,10 @@ Result<> Center::start() {
     impl_->zookeeper->start();
     impl_->read_runtimes();
     impl_->sweep();
+    impl_->ledger = std::make_unique<LedgerWatch>(
+        impl_->loop, *impl_->ledger_worker, impl_->metrics,
+        LedgerWatchParts{.store = *impl_->store, .cluster = impl_->cluster, .rules = ledger_rules(impl_->options)});
+    impl_->ledger->start();
     if (auto written = impl_->folder.write_address(impl_->url); !written) return written;
     log::info("cloudtask-center {} listens on {}", kVersion, impl_->url);
     return {};

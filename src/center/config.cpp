@@ -36,6 +36,8 @@ ConfigSpec make_config_spec(Options& options) {
     spec.text("mail.from", &options.mail_from, "Sender of mail");
     spec.list("mail.to", &options.mail_to, "Who is told of failures where neither task, group nor runtime names anybody");
     spec.duration("lost.grace", &options.lost_grace, seconds{0}, hours{24}, "How long a node may be gone before its runs are LOST");
+    spec.duration("ledger.grace", &options.ledger_grace, seconds{1}, hours{24},
+                  "How long a fire may be without a word, beyond its misfire tolerance, before the ledger calls it unexplained");
     spec.size("logs.max-size", &options.logs_max_size, kMiB / 16, 4096 * kMiB, "Most that is kept of one stream of one run");
     return spec;
 }

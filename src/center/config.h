@@ -35,6 +35,7 @@ struct Options {
     std::vector<std::string> mail_to;  // told of a failure where neither task, group nor runtime names anybody
 
     Duration lost_grace = std::chrono::seconds{20};
+    Duration ledger_grace = std::chrono::minutes{1};  // from a fire's tolerance to its report
     std::uint64_t logs_max_size = 32ULL << 20;  // of one stream of one run on the center's disk
 };
 

@@ -5,6 +5,7 @@
 
 #include "center/commands_store.h"
 #include "center/ingest_store.h"
+#include "center/ledger_store.h"
 #include "center/run_metrics.h"
 #include "cloudtask/core/log.h"
 
@@ -31,6 +32,9 @@ struct LogOwner {
 std::string drop_note(LogStream stream, std::uint64_t offset, std::string_view why) {
     return fmt::format("{} is incomplete from byte {} on: {}", to_string(stream), offset, why);
 }
+
+// The newest instant that a run's report tells of.
+Instant told_of(const task::Run& run) { return std::max(run.started_at.value_or(Instant{}), run.ended_at.value_or(Instant{})); }
 
 std::string source_text(const Report& report) { return json::to_text(*report.source); }
 
@@ -143,6 +147,7 @@ Result<std::size_t> Ingest::apply(const std::string& node_id, const std::string&
                 cursors[report.incarnation] = before[report.incarnation] = read_cursor(sql, report.incarnation);
             }
         }
+        Instant told{};
         // Notes first: a mail of this batch tells of them.
         for (const auto& [run_id, note] : logs.notes) recorder.note_log(run_id, note);
         for (const auto& report : batch->reports) {
@@ -160,6 +165,7 @@ Result<std::size_t> Ingest::apply(const std::string& node_id, const std::string&
                 continue;
             }
             if (const auto* run = std::get_if<task::Run>(&report.content)) {
+                told = std::max(told, told_of(*run));
                 const auto recorded = recorder.record(*run, node_id, [&] { return source_text(report); });
                 if (!recorded) bury(report, recorded.error().message);
                 if (const auto note = logs.notes.find(run->id); note != logs.notes.end()) recorder.note_log(run->id, note->second);
@@ -171,6 +177,7 @@ Result<std::size_t> Ingest::apply(const std::string& node_id, const std::string&
         for (const auto& [incarnation, sequence] : cursors) {
             if (sequence != before[incarnation]) write_cursor(sql, incarnation, node_id, sequence, now);
         }
+        if (told > Instant{}) note_reported(sql, node_id, told, now);
         effects = recorder.effects();
         return {};
     });

@@ -95,8 +95,8 @@ CREATE TABLE audit (
 CREATE INDEX audit_by_subject ON audit(subject, id);
 )sql";
 
-// Entries that stand for many fires, and what is to be known of a task that is gone.
-constexpr std::string_view kCoversAndDeletions = R"sql(
+// What the ledger needs: entries that stand for many fires, who deleted a task and when, who was away and when.
+constexpr std::string_view kLedger = R"sql(
 ALTER TABLE runs ADD COLUMN covers_until INTEGER;
 ALTER TABLE runs ADD COLUMN covers_state TEXT;
 ALTER TABLE runs ADD COLUMN covers_reason TEXT;
@@ -108,7 +108,16 @@ ALTER TABLE deleted_tasks ADD COLUMN deleted_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE deleted_tasks ADD COLUMN deleted_by TEXT NOT NULL DEFAULT '';
 UPDATE deleted_tasks SET deleted_at = coalesce((SELECT at FROM audit WHERE subject = 'task:' || task_id AND action = 'task.delete'), 0),
     deleted_by = coalesce((SELECT principal FROM audit WHERE subject = 'task:' || task_id AND action = 'task.delete'), '');
-CREATE INDEX deleted_tasks_by_time ON deleted_tasks(deleted_at, task_id);
+
+-- When nodes were not registered in ZooKeeper, as the center saw it; node_id '': when the center had no contact with ZooKeeper.
+-- last_seen: the node's last contact with the center before; until: NULL while it lasts
+CREATE TABLE node_absences (
+    node_id TEXT NOT NULL, since INTEGER NOT NULL, runtime TEXT NOT NULL, last_seen INTEGER NOT NULL, until INTEGER,
+    PRIMARY KEY (node_id, since)) WITHOUT ROWID;
+CREATE INDEX node_absences_by_runtime ON node_absences(runtime, since);
+-- The newest instant that the node's reports have told of, and when it was told: what lies between is still in its outbox.
+ALTER TABLE nodes ADD COLUMN reported_until INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE nodes ADD COLUMN reported_at INTEGER NOT NULL DEFAULT 0;
 )sql";
 
 constexpr std::string_view kCordons = R"sql(
@@ -120,7 +129,7 @@ ALTER TABLE nodes ADD COLUMN cordoned_by TEXT NOT NULL DEFAULT '';
 }  // namespace
 
 const std::vector<std::string_view>& migrations() {
-    static const std::vector<std::string_view> list{kInitial, kCoversAndDeletions, kCordons};
+    static const std::vector<std::string_view> list{kInitial, kLedger, kCordons};
     return list;
 }
 

@@ -104,7 +104,7 @@ Result<Response> post_start(Call& call) {
         if (!stored) return propagate(stored);
         const auto run = start_task(call.context, scope, *stored);
         if (!run) return propagate(run);
-        return Response::json(202, run_json({*run, {}}));
+        return Response::json(202, run_json({*run, {}, {}}));
     });
 }
 

@@ -40,11 +40,17 @@ std::string run_document(const task::Run& run) {
 MailSettings mail_settings(const Options& options) { return {options.mail_to, options.mail_from, options.site_url}; }
 
 std::string run_json(const StoredRun& stored) {
-    if (stored.log_note.empty()) return run_document(stored.run);
     task::Run run = stored.run;
-    run.reason += (run.reason.empty() ? "" : "; ") + stored.log_note;
-    run.output_truncated = true;
-    return run_document(run);
+    if (!stored.log_note.empty()) {
+        run.reason += (run.reason.empty() ? "" : "; ") + stored.log_note;
+        run.output_truncated = true;
+    }
+    std::string text = run_document(run);
+    if (stored.late_report.empty()) return text;
+    const auto report = json::parse(stored.late_report);
+    if (!report || !report->IsObject() || !report->HasMember("run")) return text;
+    text.back() = ',';
+    return text + fmt::format(R"("late_report":{}}})", json::to_text((*report)["run"]));
 }
 
 Result<task::Run> start_task(const Context& context, WriteScope& scope, const StoredTask& stored) {

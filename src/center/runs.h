@@ -26,7 +26,8 @@ void move_start(soci::session& sql, const task::Run& run, const ring::Member& no
 // Who is told of failures, by the configuration.
 MailSettings mail_settings(const Options& options);
 
-// The run as the API shows it: the codec's JSON, with what was dropped of its log said in its reason.
+// The run as the API shows it: the codec's JSON, with what was dropped of its log said in its reason, and what was reported of it after its
+// end, and not applied, as `late_report`.
 std::string run_json(const StoredRun& stored);
 
 }  // namespace cloudtask::center

@@ -118,6 +118,13 @@ std::vector<std::string> group_cells(const json::Value& i, Instant now) {
 std::vector<std::string> task_cells(const json::Value& i, Instant now) {
     return {task_name(i), cell(i, "state"), last_run_cell(i, now), schedules_cell(i), id_of(i)};
 }
+// What was reported after the end, and not applied, is told beside the reason.
+std::string reason_cell(const json::Value& run) {
+    const json::Value& late = member(run, "late_report");
+    if (!late.IsObject()) return cell(run, "reason");
+    const std::string reason = cell(run, "reason");
+    return reason + (reason.empty() ? "" : "; ") + "reported late: " + cell(late, "state");
+}
 std::vector<std::string> run_cells(const json::Value& i, Instant now) {
     const std::string started = text_member(i, "started_at");
     const std::string fire = text_member(i, "fire_time");
@@ -129,7 +136,7 @@ std::vector<std::string> run_cells(const json::Value& i, Instant now) {
             short_duration(started, text_member(i, "ended_at")),
             cell(i, "node_name"),
             cell(i, "trigger"),
-            cell(i, "reason")};
+            reason_cell(i)};
 }
 std::vector<std::string> user_cells(const json::Value& i, Instant) { return {name_of(i), cell(i, "role"), cell(i, "email"), id_of(i)}; }
 std::vector<std::string> package_cells(const json::Value& i, Instant now) {

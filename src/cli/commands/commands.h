@@ -14,6 +14,7 @@ std::vector<Command> create_commands();  // create runtime, join-token, user
 std::vector<Command> task_commands();    // task start, stop, enable, disable, clone
 std::vector<Command> run_commands();     // run get, stop, log
 std::vector<Command> node_commands();    // node cordon, drain, uncordon; plan-failover
+std::vector<Command> ledger_commands();  // verify, why
 std::vector<Command> help_commands();    // completion, version, help
 
 }  // namespace cloudtask::cli

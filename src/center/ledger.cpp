@@ -1,0 +1,230 @@
+// The fire ledger's reasoning: see ledger.h. Pure.
+#include "center/ledger.h"
+
+#include <algorithm>
+
+namespace cloudtask::center {
+
+using task::RunState;
+
+namespace {
+
+constexpr Duration kTick{1};
+constexpr std::size_t kLongestCategory = 64;
+constexpr std::string_view kNames[kFireVerdicts] = {"ran",  "late",    "running", "pending", "skipped",    "missed",
+                                                    "lost", "changed", "not_yet", "awaited", "unexplained"};
+
+// The attempt that tells most: one that began and ended, else one that goes on, else the last word.
+int weight(const FireRecord& record) {
+    switch (record.state) {
+        case RunState::succeeded:
+        case RunState::failed:
+        case RunState::timed_out:
+        case RunState::stopped:
+            return record.started_at ? 5 : 1;
+        case RunState::running:
+            return 4;
+        case RunState::pending:
+            return 3;
+        case RunState::lost:
+            return 2;
+        case RunState::skipped:
+            return 1;
+    }
+    return 0;
+}
+
+Judgement unstarted(RunState state, const std::string& reason, bool began) {
+    std::string category = reason_category(reason);
+    switch (state) {
+        case RunState::lost:
+            return {FireVerdict::lost, began ? "while it ran" : "around the time it was due"};
+        case RunState::stopped:
+            return {FireVerdict::skipped, "stopped"};
+        case RunState::skipped:
+            return {category == "misfire" ? FireVerdict::missed : FireVerdict::skipped, std::move(category)};
+        default:
+            return {FireVerdict::missed, std::move(category)};
+    }
+}
+
+bool overlap(const Absence& absence, Instant from, Instant to) { return absence.since <= to && (!absence.until || *absence.until >= from); }
+
+}  // namespace
+
+std::string_view to_string(FireVerdict verdict) { return kNames[static_cast<std::size_t>(verdict)]; }
+
+std::string reason_category(std::string_view reason) {
+    std::size_t end = std::min(reason.find(':'), reason.size());
+    if (end > kLongestCategory) {
+        end = kLongestCategory;
+        while (end > 0 && (static_cast<unsigned char>(reason[end]) & 0xC0) == 0x80) --end;
+    }
+    return std::string(reason.substr(0, end));
+}
+
+Tenure tenure_of(const Definition& definition, std::size_t index) {
+    const DefinitionVersion& version = definition.versions[index];
+    Tenure tenure{version.effective_from, Instant::max()};
+    if (!version.enabled) tenure.until = tenure.after;
+    for (std::size_t later = index + 1; later < definition.versions.size(); ++later) {
+        const DefinitionVersion& next = definition.versions[later];
+        tenure.until = std::min(tenure.until, next.enabled ? next.effective_from : next.changed_at);
+    }
+    if (definition.deleted_at) tenure.until = std::min(tenure.until, *definition.deleted_at);
+    return tenure;
+}
+
+std::optional<Instant> next_fire(const DefinitionVersion& version, Instant after) {
+    if (!version.enabled) return std::nullopt;
+    std::optional<Instant> earliest;
+    for (const auto& schedule : version.schedules) {
+        if (!schedule.enabled()) continue;
+        const auto time = schedule.next(after);
+        if (time && (!earliest || *time < *earliest)) earliest = time;
+    }
+    return earliest;
+}
+
+DueFires::DueFires(const Definition& definition, Instant from, Instant to) : definition_(definition), to_(to) {
+    tenures_.reserve(definition.versions.size());
+    for (std::size_t i = 0; i < definition.versions.size(); ++i) tenures_.push_back(tenure_of(definition, i));
+    find(from - kTick);
+}
+
+void DueFires::find(Instant after) {
+    next_.reset();
+    for (; index_ < tenures_.size(); ++index_) {
+        const Tenure& tenure = tenures_[index_];
+        if (tenure.until <= tenure.after || tenure.until <= after) continue;
+        const auto time = next_fire(definition_.versions[index_], std::max(after, tenure.after));
+        if (!time || *time > tenure.until) continue;
+        if (*time < to_) next_ = Due{*time, index_};
+        return;  // at or beyond `to`, later versions have nothing before it
+    }
+}
+
+void DueFires::advance() {
+    if (next_) find(next_->time);
+}
+
+Judgement judge_attempts(const std::vector<FireRecord>& attempts, const LedgerRules& rules) {
+    const FireRecord* best = &attempts.front();
+    for (const auto& each : attempts) {
+        const int difference = weight(each) - weight(*best);
+        if (difference > 0 || (difference == 0 && each.attempt >= best->attempt)) best = &each;
+    }
+    if (best->state == RunState::running) return {FireVerdict::running, {}};
+    if (best->state == RunState::pending) return {FireVerdict::pending, {}};
+    if (weight(*best) < 5) return unstarted(best->state, best->reason, best->started_at.has_value());
+    const Duration lateness = best->lateness.value_or(*best->started_at - best->fire_time);
+    return {lateness > rules.late ? FireVerdict::late : FireVerdict::ran, {}};
+}
+
+Judgement judge_absent(const Definition& definition, const DueFires::Due& due, const std::vector<Cover>& covers,
+                       const Surroundings& surroundings,
+                       const std::function<std::optional<Instant>(std::int64_t version)>& overtaken_until) {
+    const Instant time = due.time;
+    const LedgerRules& rules = surroundings.rules;
+    const DefinitionVersion& version = definition.versions[due.version];
+    for (const auto& cover : covers) {
+        if (time > cover.after && time <= cover.until) return unstarted(cover.state, cover.reason, false);
+    }
+    if (time + version.tolerance + rules.grace > surroundings.now) return {FireVerdict::not_yet, {}};
+
+    const Instant until = tenure_of(definition, due.version).until;
+    if (until <= surroundings.now) {
+        const std::string what = definition.deleted_at == until ? "deleted" : "definition changed";
+        if (time + rules.before_change > until) return {FireVerdict::changed, what};
+        for (const auto& absence : surroundings.without_nodes) {
+            if (overlap(absence, time, until)) return {FireVerdict::changed, what + " while no node was there"};
+        }
+    }
+    if (version.version > 1 && overtaken_until) {
+        const auto overtaken = overtaken_until(version.version);
+        if (overtaken && *overtaken >= time) return {FireVerdict::changed, "fired by the version before"};
+    }
+
+    // A node that comes back tells of what came due meanwhile; it is given the time to do so.
+    for (const auto& absence : surroundings.without_nodes) {
+        const bool over = absence.until && *absence.until + rules.grace <= surroundings.now;
+        if (!over && time + rules.grace >= absence.since) return {FireVerdict::awaited, "no node"};
+    }
+    if (surroundings.unowned) return {FireVerdict::awaited, "no node can take it"};
+    for (const auto& node : surroundings.silent) {
+        if (time >= node.from && time <= node.to) return {FireVerdict::awaited, "node " + node.name};
+    }
+    return {FireVerdict::unexplained, {}};
+}
+
+bool within_change(const Definition& definition, Instant time, const LedgerRules& rules) {
+    for (std::size_t i = 0; i < definition.versions.size(); ++i) {
+        const DefinitionVersion& version = definition.versions[i];
+        const Tenure tenure = tenure_of(definition, i);
+        if (!version.enabled || time <= tenure.after) continue;
+        if (tenure.until != Instant::max() && time > tenure.until && time - tenure.until > rules.after_change) continue;
+        if (next_fire(version, time - kTick) == time) return true;
+    }
+    return false;
+}
+
+TaskLedger::TaskLedger(Parts parts) : parts_(std::move(parts)), due_(parts_.definition, parts_.from, parts_.to) {}
+
+void TaskLedger::tell(Instant time, const Judgement& judgement) {
+    if (parts_.budget == 0) {
+        exhausted_ = true;
+        return;
+    }
+    --parts_.budget;
+    parts_.fire(time, judgement);
+}
+
+void TaskLedger::absent_before(Instant time) {
+    while (!exhausted_ && due_.next() && due_.next()->time < time) {
+        tell(due_.next()->time, judge_absent(parts_.definition, *due_.next(), parts_.covers, parts_.surroundings, parts_.overtaken_until));
+        due_.advance();
+    }
+}
+
+void TaskLedger::take(FireRecord record) {
+    if (record.fire_time < parts_.from || record.fire_time >= parts_.to) return;
+    const auto millisecond = [](Instant instant) { return std::chrono::floor<std::chrono::milliseconds>(instant); };
+    if (!waiting_.empty() && millisecond(waiting_.front().fire_time) != millisecond(record.fire_time)) settle();
+    waiting_.push_back(std::move(record));
+}
+
+void TaskLedger::settle() {
+    std::sort(waiting_.begin(), waiting_.end(), [](const FireRecord& a, const FireRecord& b) {
+        return std::pair{a.fire_time, a.attempt} < std::pair{b.fire_time, b.attempt};
+    });
+    std::vector<FireRecord> attempts;
+    for (auto& record : waiting_) {
+        if (!attempts.empty() && attempts.front().fire_time != record.fire_time) {
+            settle_fire(attempts);
+            attempts.clear();
+        }
+        attempts.push_back(std::move(record));
+    }
+    if (!attempts.empty()) settle_fire(attempts);
+    waiting_.clear();
+}
+
+void TaskLedger::settle_fire(const std::vector<FireRecord>& attempts) {
+    const Instant time = attempts.front().fire_time;
+    absent_before(time);
+    if (exhausted_) return;
+    const bool due = due_.next() && due_.next()->time == time;
+    if (due) due_.advance();
+    if (due || within_change(parts_.definition, time, parts_.surroundings.rules)) {
+        tell(time, judge_attempts(attempts, parts_.surroundings.rules));
+    } else {
+        parts_.unexpected(attempts.front());
+    }
+}
+
+void TaskLedger::finish() {
+    settle();
+    absent_before(parts_.to);
+}
+
+}  // namespace cloudtask::center

@@ -1,0 +1,174 @@
+// Sums of the ledger: see ledger_report.h.
+#include "center/ledger_report.h"
+
+#include <algorithm>
+
+#include "center/surroundings.h"
+#include "cloudtask/core/json.h"
+#include "cloudtask/core/units.h"
+
+namespace cloudtask::center {
+
+namespace {
+
+constexpr int kTasksPerPage = 100;
+
+bool remarkable(const LedgerSum::Counts& counts) {
+    return counts.unexpected > 0 || counts.of(FireVerdict::unexplained) > 0 || counts.of(FireVerdict::awaited) > 0;
+}
+
+void write_counts(json::Writer& out, const LedgerSum::Counts& counts) {
+    out.key("counts").begin_object();
+    for (std::size_t i = 0; i < kFireVerdicts; ++i) {
+        out.member(to_string(static_cast<FireVerdict>(i)), counts.by_verdict[i]);
+    }
+    out.end_object();
+}
+
+void write_fires(json::Writer& out, std::string_view name, const std::vector<LedgerSum::Fire>& fires) {
+    out.key(name).begin_array();
+    for (const auto& fire : fires) {
+        out.begin_object().member("task_id", fire.task_id).member("runtime", fire.runtime).member("group", fire.group);
+        out.member("task_name", fire.name).member("fire_time", fire.time);
+        if (!fire.note.empty()) out.member("reason", fire.note);
+        out.end_object();
+    }
+    out.end_array();
+}
+
+}  // namespace
+
+LedgerAccount::LedgerAccount(LedgerRequest request, std::shared_ptr<const ClusterView> cluster, Instant now)
+    : request_(std::move(request)), cluster_(std::move(cluster)), now_(now), budget_(request_.max_fires) {}
+
+const Surroundings& LedgerAccount::around(soci::session& sql, const std::string& runtime) {
+    const auto known = around_.find(runtime);
+    if (known != around_.end()) return known->second;
+    return around_.emplace(runtime, look_around(sql, *cluster_, runtime, request_.rules, request_.from, now_)).first->second;
+}
+
+void LedgerAccount::list(std::vector<LedgerSum::Fire>& fires, const LedgerSum::TaskRow& row, Instant time, std::string note) const {
+    if (fires.size() < LedgerSum::kMaxFires) fires.push_back({row.id, row.runtime, row.group, row.name, time, std::move(note)});
+}
+
+void LedgerAccount::count(LedgerSum::TaskRow& row, Instant time, const Judgement& judgement) {
+    ++row.counts.due;
+    ++row.counts.by_verdict[static_cast<std::size_t>(judgement.verdict)];
+    if (!judgement.reason.empty()) {
+        const std::pair key{judgement.verdict, judgement.reason};
+        if (sum_.reasons.contains(key) || sum_.reasons.size() < LedgerSum::kMaxReasons) {
+            ++sum_.reasons[key];
+        } else {
+            ++sum_.reasons[{judgement.verdict, "other"}];
+        }
+    }
+    if (judgement.verdict == FireVerdict::unexplained) list(sum_.unexplained, row, time, {});
+    if (judgement.verdict == FireVerdict::awaited) list(sum_.awaited, row, time, judgement.reason);
+}
+
+void LedgerAccount::add(LedgerSum::TaskRow row) {
+    if (row.counts.due == 0 && row.counts.unexpected == 0) return;
+    ++sum_.tasks;
+    sum_.counts.due += row.counts.due;
+    sum_.counts.unexpected += row.counts.unexpected;
+    for (std::size_t i = 0; i < kFireVerdicts; ++i) sum_.counts.by_verdict[i] += row.counts.by_verdict[i];
+    const std::size_t room = remarkable(row.counts) ? 2 * LedgerSum::kMaxRows : LedgerSum::kMaxRows;
+    if (sum_.rows.size() < room) sum_.rows.push_back(std::move(row));
+}
+
+Result<> LedgerAccount::account(soci::session& sql, const std::string& task_id) {
+    const auto definition = read_definition(sql, task_id, request_.from, request_.to);
+    if (!definition) return propagate(definition);
+    const bool other_group = !request_.scope.group.empty() && definition->group != request_.scope.group;
+    if (definition->versions.empty() || other_group) return {};
+
+    LedgerSum::TaskRow row{task_id, definition->runtime, definition->group, definition->name, definition->deleted_at.has_value(), {}};
+    Surroundings surroundings = around(sql, definition->runtime);
+    surroundings.unowned = unowned(*cluster_, *definition);
+    const auto covers = read_covers(sql, task_id, request_.from, request_.to);
+    std::map<std::int64_t, std::optional<Instant>> overtaken;  // by version
+    TaskLedger ledger({.definition = *definition,
+                       .from = request_.from,
+                       .to = request_.to,
+                       .covers = covers,
+                       .surroundings = surroundings,
+                       .overtaken_until =
+                           [&](std::int64_t version) {
+                               const auto known = overtaken.find(version);
+                               if (known != overtaken.end()) return known->second;
+                               const auto last = last_fire_before_version(sql, task_id, version, request_.from, now_);
+                               return overtaken.emplace(version, last).first->second;
+                           },
+                       .fire = [&](Instant time, const Judgement& judgement) { count(row, time, judgement); },
+                       .unexpected =
+                           [&](const FireRecord& first) {
+                               ++row.counts.unexpected;
+                               list(sum_.unexpected, row, first.fire_time,
+                                    fmt::format("{} by version {}", task::to_string(first.state), first.task_version));
+                           },
+                       .budget = budget_});
+    visit_fire_records(sql, task_id, request_.from, request_.to, [&ledger](FireRecord record) {
+        ledger.take(std::move(record));
+        return !ledger.exhausted();
+    });
+    ledger.finish();
+    add(std::move(row));
+    if (ledger.exhausted()) {
+        return fail(Errc::too_large,
+                    "there are more than {} fires in that interval; ask for a shorter one, or for one task, group or runtime",
+                    request_.max_fires);
+    }
+    return {};
+}
+
+Result<bool> LedgerAccount::next_page(Store& store, int tasks) {
+    bool more = false;
+    const auto read = store.read([&](soci::session& sql) -> Result<> {
+        const auto ids = ledger_tasks(sql, request_.scope, request_.from - request_.rules.after_change, last_, tasks);
+        for (const auto& id : ids) {
+            if (auto accounted = account(sql, id); !accounted) return accounted;
+            last_ = id;
+        }
+        more = ids.size() == static_cast<std::size_t>(tasks);
+        return {};
+    });
+    if (!read) return propagate(read);
+    return more;
+}
+
+Result<LedgerSum> make_ledger(Store& store, std::shared_ptr<const ClusterView> cluster, Instant now, const LedgerRequest& request) {
+    LedgerAccount account(request, std::move(cluster), now);
+    for (;;) {
+        const auto more = account.next_page(store, kTasksPerPage);
+        if (!more) return propagate(more);
+        if (!*more) return account.sum();
+    }
+}
+
+std::string ledger_json(const LedgerRequest& request, const LedgerSum& sum, Instant now) {
+    json::Writer out;
+    out.begin_object().member("from", request.from).member("to", request.to).member("as_of", now);
+    out.member("late", format_duration(request.rules.late)).member("grace", format_duration(request.rules.grace));
+    out.member("due", sum.counts.due);
+    write_counts(out, sum.counts);
+    out.member("unexpected", sum.counts.unexpected);
+    out.key("reasons").begin_array();
+    for (const auto& [key, count] : sum.reasons) {
+        out.begin_object().member("verdict", to_string(key.first)).member("reason", key.second).member("count", count).end_object();
+    }
+    out.end_array().member("task_count", sum.tasks).key("tasks").begin_array();
+    for (const auto& row : sum.rows) {
+        out.begin_object().member("id", row.id).member("runtime", row.runtime).member("group", row.group).member("name", row.name);
+        out.member("deleted", row.deleted).member("due", row.counts.due);
+        write_counts(out, row.counts);
+        out.member("unexpected", row.counts.unexpected).end_object();
+    }
+    out.end_array();
+    write_fires(out, "unexplained_fires", sum.unexplained);
+    write_fires(out, "unexpected_fires", sum.unexpected);
+    write_fires(out, "awaited_fires", sum.awaited);
+    out.end_object();
+    return out.text();
+}
+
+}  // namespace cloudtask::center

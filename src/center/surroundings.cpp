@@ -1,0 +1,96 @@
+// Who was away, and whose reports may be under way: see surroundings.h.
+#include "center/surroundings.h"
+
+#include <algorithm>
+
+namespace cloudtask::center {
+
+namespace {
+
+// A node asks for commands at least this often; one that is not heard of for longer does not report either.
+constexpr Duration kContactEvery = std::chrono::seconds{90};
+// Between a fire and its report's arrival, while nothing is wrong.
+constexpr Duration kReportTakes = std::chrono::seconds{10};
+// A node whose last report came this recently, and told of something this old, is sending what has gathered.
+constexpr Duration kSending = std::chrono::seconds{30};
+// The clocks of node and center may each differ from ZooKeeper's by 5 s before the node takes no part.
+constexpr Duration kClockBound = std::chrono::seconds{10};
+
+std::vector<Absence> intersection(const std::vector<Absence>& a, const std::vector<Absence>& b) {
+    std::vector<Absence> both;
+    for (const auto& x : a) {
+        for (const auto& y : b) {
+            const Instant since = std::max(x.since, y.since);
+            std::optional<Instant> until = x.until;
+            if (y.until && (!until || *y.until < *until)) until = y.until;
+            if (!until || since < *until) both.push_back({since, until});
+        }
+    }
+    return both;
+}
+
+void add_silent(Surroundings& around, const NodeContact& node, const std::vector<NodeAbsence>& absences, bool gone) {
+    const Duration grace = around.rules.grace;
+    bool open = false;
+    for (const auto& absence : absences) {
+        if (absence.node_id != node.id) continue;
+        open = open || !absence.until;
+        // Back for so short that it may not have told all.
+        const bool counts = !absence.until || *absence.until + grace > around.now;
+        if (counts) around.silent.push_back({node.name, absence.last_seen - kReportTakes, absence.since + kReportTakes});
+    }
+    const bool seen = node.contact > node.registered_at;
+    if (gone && !open && seen) around.silent.push_back({node.name, node.contact - kReportTakes});
+    if (!gone && !open && node.contact + kContactEvery < around.now) around.silent.push_back({node.name, node.contact - kReportTakes});
+    if (node.reported_at + kSending > around.now && node.reported_until + kSending < node.reported_at) {
+        around.silent.push_back({node.name, node.reported_until - kReportTakes});
+    }
+}
+
+}  // namespace
+
+LedgerRules ledger_rules(const Options& options) {
+    LedgerRules rules;
+    rules.grace = options.ledger_grace;
+    rules.before_change = options.zookeeper_session_timeout + kClockBound;
+    return rules;
+}
+
+std::vector<Absence> all_absent(const std::vector<std::vector<Absence>>& absences) {
+    std::vector<Absence> all{{Instant::min(), std::nullopt}};
+    for (const auto& each : absences) all = intersection(all, each);
+    return all;
+}
+
+Surroundings look_around(soci::session& sql, const ClusterView& cluster, const std::string& runtime, const LedgerRules& rules, Instant from,
+                         Instant now) {
+    Surroundings around;
+    around.now = now;
+    around.rules = rules;
+    const auto nodes = node_contacts(sql, runtime);
+    const auto absences = node_absences(sql, runtime, from, now);
+    std::vector<std::vector<Absence>> by_node;
+    for (const auto& node : nodes) {
+        std::vector<Absence> away{{Instant::min(), node.registered_at}};
+        for (const auto& absence : absences) {
+            if (absence.node_id == node.id) away.push_back({std::min(absence.last_seen, absence.since), absence.until});
+        }
+        by_node.push_back(std::move(away));
+        add_silent(around, node, absences, cluster.gone(runtime, node.id));
+    }
+    around.without_nodes = all_absent(by_node);
+    for (const auto& absence : absences) {
+        if (absence.node_id.empty()) around.without_nodes.push_back({absence.since, absence.until});
+    }
+    return around;
+}
+
+bool unowned(const ClusterView& cluster, const Definition& definition) {
+    const auto runtime = cluster.runtimes.find(definition.runtime);
+    if (definition.deleted_at || definition.versions.empty() || !cluster.connected || runtime == cluster.runtimes.end()) return false;
+    if (!runtime->second.complete || !runtime->second.ring) return false;
+    const DefinitionVersion& last = definition.versions.back();
+    return runtime->second.ring->owner(definition.task_id, ring::Placement{last.targets, last.labels}) == nullptr;
+}
+
+}  // namespace cloudtask::center

@@ -1,0 +1,372 @@
+// One fire explained: see why.h.
+#include "center/why.h"
+
+#include <algorithm>
+
+#include "center/ledger_store.h"
+#include "center/runs.h"
+#include "center/surroundings.h"
+#include "cloudtask/core/units.h"
+
+namespace cloudtask::center {
+
+using task::RunState;
+
+namespace {
+
+constexpr Duration kTick{1};
+constexpr Duration kFarthestBack = std::chrono::hours{24 * 366 * 5};
+constexpr std::size_t kRunsBefore = 100;  // among which the one that overlapped is looked for
+
+std::string short_duration(Duration duration) {
+    return format_duration(std::chrono::round<std::chrono::milliseconds>(std::max(duration, Duration{})));
+}
+
+FireRecord record_of(const task::Run& run) {
+    return {*run.fire_time, run.attempt, run.task_version, run.state, run.reason, run.started_at, run.lateness};
+}
+
+// The last fire of the version before `at` and after `floor`. Looks back in growing steps.
+std::optional<Instant> fire_before(const DefinitionVersion& version, Instant at, Instant floor) {
+    for (Duration back = std::chrono::seconds{1}; back < kFarthestBack; back *= 4) {
+        const Instant from = std::max(at - back, floor);
+        auto found = next_fire(version, from);
+        if (!found || *found >= at) {
+            if (from == floor) return std::nullopt;
+            continue;
+        }
+        for (auto later = found; later && *later < at; later = next_fire(version, *later)) found = later;
+        return found;
+    }
+    return std::nullopt;
+}
+
+// The version that was in force, by what nodes go by: the one whose fires counted, else the newest that was known.
+std::optional<std::size_t> version_in_force(const Definition& definition, Instant at) {
+    std::optional<std::size_t> known;
+    for (std::size_t i = 0; i < definition.versions.size(); ++i) {
+        if (tenure_of(definition, i).contains(at)) return i;
+        if (definition.versions[i].changed_at <= at) known = i;
+    }
+    return known;
+}
+
+bool fires_at(DefinitionVersion version, Instant at, bool disabled_schedules_too) {
+    version.enabled = true;
+    if (next_fire(version, at - kTick) == at) return true;
+    if (!disabled_schedules_too) return false;
+    return std::any_of(version.schedules.begin(), version.schedules.end(),
+                       [at](const task::Schedule& schedule) { return schedule.next(at - kTick) == at; });
+}
+
+class Explanation {
+  public:
+    Explanation(soci::session& sql, const ClusterView& cluster, const LedgerRules& rules, Instant now, Definition definition, Instant at)
+        : sql_(sql), cluster_(cluster), now_(now), definition_(std::move(definition)), rules_(rules) {
+        why_.task_id = definition_.task_id;
+        why_.runtime = definition_.runtime;
+        why_.group = definition_.group;
+        why_.name = definition_.name;
+        why_.at = at;
+    }
+
+    Result<Why> make() {
+        find_runs();
+        if (const auto index = version_in_force(definition_, why_.at)) why_.version = definition_.versions[*index];
+        DueFires due(definition_, why_.at, why_.at + kTick);
+        why_.due = due.next().has_value();
+        if (!why_.runs.empty()) {
+            tell_runs();
+        } else if (why_.due) {
+            tell_absent(*due.next());
+        } else if (auto told = tell_not_due(); !told) {
+            return propagate(told);
+        }
+        return std::move(why_);
+    }
+
+  private:
+    void say(std::string cause, std::string sentence) {
+        why_.cause = std::move(cause);
+        why_.sentence = std::move(sentence);
+    }
+
+    void find_runs() {
+        RunFilter filter;
+        filter.task_id = why_.task_id;
+        filter.since = std::chrono::floor<std::chrono::milliseconds>(why_.at);
+        filter.until = *filter.since + std::chrono::milliseconds{1};
+        filter.oldest_first = true;
+        filter.limit = 200;
+        for (auto& stored : list_runs(sql_, filter)) {
+            if (stored.run.fire_time == why_.at) why_.runs.push_back(std::move(stored));
+        }
+        std::sort(why_.runs.begin(), why_.runs.end(), [](const StoredRun& a, const StoredRun& b) { return a.run.attempt < b.run.attempt; });
+    }
+
+    Surroundings around() const {
+        Surroundings around = look_around(sql_, cluster_, definition_.runtime, rules_, why_.at, now_);
+        around.unowned = unowned(cluster_, definition_);
+        return around;
+    }
+
+    // --- there are runs of it
+
+    void tell_runs() {
+        std::vector<FireRecord> attempts;
+        for (const auto& stored : why_.runs) attempts.push_back(record_of(stored.run));
+        const Judgement judgement = judge_attempts(attempts, rules_);
+        why_.verdict = judgement.verdict;
+        const StoredRun& stored = telling_run(judgement.verdict);
+        const task::Run& run = stored.run;
+        switch (judgement.verdict) {
+            case FireVerdict::ran:
+            case FireVerdict::late:
+                say(judgement.verdict == FireVerdict::late ? "ran_late" : "ran", ran_sentence(run));
+                break;
+            case FireVerdict::running:
+                say("running", fmt::format("It is running on node {} since {}, attempt {}.", run.node_name,
+                                           format_instant(run.started_at.value_or(why_.at)), run.attempt));
+                break;
+            case FireVerdict::pending:
+                say("pending", fmt::format("It waits on node {} to be started, attempt {}.", run.node_name, run.attempt));
+                break;
+            case FireVerdict::lost:
+                say("lost", lost_sentence(stored));
+                break;
+            default:
+                tell_not_started(judgement, run.state, run.reason, run.ended_at.value_or(why_.at));
+                break;
+        }
+        if (!why_.due && !within_change(definition_, why_.at, rules_)) {
+            why_.sentence += " By the definition that was in force it was not due.";
+        }
+    }
+
+    const StoredRun& telling_run(FireVerdict verdict) const {
+        for (auto each = why_.runs.rbegin(); each != why_.runs.rend(); ++each) {
+            if (judge_attempts({record_of(each->run)}, rules_).verdict == verdict) return *each;
+        }
+        return why_.runs.back();
+    }
+
+    std::string ran_sentence(const task::Run& run) const {
+        const Duration lateness = run.lateness.value_or(*run.started_at - why_.at);
+        std::string text = fmt::format("It ran on node {} (epoch {}, attempt {}), started {} after it was due, and is {}.", run.node_name,
+                                       run.epoch, run.attempt, short_duration(lateness), task::to_string(run.state));
+        if (!run.reason.empty()) text += fmt::format(" The run says: {}.", run.reason);
+        if (run.attempt > 1) text += fmt::format(" Attempt 1 is {}.", task::to_string(why_.runs.front().run.state));
+        return text;
+    }
+
+    static std::string lost_sentence(const StoredRun& stored) {
+        const task::Run& run = stored.run;
+        std::string text = fmt::format(
+            "It is LOST: {}. The incarnation {} of node {} had it; {}.", run.reason, run.incarnation,
+            run.node_name.empty() ? run.node_id : run.node_name,
+            run.started_at ? "it was started at " + format_instant(*run.started_at) : std::string("it may have been started or not"));
+        if (!stored.late_report.empty()) text += " A report of it came later, and was kept but not applied.";
+        return text;
+    }
+
+    // Skipped or missed, by a run of its own or by an entry that covers it.
+    void tell_not_started(const Judgement& judgement, RunState state, const std::string& reason, Instant decided) {
+        if (judgement.verdict == FireVerdict::lost) return say("lost", fmt::format("It is LOST: {}.", reason));
+        if (judgement.reason == "overlap") return tell_overlap(decided);
+        if (judgement.reason == "disabled") return tell_disabled();
+        if (judgement.reason == "deleted") return tell_deleted();
+        if (judgement.reason == "misfire") return tell_misfire(reason);
+        if (state == RunState::stopped) return say("stopped", fmt::format("It was stopped before it began: {}.", reason));
+        if (state == RunState::failed) return say("not_started", fmt::format("It could not be started: {}.", reason));
+        say("skipped", fmt::format("It was skipped: {}.", reason));
+    }
+
+    void tell_overlap(Instant decided) {
+        RunFilter filter;
+        filter.task_id = why_.task_id;
+        filter.until = std::chrono::floor<std::chrono::milliseconds>(decided) + std::chrono::milliseconds{1};
+        filter.limit = kRunsBefore;
+        for (auto& stored : list_runs(sql_, filter)) {
+            const task::Run& run = stored.run;
+            const bool began = run.started_at && *run.started_at <= decided && run.fire_time != why_.at;
+            if (!began || (run.ended_at && *run.ended_at < why_.at)) continue;
+            say("overlap", fmt::format("It was skipped, as the run {} of {} was still going on node {}.", run.id,
+                                       format_instant(run.fire_time.value_or(*run.started_at)), run.node_name));
+            why_.other_run = std::move(stored);
+            return;
+        }
+        say("overlap", "It was skipped, as a run before it was still going.");
+    }
+
+    void tell_disabled() {
+        for (const auto& version : definition_.versions) {
+            if (version.enabled || version.changed_at < why_.at - rules_.after_change) continue;
+            why_.by = version.changed_by;
+            why_.since = version.changed_at;
+            return say("disabled",
+                       fmt::format("It was not started, as {} had disabled the task at {}.", why_.by, format_instant(*why_.since)));
+        }
+        say("disabled", "It was not started, as the task was disabled.");
+    }
+
+    void tell_deleted() {
+        why_.by = definition_.deleted_by;
+        why_.since = definition_.deleted_at;
+        say("deleted", fmt::format("{} deleted the task at {}.", why_.by, format_instant(definition_.deleted_at.value_or(why_.at))));
+    }
+
+    void tell_misfire(const std::string& reason) {
+        const Duration tolerance = why_.version ? why_.version->tolerance : Duration{};
+        for (const auto& absence : around().without_nodes) {
+            if (absence.since > why_.at + tolerance || (absence.until && *absence.until < why_.at)) continue;
+            why_.since = absence.since == Instant::min() ? std::optional<Instant>{} : absence.since;
+            return say("misfire_no_node",
+                       fmt::format("No node of the runtime was there when it was due{}; {}.",
+                                   absence.until ? fmt::format(" (until {})", format_instant(*absence.until)) : std::string{}, reason));
+        }
+        say("misfire_too_late", fmt::format("It came too late: {}.", reason));
+    }
+
+    // --- it was due, and no run of it is known
+
+    void tell_absent(const DueFires::Due& due) {
+        if (why_.at > now_) {
+            why_.verdict = FireVerdict::not_yet;
+            return say("future", "It will be due then.");
+        }
+        const auto covers = read_covers(sql_, why_.task_id, why_.at, why_.at + kTick);
+        const Judgement judgement = judge_absent(definition_, due, covers, around(), [this](std::int64_t version) {
+            return last_fire_before_version(sql_, why_.task_id, version, why_.at, now_);
+        });
+        why_.verdict = judgement.verdict;
+        switch (judgement.verdict) {
+            case FireVerdict::changed:
+                return tell_changed(due, judgement.reason);
+            case FireVerdict::not_yet:
+                return say("not_yet", "No run of it is known yet; its report may be under way.");
+            case FireVerdict::awaited:
+                return say("awaited", fmt::format("No run of it is known yet: {}.", awaited_text(judgement.reason)));
+            case FireVerdict::unexplained:
+                return say("unexplained", "It was due, and nothing is known of it: neither a run nor a reason why there is none.");
+            default:
+                break;
+        }
+        for (const auto& cover : covers) {
+            if (why_.at > cover.after && why_.at <= cover.until) {
+                return tell_not_started(judgement, cover.state,
+                                        cover.reason + " (told by the entry of " + format_instant(cover.after) + ")", why_.at);
+            }
+        }
+    }
+
+    static std::string awaited_text(const std::string& reason) {
+        if (reason == "no node") return "no node of the runtime is there, or only just; it is settled when one is";
+        if (reason == "no node can take it") return "no node of the runtime can take the task now";
+        return reason + " may still have to tell of it: it is offline, or sends what has gathered";
+    }
+
+    void tell_changed(const DueFires::Due& due, const std::string& reason) {
+        const Instant until = tenure_of(definition_, due.version).until;
+        if (definition_.deleted_at == until) return tell_deleted();
+        for (const auto& version : definition_.versions) {
+            if (version.version <= definition_.versions[due.version].version && until != version.effective_from) continue;
+            if ((version.enabled ? version.effective_from : version.changed_at) != until) continue;
+            why_.by = version.changed_by;
+            why_.since = version.changed_at;
+        }
+        say("changed", fmt::format("The definition was changed around that time ({}){}.", reason,
+                                   why_.since ? fmt::format(", by {} at {}", why_.by, format_instant(*why_.since)) : std::string{}));
+    }
+
+    // --- it was not due
+
+    Result<> tell_not_due() {
+        if (definition_.deleted_at && why_.at > *definition_.deleted_at) {
+            tell_deleted();
+            return {};
+        }
+        const DefinitionVersion& first = definition_.versions.front();
+        if (!why_.version) {
+            why_.by = first.changed_by;
+            why_.since = first.changed_at;
+            say("not_created", fmt::format("The task did not exist yet: {} made it at {}.", why_.by, format_instant(*why_.since)));
+            return {};
+        }
+        const DefinitionVersion& version = *why_.version;
+        if (!version.enabled && fires_at(version, why_.at, false)) return tell_disabled_then();
+        if (fires_at(version, why_.at, true) && !fires_at(version, why_.at, false)) {
+            say("schedule_disabled", "The schedule that names this instant was disabled.");
+            return {};
+        }
+        why_.before = fire_before(version, why_.at, version.effective_from);
+        why_.after = next_fire(version, why_.at);
+        std::string text = fmt::format("That is not a fire time of version {}, which was in force.", version.version);
+        if (why_.before) text += fmt::format(" The fire before it: {}.", format_instant(*why_.before));
+        if (why_.after) text += fmt::format(" The fire after it: {}.", format_instant(*why_.after));
+        if (!version.enabled) text += " The task was disabled, too.";
+        say("not_a_fire_time", std::move(text));
+        return {};
+    }
+
+    // Who disabled it is told by the first of the versions without a break; it may be long before.
+    Result<> tell_disabled_then() {
+        const auto all = read_definition(sql_, why_.task_id, Instant{}, why_.at + kTick);
+        if (!all) return propagate(all);
+        for (auto version = all->versions.rbegin(); version != all->versions.rend(); ++version) {
+            if (version->version > why_.version->version) continue;
+            if (version->enabled) break;
+            why_.by = version->changed_by;
+            why_.since = version->changed_at;
+        }
+        say("disabled", fmt::format("The task was disabled, by {} at {}.", why_.by, format_instant(why_.since.value_or(why_.at))));
+        return {};
+    }
+
+    soci::session& sql_;
+    const ClusterView& cluster_;
+    const Instant now_;
+    const Definition definition_;
+    const LedgerRules rules_;
+    Why why_;
+};
+
+}  // namespace
+
+Result<Why> explain_fire(Store& store, const ClusterView& cluster, const LedgerRules& rules, Instant now, const std::string& task_id,
+                         Instant at) {
+    Why why;
+    const auto read = store.read([&](soci::session& sql) -> Result<> {
+        auto definition = read_definition(sql, task_id, at, std::max(at, now) + kTick);
+        if (!definition) return propagate(definition);
+        if (definition->versions.empty()) return fail(Errc::not_found, "there is no task {}", task_id);
+        auto made = Explanation(sql, cluster, rules, now, std::move(*definition), at).make();
+        if (!made) return propagate(made);
+        why = std::move(*made);
+        return {};
+    });
+    if (!read) return propagate(read);
+    return why;
+}
+
+std::string why_json(const Why& why) {
+    json::Writer out;
+    out.begin_object().member("task_id", why.task_id).member("runtime", why.runtime).member("group", why.group);
+    out.member("task_name", why.name).member("at", why.at).member("cause", why.cause).member("sentence", why.sentence);
+    out.member("due", why.due);
+    if (why.verdict) out.member("verdict", to_string(*why.verdict));
+    if (why.version) {
+        out.key("version").begin_object().member("version", why.version->version).member("enabled", why.version->enabled);
+        out.member("changed_at", why.version->changed_at).member("changed_by", why.version->changed_by);
+        out.member("effective_from", why.version->effective_from).end_object();
+    }
+    out.member("before", why.before).member("after", why.after).member("since", why.since);
+    if (!why.by.empty()) out.member("by", why.by);
+    out.key("runs").begin_array();
+    for (const auto& stored : why.runs) out.raw(run_json(stored));
+    out.end_array();
+    if (why.other_run) out.key("other_run").raw(run_json(*why.other_run));
+    out.end_object();
+    return out.text();
+}
+
+}  // namespace cloudtask::center

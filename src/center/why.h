@@ -1,0 +1,36 @@
+// Why: what happened at one instant of one task, from the same ledger that `verify` sums up. Worker threads.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "center/cluster_view.h"
+#include "center/ledger.h"
+#include "center/runs_store.h"
+#include "center/store.h"
+
+namespace cloudtask::center {
+
+struct Why {
+    std::string task_id, runtime, group, name;
+    Instant at{};
+    std::string cause;     // one of the words of docs/wire.md
+    std::string sentence;  // for people
+    bool due = false;      // a fire of the version in force
+    std::optional<FireVerdict> verdict;
+    std::vector<StoredRun> runs;               // attempts, oldest first
+    std::optional<StoredRun> other_run;        // that kept it from running
+    std::optional<DefinitionVersion> version;  // in force at that instant
+    std::optional<Instant> before, after;      // fires of that version around an instant that is none
+    std::optional<Instant> since;              // when what is told of began: the change, the absence
+    std::string by;                            // who made the change
+};
+
+// Errors: not_found: there never was such a task; the store's.
+Result<Why> explain_fire(Store& store, const ClusterView& cluster, const LedgerRules& rules, Instant now, const std::string& task_id,
+                         Instant at);
+
+std::string why_json(const Why& why);
+
+}  // namespace cloudtask::center

@@ -1,0 +1,107 @@
+"""The fire ledger: after a node was killed every fire is accounted for; a row that is taken out of the history is named."""
+
+import contextlib
+import json
+import os
+import sqlite3
+import tempfile
+import unittest
+
+from cluster import CliError, Cluster, NotYet, instants, parse_instant
+
+PERIODIC = [f"worker-{number}" for number in range(1, 9)]
+
+
+class Ledger(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="cloudtask-ledger-")
+        self.addCleanup(folder.cleanup)
+        self.cluster = Cluster(folder.name, center_options=["--ledger.grace=2s"])
+        self.cluster.__enter__()
+        self.addCleanup(self.cluster.close)
+        self.cluster.start(nodes=3)
+
+    def verify(self, start, end):
+        """The exit code of `verify` and its ledger."""
+        words = ("verify", "--from", start, "--to", end, "-o", "json")
+        try:
+            return 0, json.loads(self.cluster.cli(*words))
+        except CliError as error:
+            if not error.out:
+                raise
+            return error.code, json.loads(error.out)
+
+    def settled(self, start, end):
+        """The same, once nothing is under way any more."""
+        code, ledger = self.verify(start, end)
+        if any(ledger["counts"][verdict] for verdict in ("not_yet", "awaited", "pending", "running")):
+            raise NotYet(f"{ledger['counts']} {ledger['awaited_fires'][:3]}")
+        return code, ledger
+
+    def fires(self, task, at_least):
+        runs = self.cluster.runs(task)
+        if len(runs) < at_least:
+            raise NotYet(f"{task['name']} has {len(runs)} runs")
+        return runs
+
+    def later_than(self, task, seconds):
+        newest = instants(self.cluster.runs(task))[-1]
+        if newest < seconds:
+            raise NotYet(f"the newest fire of {task['name']} is {newest}")
+        return newest
+
+    def unexplained_gauge(self):
+        text = self.cluster.api.request("GET", "//metrics").body.decode()
+        value = next(line for line in text.splitlines() if line.startswith("cloudtask_fires_unexplained ")).split()[1]
+        if value != "1":
+            raise NotYet(f"cloudtask_fires_unexplained is {value}")
+        return value
+
+    def test_a_killed_node_leaves_nothing_unexplained_and_a_missing_row_is_named(self):
+        cluster = self.cluster
+        quick = {"command": ["/bin/true"], "misfire_tolerance": "5s"}
+        tasks = {name: cluster.make_task(name, [{"every": "1s"}], **quick) for name in PERIODIC}
+        tasks["slow"] = cluster.make_task("slow", [{"every": "1s"}], shell="sleep 2.5", misfire_tolerance="5s")
+        tasks["again"] = cluster.make_task("again", [{"every": "1s"}], guarantee="at_least_once", **quick)
+        tasks["once"] = cluster.make_task("once", [{"every": "2s"}], misfire="all", **quick)
+        for task in tasks.values():
+            cluster.wait_for(lambda task=task: self.fires(task, 8), 60, f"fires of {task['name']}")
+
+        owners = cluster.owners(group="tests")
+        victim = max(cluster.nodes, key=lambda node: sum(1 for owner in owners.values() if owner == node))
+        cluster.nodes[victim].kill()
+        killed = max(instants(cluster.runs(tasks[PERIODIC[0]])))
+        cluster.wait_until_allocated(set(cluster.nodes) - {victim})
+        for task in tasks.values():
+            cluster.wait_for(lambda task=task: self.later_than(task, killed + 8), 60, f"{task['name']} to go on elsewhere")
+        # Definitions change while it runs.
+        cluster.disable(tasks["once"])
+        cluster.api.delete(f"/tasks/{tasks[PERIODIC[-1]]['id']}")
+        cluster.start_node(victim)
+        cluster.wait_until_allocated(cluster.nodes)
+        goes_on = tasks[PERIODIC[0]]
+        end = cluster.wait_for(lambda: self.later_than(goes_on, killed + 16), 60, "some more fires")
+
+        start = goes_on["created_at"]
+        stop = cluster.runs(goes_on)[-1]["fire_time"]
+        self.assertGreater(end - parse_instant(start), 15)
+        code, ledger = cluster.wait_for(lambda: self.settled(start, stop), 60, "every fire to be told of")
+        self.assertEqual((code, ledger["counts"]["unexplained"]), (0, 0), ledger)
+        self.assertEqual(ledger["unexpected"], 0, ledger["unexpected_fires"])
+        self.assertEqual(ledger["due"], sum(ledger["counts"].values()))
+        self.assertGreater(ledger["counts"]["ran"], 100)
+        self.assertGreater(ledger["counts"]["skipped"], 3, "overlap of the slow one")
+
+        # One row goes.
+        gone = cluster.runs(goes_on, state="SUCCEEDED")[3]
+        cluster.center.stop()
+        with contextlib.closing(sqlite3.connect(os.path.join(cluster.center.data, "center.db"))) as database:
+            self.assertEqual(database.execute("DELETE FROM runs WHERE id = ?", (gone["id"],)).rowcount, 1)
+            database.commit()
+        cluster.start_center()
+        code, holed = cluster.wait_for(lambda: self.settled(start, stop), 60, "the ledger")
+        self.assertEqual(code, 1)
+        self.assertEqual([(fire["task_name"], fire["fire_time"]) for fire in holed["unexplained_fires"]], [(goes_on["name"], gone["fire_time"])])
+        self.assertEqual(holed["counts"]["ran"] + holed["counts"]["late"], ledger["counts"]["ran"] + ledger["counts"]["late"] - 1)
+        self.assertEqual(cluster.cli("why", goes_on["id"], gone["fire_time"], "-q").strip(), "unexplained")
+        cluster.wait_for(self.unexplained_gauge, 90, "the gauge")
