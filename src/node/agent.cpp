@@ -19,6 +19,9 @@ namespace cloudtask::node {
 namespace {
 
 constexpr Duration kStopPoll = std::chrono::milliseconds{100};
+// A stop waits so long at least for its tasks to be handed over. That takes the horizon and a transition, whatever drain time-out is given;
+// without it, fires that were claimed would be LOST.
+constexpr Duration kHandOver = std::chrono::seconds{10};
 
 std::string host_name() {
     char name[256] = {};
@@ -212,7 +215,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         commands.reset();
         const SteadyInstant deadline = loop.clock().steady_now() + options.drain_timeout;
         // A ring that does not settle must not hold the stop up for ever. Set first: a node that owns nothing has left at once.
-        stop_timer = loop.after(options.drain_timeout, [this] {
+        stop_timer = loop.after(std::max(options.drain_timeout, kHandOver), [this] {
             log::warn("handing over takes too long, so the node goes without it: its tasks move when its session is over");
             core->coordinator().leave_now();
         });

@@ -23,7 +23,8 @@ class Agent {
     // the node.
     void start(std::function<void(Error)> on_failure);
 
-    // Leaves the ring, waits for runs to end and reports to leave as long as the drain time-out allows; then `done`.
+    // Leaves the ring, waits for runs to end and reports to leave as long as the drain time-out allows (for the hand-over of its tasks ten
+    // seconds at least); then `done`.
     void stop(std::function<void()> done);
 
   private:
