@@ -76,7 +76,7 @@ class Ledger(unittest.TestCase):
             cluster.wait_for(lambda task=task: self.later_than(task, killed + 8), 60, f"{task['name']} to go on elsewhere")
         # Definitions change while it runs.
         cluster.disable(tasks["once"])
-        cluster.api.delete(f"/tasks/{tasks[PERIODIC[-1]]['id']}")
+        cluster.cli("delete", "task", f"demo/tests/{PERIODIC[-1]}")
         cluster.start_node(victim)
         cluster.wait_until_allocated(cluster.nodes)
         goes_on = tasks[PERIODIC[0]]
