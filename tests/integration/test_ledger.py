@@ -19,7 +19,6 @@ class Ledger(unittest.TestCase):
         self.cluster = Cluster(folder.name, center_options=["--ledger.grace=2s"])
         self.cluster.__enter__()
         self.addCleanup(self.cluster.close)
-        self.cluster.start(nodes=3)
 
     def verify(self, start, end):
         """The exit code of `verify` and its ledger."""
@@ -58,7 +57,7 @@ class Ledger(unittest.TestCase):
         return value
 
     def test_a_killed_node_leaves_nothing_unexplained_and_a_missing_row_is_named(self):
-        cluster = self.cluster
+        cluster = self.cluster.start(nodes=3)
         quick = {"command": ["/bin/true"], "misfire_tolerance": "5s"}
         tasks = {name: cluster.make_task(name, [{"every": "1s"}], **quick) for name in PERIODIC}
         tasks["slow"] = cluster.make_task("slow", [{"every": "1s"}], shell="sleep 2.5", misfire_tolerance="5s")
@@ -105,3 +104,50 @@ class Ledger(unittest.TestCase):
         self.assertEqual(holed["counts"]["ran"] + holed["counts"]["late"], ledger["counts"]["ran"] + ledger["counts"]["late"] - 1)
         self.assertEqual(cluster.cli("why", goes_on["id"], gone["fire_time"], "-q").strip(), "unexplained")
         cluster.wait_for(self.unexplained_gauge, 90, "the gauge")
+
+    def test_while_no_node_is_there_fires_are_awaited_and_then_missed_or_laid_to_the_change(self):
+        cluster = self.cluster
+        cluster.start_zookeeper()
+        cluster.start_center()
+        cluster.log_in()
+        cluster.make_runtime()
+        # Before any node has ever joined.
+        quick = {"command": ["/bin/true"], "misfire_tolerance": "2s"}
+        task = cluster.make_task("steady", [{"every": "1s"}], **quick)
+        edited = cluster.make_task("edited", [{"every": "1s"}], **quick)
+        start = task["created_at"]
+        code, ledger = cluster.wait_for(lambda: self.with_many(start, "now", "awaited", 4), 60, "fires without a node")
+        self.assertEqual((code, ledger["counts"]["unexplained"]), (0, 0), ledger)
+        cluster.start_node("node-1")
+        cluster.wait_for(lambda: self.fires(task, 10), 60, "fires")
+
+        cluster.nodes["node-1"].kill()
+        killed = instants(cluster.runs(task))[-1]
+        cluster.wait_for(lambda: self.gone("node-1"), 60, "the node to be seen as gone")
+        code, ledger = cluster.wait_for(lambda: self.with_many(start, "now", "awaited", 16), 60, "more fires without a node")
+        self.assertEqual((code, ledger["counts"]["unexplained"]), (0, 0), ledger)
+        edited = cluster.api.get(f"/tasks/{edited['id']}")
+        edited["schedules"] = [{"every": "3s"}]
+        changed = cluster.api.request("PUT", f"/tasks/{edited['id']}", edited, {"If-Match": f'"{edited["version"]}"'})
+        self.assertEqual(changed.status, 200, changed.body)
+
+        cluster.start_node("node-1")
+        cluster.wait_for(lambda: self.later_than(task, killed + 25), 60, "the node to go on")
+        stop = cluster.runs(task)[-1]["fire_time"]
+        code, ledger = cluster.wait_for(lambda: self.settled(start, stop), 60, "every fire to be told of")
+        self.assertEqual((code, ledger["counts"]["unexplained"]), (0, 0), (ledger["counts"], ledger["unexplained_fires"][:5]))
+        self.assertGreater(ledger["counts"]["missed"], 10)
+        self.assertGreater(ledger["counts"]["changed"], 5)
+        missed = cluster.runs(task, state="SKIPPED")[-2]
+        self.assertEqual(cluster.cli("why", task["id"], missed["fire_time"], "-q").strip(), "misfire_no_node")
+
+    def with_many(self, start, end, verdict, at_least):
+        code, ledger = self.verify(start, end)
+        if ledger["counts"][verdict] < at_least:
+            raise NotYet(f"{ledger['counts']}")
+        return code, ledger
+
+    def gone(self, node):
+        if node in self.cluster.online():
+            raise NotYet(f"{node} is online")
+        return True
