@@ -1,7 +1,7 @@
 """Chaos on real processes: a cluster under load, faults by seed, and a proof of every fire afterwards. Started by scripts/chaos.
 
 The order of things: servers, tasks, faults and changes side by side, everything healed, every task disabled, everything that is still on its way
-awaited, then the checker (checker.py) and the report (report.py). Exit 1 if a fire was started twice or is unexplained.
+awaited, then the checker (checker.py) and the report (report.py). Exit 1 if a fire was started twice, before its time, or is unexplained.
 """
 
 import argparse
@@ -137,7 +137,8 @@ class Chaos:
             lines = sink.read(sink_path)
             entries = history(world.api)
             verdict = checker.check(work.stories, lines, entries, after, until)
-            self.say(f"{verdict.expected} fires expected, {verdict.ran} ran, {verdict.count('double')} doubles, {verdict.count('unexplained')} unexplained")
+            self.say(f"{verdict.expected} fires expected, {verdict.ran} ran, {verdict.count('double')} doubles, {verdict.count('unexplained')} unexplained, "
+                     f"{verdict.count('early')} early")
             seen.append(set(verdict.offences))
             if not seen[-1] or time.monotonic() > deadline or (len(seen) > IN_VAIN and seen[-1 - IN_VAIN] == seen[-1]):
                 return report.Findings(self.options, after, until, work.stories, lines, entries, played, verdict, self.crashes + work.faults)

@@ -13,6 +13,8 @@ import re
 import reference
 
 FOREVER = 1 << 62
+# A node whose clock is ahead by less than the bound (5 s by default) takes part, and starts early by so much.
+EARLY = 5_500_000
 ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED", "LOST", "SKIPPED")
 
 
@@ -52,7 +54,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Offence:
-    """A fire that breaks the promise. `kind`: double or unexplained."""
+    """A fire that breaks the promise. `kind`: double, unexplained or early."""
 
     kind: str
     task: str
@@ -78,7 +80,7 @@ class Verdict:
 
 
 def check(stories, lines, entries, after, until):
-    """The verdict on all fires in (after, until]; doubles are looked for in everything that the sink has."""
+    """The verdict on all fires in (after, until]; doubles and early starts are looked for in everything that the sink has."""
     verdict = Verdict()
     started = collections.defaultdict(list)  # {(task, fire): lines}
     for line in lines:
@@ -122,13 +124,16 @@ def fires_of(story, after, until):
 
 
 def _check_starts(verdict, story, task, fire, lines):
-    """No (task, fire, attempt) twice, and no second attempt of what is started at most once."""
+    """No (task, fire, attempt) twice, no second attempt of what is started at most once, and nothing before its time."""
     attempts = collections.Counter(line.attempt for line in lines)
     where = ", ".join(f"attempt {line.attempt} on {line.node} at {reference.format_instant(line.clock)}" for line in lines)
     if any(count > 1 for count in attempts.values()):
         verdict.offences.append(Offence("double", task, fire, f"started more than once: {where}"))
     elif len(attempts) > 1 and not (story and story.at_least_once):
         verdict.offences.append(Offence("double", task, fire, f"started again, though at most once was asked for: {where}"))
+    soonest = min(lines, key=lambda line: line.clock)
+    if soonest.clock < fire - EARLY:
+        verdict.offences.append(Offence("early", task, fire, f"started {(fire - soonest.clock) / 1e6:.1f} s too early on {soonest.node}"))
     if story is None:
         verdict.offences.append(Offence("unexplained", task, fire, f"nobody defined this task: {where}"))
 

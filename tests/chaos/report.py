@@ -9,7 +9,7 @@ import time
 
 import reference
 import zookeeper_log
-from checker import Change, Entry, Story, Verdict
+from checker import EARLY, Change, Entry, Story, Verdict
 from faults import Fault
 from sink import Line
 from world import SESSION_SECONDS
@@ -71,7 +71,7 @@ def render(findings):
         "Each task appends a line to a file of its own accord. A checker in Python, which shares no code with the scheduler, computes from the",
         "definitions what was due, and matches it with these lines and with the center's history, fire by fire.",
         "",
-        f"**{verdict.count('double')} doubles, {verdict.count('unexplained')} unexplained.**"
+        f"**{verdict.count('double')} doubles, {verdict.count('unexplained')} unexplained, {verdict.count('early')} before their time.**"
         + (" What follows shows a fault of the scheduler." if verdict.offences else ""),
         "",
         "| fires | |",
@@ -86,6 +86,7 @@ def render(findings):
         f"| `at_least_once`, LOST and not started again | {verdict.unfulfilled} |",
         f"| started while a change of their task was on its way, owed by only one of both versions | {verdict.not_owed} |",
         f"| started twice | {verdict.count('double')} |",
+        f"| started more than {EARLY / SECOND:g} s before their time | {verdict.count('early')} |",
         f"| unexplained | {verdict.count('unexplained')} |",
         "",
         "| lateness of starts | p50 | p90 | p99 |",

@@ -136,6 +136,14 @@ class SeededFaults(unittest.TestCase):
 
         self.each_seed("unexplained", damage)
 
+    def test_a_start_before_its_time(self):
+        def damage(world):
+            hit = world.a_start()
+            world.lines[world.lines.index(hit)] = dataclasses.replace(hit, clock=hit.fire - world.pick.randrange(6, 600) * SECOND)
+            return hit
+
+        self.each_seed("early", damage)
+
     def test_an_entry_without_a_reason(self):
         def damage(world):
             hit = world.a_start()
