@@ -129,7 +129,7 @@ class SeededFaults(unittest.TestCase):
 
     def test_a_fire_that_no_definition_yields(self):
         def damage(world):
-            hit = dataclasses.replace(world.a_start(), fire=AFTER + world.pick.randrange(1, 50) * SECOND + 123_456)
+            hit = line(world.a_start().task, AFTER + world.pick.randrange(1, 50) * SECOND + 123_456)
             world.lines.append(hit)
             world.entries.append(Entry(hit.task, hit.fire, 1, "SUCCEEDED", exit_code=0))
             return hit
