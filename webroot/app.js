@@ -59,7 +59,7 @@ function element(name, properties = {}, ...children) {
 
 const looks = {
   SUCCEEDED: "good", RUNNING: "busy", PENDING: "warn", FAILED: "bad", TIMED_OUT: "bad", LOST: "bad", STOPPED: "off", SKIPPED: "off",
-  idle: "good", running: "busy", failed: "bad", reallocating: "warn", disabled: "off", online: "good", offline: "bad",
+  idle: "good", running: "busy", failed: "bad", reallocating: "warn", disabled: "off", online: "good", offline: "bad", cordoned: "warn",
 };
 
 const stateOf = (state) => element("span", { className: `state ${looks[state] || "off"}`, textContent: state });
@@ -155,7 +155,7 @@ const rows = {
     return element("tr", {},
       element("td", { textContent: node.name }),
       element("td", { textContent: node.runtime }),
-      element("td", {}, stateOf(node.online ? "online" : "offline")),
+      element("td", {}, stateOf(!node.online ? "offline" : node.cordoned ? "cordoned" : "online")),
       element("td", { textContent: labels || "–" }),
       element("td", { textContent: node.weight }),
       element("td", { textContent: node.version || "–" }),

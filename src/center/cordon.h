@@ -13,10 +13,10 @@ namespace cloudtask::center {
 
 struct CordonChange {
     NodeRow node;          // as it is now
-    bool changed = false;  // false: this was the wish already
+    bool changed = false;  // false: this was the wish already, and the node knows
 };
 
-// Keeps the wish, with who had it, and asks the node. Error: not_found.
+// Keeps the wish, with who had it, and asks the node; again, if the node is there and wants something else. Error: not_found.
 Result<CordonChange> set_cordoned(const Context& context, WriteScope& scope, const std::string& node_id, bool cordoned);
 
 // A command for the node; older ones of either kind that it has not reported are withdrawn: the newest wish wins.

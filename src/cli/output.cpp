@@ -29,10 +29,10 @@ std::size_t columns(const std::string& text) {
 // The SGR colour of a state (ECMA-48), or nothing.
 std::string_view colour_of(const std::string& word) {
     static const std::map<std::string, std::string_view, std::less<>> kColours = {
-        {"SUCCEEDED", "32"}, {"online", "32"},  {"RUNNING", "36"},         {"running", "36"},
-        {"FAILED", "31"},    {"failed", "31"},  {"TIMED_OUT", "31"},       {"LOST", "31"},
-        {"offline", "31"},   {"STOPPED", "33"}, {"SKIPPED", "33"},         {"reallocating", "33"},
-        {"disabled", "90"},  {"PENDING", "90"}, {"online,cordoned", "33"}, {"offline,cordoned", "31"},
+        {"SUCCEEDED", "32"},        {"online", "32"},         {"RUNNING", "36"},  {"running", "36"}, {"FAILED", "31"},
+        {"failed", "31"},           {"TIMED_OUT", "31"},      {"LOST", "31"},     {"offline", "31"}, {"STOPPED", "33"},
+        {"SKIPPED", "33"},          {"reallocating", "33"},   {"disabled", "90"}, {"PENDING", "90"}, {"online,cordoned", "33"},
+        {"offline,cordoned", "31"}, {"online,leaving", "33"},
     };
     const auto found = kColours.find(word);
     return found == kColours.end() ? std::string_view{} : found->second;

@@ -98,7 +98,8 @@ std::vector<std::string> runtime_cells(const json::Value& i, Instant now) {
 }
 std::string node_state(const json::Value& node) {
     const std::string state = member(node, "online").IsTrue() ? "online" : "offline";
-    return member(node, "cordoned").IsObject() ? state + ",cordoned" : state;
+    if (member(node, "cordoned").IsObject()) return state + ",cordoned";
+    return member(node, "leaving").IsTrue() ? state + ",leaving" : state;
 }
 std::vector<std::string> node_cells(const json::Value& i, Instant now) {
     return {cell(i, "runtime"),

@@ -73,6 +73,13 @@ struct World {
                       [](const Result<zk::Created>& made) { REQUIRE(made); });
         loop.settle();
     }
+    void say_leaving(const std::string& id) {
+        ring::Registration said = registration(id);
+        said.leaving = true;
+        other->set("/runtimes/demo/nodes/" + id, ring::write_registration(said), zk::kAnyVersion,
+                   [](const Result<zk::Stat>& set) { REQUIRE(set); });
+        loop.advance(std::chrono::seconds{1});
+    }
     void leave(const std::string& id) {
         other->erase("/runtimes/demo/nodes/" + id, zk::kAnyVersion, [](const Result<>& gone) { REQUIRE(gone); });
         loop.settle();
@@ -146,6 +153,13 @@ TEST_CASE("members and allocation become the snapshot", "[cluster]") {
     CHECK(view->runtimes.at("demo").epoch == 3);
     REQUIRE(view->owner(w.history.task) != nullptr);
     CHECK(view->owner(w.history.task)->id == kA);
+    CHECK(view->in_ring("demo", kA));
+    CHECK_FALSE(view->in_ring("demo", kB));
+    CHECK(view->runtimes.at("demo").settled);
+    CHECK_FALSE(view->runtimes.at("demo").nodes.at(kB).leaving);
+    w.say_leaving(kB);
+    CHECK(w.view()->runtimes.at("demo").nodes.at(kB).leaving);
+    CHECK(w.view()->online("demo", kB));
     w.leave(kB);
     w.loop.advance(seconds{1});
     CHECK_FALSE(w.view()->online("demo", kB));

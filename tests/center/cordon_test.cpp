@@ -61,6 +61,12 @@ struct CordonWorld : ApiFixture {
         REQUIRE(taken.status == 200);
         REQUIRE(count("SELECT count(*) FROM dead_letters") == 0);
     }
+    // What node one itself says.
+    void say_leaving() {
+        auto view = std::make_shared<ClusterView>(*cluster.get());
+        view->runtimes.at("demo").nodes.at(kOne).leaving = true;
+        cluster.set(view);
+    }
     // Node one is online, and the ring is that of two alone.
     void leave_ring(bool settled) {
         auto view = std::make_shared<ClusterView>(*cluster.get());
@@ -92,6 +98,8 @@ TEST_CASE("a cordon is kept with who wished it, audited, and asked of the node u
     CHECK(w.count("SELECT count(*) FROM audit WHERE action = 'node.cordon'") == 1);
 
     CHECK(w.commands() == kCordon);
+    CHECK(w.cordon().status == 200);  // it is being asked already
+    w.say_leaving();
     w.report_done();
     CHECK(w.commands() == kNothing);
     CHECK(w.one().json()["cordoned"]["done"].GetBool());
@@ -131,6 +139,18 @@ TEST_CASE("the newest wish wins over one that the node has not carried out", "[c
     CHECK(w.cordon().status == 202);
     CHECK(w.commands() == kCordon);
     CHECK(w.count("SELECT count(*) FROM commands WHERE state = 'withdrawn'") == 2);
+}
+
+TEST_CASE("a node that wants something else than the center knows is asked again", "[cordon]") {
+    CordonWorld w;
+    // The database is older than the node's own: it is cordoned, and nobody here wished it.
+    w.say_leaving();
+    CHECK(w.one().text("leaving") == "true");
+    CHECK(w.uncordon().status == 202);
+    CHECK(w.uncordon().status == 200);
+    CHECK(w.commands() == kUncordon);
+    CHECK(w.get(std::string("/api/v1/nodes/") + kTwo).text("leaving") == "false");
+    CHECK(w.uncordon(kTwo).status == 200);
 }
 
 TEST_CASE("who may cordon, and what", "[cordon]") {

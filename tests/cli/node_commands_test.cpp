@@ -96,10 +96,13 @@ TEST_CASE("an offline node is drained without having been told") {
     CHECK(program.run({"node", "drain", "demo/n2"}) == 0);
 }
 
-TEST_CASE("get nodes shows who is cordoned and who is in the ring") {
+TEST_CASE("get nodes shows who is cordoned, who stops, and who is in the ring") {
     Program program;
-    program.center.answer("GET /api/v1/nodes?limit=51", 200, R"({"items":[)" + cordoned(true, false, true, 2) + "," + uncordoned() + "]}");
+    program.center.answer("GET /api/v1/nodes?limit=51", 200,
+                          R"({"items":[)" + cordoned(true, false, true, 2) + "," + uncordoned() + "," +
+                              node(R"("cordoned":null,"leaving":true,"in_ring":false,"running_runs":0)") + "]}");
     REQUIRE(program.run({"get", "nodes"}) == 0);
+    CHECK(contains(program.out, "demo     n2    online,leaving   no       0"));
     CHECK(contains(program.out, "RUNTIME  NAME  STATE            IN RING  RUNS"));
     CHECK(contains(program.out, "demo     n2    online,cordoned  no       2"));
     CHECK(contains(program.out, "demo     n2    online           yes      3"));
