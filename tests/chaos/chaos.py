@@ -70,8 +70,11 @@ class Chaos:
             work = workloads.Workload(options.seed, sink_path, options.rate, options.seconds, list(world.nodes))
             work.make_all(world.api)
             self.say(f"{len(work.stories)} tasks")
+            newest = work.newest_revision()
+            world.wait_for(lambda: all(world.catalog_revision(name) >= newest for name in world.nodes), 30, "every node to know every task")
+            work.all_is_known()
             world.wait_for(lambda: os.path.getsize(sink_path) > 1000, 30, "the first fires")
-            after = workloads.now() + int(workloads.NEWS_SECONDS * reference.SECOND)
+            after = workloads.now()
             work.start_changing(world.api, options.change_period)
             try:
                 player = self.play(world)

@@ -26,6 +26,7 @@ class Change:
     settled: int  # what was there before is not in force any more afterwards
     schedules: list  # as given to the API; empty while the task is disabled
     text: str = ""
+    seen: bool = False  # by every node at `settled`, as they said themselves
 
 
 @dataclasses.dataclass

@@ -53,6 +53,15 @@ class Workload:
             self.create(api, definition)
             made += frequency(definition)
 
+    def newest_revision(self):
+        return max(task["revision"] for task in self._defined.values())
+
+    def all_is_known(self):
+        """Every node has seen all that was defined so far: it is in force from now on."""
+        for story in self.stories:
+            for change in story.changes:
+                change.settled, change.seen = now(), True
+
     def invent(self):
         """A new definition, of any kind."""
         pick = self._random
@@ -220,7 +229,8 @@ def settle(stories, disturbances, nodes):
     ways = [sorted((begin, end + recovery) for target, begin, end in disturbances if target == node or target not in nodes) for node in nodes]
     for story in stories:
         for change in story.changes:
-            change.settled = max(_news_arrive(change, way) for way in ways)
+            if not change.seen:
+                change.settled = max(_news_arrive(change, way) for way in ways)
 
 
 def _news_arrive(change, way):

@@ -10,6 +10,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
 import gate as gates  # noqa: E402
+from api import Api  # noqa: E402
 from cluster import RUNTIME, Cluster, NotYet  # noqa: E402, F401
 from zookeeper_server import ZooKeeperEnsemble, ZooKeeperServer  # noqa: E402
 
@@ -79,6 +80,10 @@ class World(Cluster):
     def open_gates(self, name):
         for gate in [*self.zookeeper_gates[name], self.center_gates[name]]:
             gate.set(gates.OPEN)
+
+    def catalog_revision(self, name):
+        """The revision of the node's catalog replica, as the node says."""
+        return Api(self.nodes[name].address()).get("//status")["cloudtask_node_catalog_revision"]
 
     def heal(self):
         """Everything runs and everything passes."""
