@@ -6,6 +6,7 @@
 #include "center/runtimes.h"
 #include "center/store.h"
 #include "center/task_store.h"
+#include "cloudtask/ring/allocation.h"
 #include "cloudtask/task/codec.h"
 
 namespace cloudtask::center {
@@ -98,6 +99,42 @@ Result<std::map<std::string, std::int64_t>> count_owned(Call& call, const Runtim
     return owned;
 }
 
+void write_nodes(json::Writer& out, const std::vector<ring::Member>& nodes, const std::map<std::string, std::int64_t>* owned) {
+    out.key("nodes").begin_array();
+    for (const auto& node : nodes) {
+        out.begin_object().member("id", node.id).member("incarnation", node.incarnation).member("name", node.name);
+        if (!node.labels.empty()) out.member("labels", node.labels);
+        out.member("weight", static_cast<std::int64_t>(node.weight));
+        if (owned != nullptr) {
+            const auto count = owned->find(node.id);
+            out.member("tasks", count == owned->end() ? std::int64_t{0} : count->second);
+        }
+        out.end_object();
+    }
+    out.end_array();
+}
+
+std::string describe(const ring::Allocation& allocation, const std::map<std::string, std::int64_t>& owned) {
+    json::Writer out;
+    out.begin_object().member("epoch", allocation.epoch);
+    write_nodes(out, allocation.nodes, &owned);
+    out.key("previous").begin_array();
+    for (const auto& membership : allocation.previous) {
+        out.begin_object().member("epoch", membership.epoch);
+        write_nodes(out, membership.nodes, nullptr);
+        out.end_object();
+    }
+    out.end_array().key("departed").begin_array();
+    for (const auto& departed : allocation.departed) {
+        out.begin_object()
+            .member("incarnation", departed.incarnation)
+            .member("horizon", departed.horizon)
+            .member("done", departed.done)
+            .end_object();
+    }
+    return out.end_array().end_object().text();
+}
+
 Result<Response> allocation(Call& call) {
     const auto view = call.context.cluster.get();
     const auto found = view->runtimes.find(call.param("name"));
@@ -105,18 +142,9 @@ Result<Response> allocation(Call& call) {
     const auto owned = count_owned(call, runtime);
     if (!owned) return propagate(owned);
     if (runtime.allocation.empty()) return Response::json(200, R"({"epoch":0,"nodes":[],"previous":[],"departed":[]})");
-
-    auto record = json::parse(runtime.allocation);
-    if (!record || !record->IsObject()) return fail(Errc::corrupt, "the allocation of {} in ZooKeeper cannot be read", call.param("name"));
-    auto& allocator = record->GetAllocator();
-    if (const auto nodes = record->FindMember("nodes"); nodes != record->MemberEnd() && nodes->value.IsArray()) {
-        for (auto& node : nodes->value.GetArray()) {
-            if (!node.IsObject() || !node.HasMember("id") || !node["id"].IsString()) continue;
-            const auto count = owned->find(node["id"].GetString());
-            node.AddMember("tasks", json::Value{count == owned->end() ? std::int64_t{0} : count->second}, allocator);
-        }
-    }
-    return Response::json(200, json::to_text(*record));
+    const auto record = ring::read_allocation(runtime.allocation);
+    if (!record) return propagate(record);
+    return Response::json(200, describe(*record, *owned));
 }
 
 }  // namespace

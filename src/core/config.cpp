@@ -71,6 +71,17 @@ ConfigSpec& ConfigSpec::text(std::string key, std::string* out, std::string mean
                 }});
 }
 
+ConfigSpec& ConfigSpec::choice(std::string key, std::string* out, std::vector<std::string> allowed, std::string meaning) {
+    std::string unit = fmt::format("{}", fmt::join(allowed, " or "));
+    return add({std::move(key), std::move(meaning), std::move(unit), *out, false,
+                [out, allowed = std::move(allowed)](std::string_view value) -> Result<> {
+                    if (std::find(allowed.begin(), allowed.end(), value) == allowed.end())
+                        return fail(Errc::invalid_argument, "'{}' is not one of: {}", value, fmt::join(allowed, ", "));
+                    *out = value;
+                    return {};
+                }});
+}
+
 ConfigSpec& ConfigSpec::secret(std::string key, std::string* out, std::string meaning) {
     text(std::move(key), out, std::move(meaning));
     keys_.back().secret = true;

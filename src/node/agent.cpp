@@ -92,7 +92,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         auto cache = PackageStore::open(folder.file("packages"));
         if (!cache) return propagate(cache);
         package_store = std::move(*cache);
-        if (const auto made = Runner::make_folders(folder.file("runs")); !made) return made;
+        if (const auto made = RunFolders::make_shards(folder.file("runs")); !made) return made;
 
         auto known = store->load_identity();
         if (!known) return propagate(known);
@@ -169,6 +169,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         claims.duties.horizon = options.horizon;
         claims.join_debounce = options.join_debounce;
         claims.max_clock_skew = options.max_clock_skew;
+        claims.on_loss = options.on_zookeeper_loss == "continue" ? OnZookeeperLoss::go_on : OnZookeeperLoss::pause;
         core =
             std::make_unique<NodeCore>(NodeParts{loop, random, *scratch_worker, *disk, *supervisor, *packages, *keeper}, std::move(claims),
                                        RunnerOptions{folder.file("runs"), identity.node_id, identity.name}, [this](std::int64_t revision) {
@@ -181,6 +182,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         catalog = std::make_unique<CatalogSync>(loop, random, *center, *disk, core->catalog_revision(),
                                                 CatalogSync::Hooks{
                                                     [this](CatalogChange change) { core->apply(std::move(change)); },
+                                                    [this](const ring::Memory& past) { core->recall(past); },
                                                     [this](std::int64_t revision) { core->caught_up(revision); },
                                                 });
         commands = std::make_unique<CommandPoll>(loop, random, *center, [this](Command command) { core->carry_out(std::move(command)); });

@@ -39,6 +39,7 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
     bool busy = false;   // reading or writing
     bool again = false;  // something changed meanwhile
     std::optional<SteadyInstant> joins_since;
+    std::optional<std::string> last_allocation;  // that stood in ZooKeeper in this session
     Timer timer;
 
     // The material of one decision.
@@ -79,7 +80,9 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
         }
         if (!election.leading() || !allocation.complete() || !nodes->complete() || client.keeper() == nullptr) return;
         Decision decision;
+        if (!allocation.value() && last_allocation) return restore();
         if (const auto& znode = allocation.value()) {
+            last_allocation = znode->data;
             auto current = ring::read_allocation(znode->data);
             if (!current) {
                 log::error("{}", current.error().message);
@@ -104,9 +107,23 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
                 if (const auto record = ring::read_horizon(znode.data)) decision.state.horizons.emplace(incarnation, *record);
             }
         }
+        decision.state.claims_end = loop.clock().now() + options.longest_claim;
         decision.dead = ring::newly_dead(decision.state.current, decision.state.present);
         busy = true;
         read_dead(std::move(decision), 0);
+    }
+
+    // The allocation was erased under a living ring. Its nodes still hold by it what they hold, so nothing but itself can take its place.
+    void restore() {
+        log::error("the allocation of {} was erased from ZooKeeper by somebody; it is put back", options.runtime_path);
+        busy = true;
+        client.keeper()->multi({election.fence(), zk::Op::create(options.runtime_path + "/allocation", *last_allocation)},
+                               [weak = weak_from_this()](const Result<std::vector<zk::OpResult>>& written) {
+                                   const auto self = weak.lock();
+                                   if (!self) return;
+                                   self->allocation.refresh();
+                                   self->finish(!written);
+                               });
     }
 
     // Reads the last record of each dead incarnation afresh: a mirror may lag behind its last write.
@@ -122,6 +139,14 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
             const auto self = weak.lock();
             if (!self) return;
             const std::string& incarnation = decision.dead[index];
+            if (!read && read.error().is(zk::Errc::no_node)) {
+                log::error("the horizon of node incarnation {} was erased by somebody: its latest fires are taken for uncertain",
+                           incarnation);
+                const ring::ClusterState& state = decision.state;
+                decision.state.horizons.insert_or_assign(incarnation,
+                                                         ring::unknown_claims(state.current, self->loop.clock().now(), state.claims_end));
+                return self->read_dead(std::move(decision), index + 1);
+            }
             if (!read) {
                 log::warn("the horizon of node incarnation {} cannot be read: {}", incarnation, read.error().message);
                 return self->finish(true);

@@ -20,6 +20,7 @@ namespace cloudtask::node {
 struct AllocatorOptions {
     std::string runtime_path;  // "/runtimes/<r>"
     Duration join_debounce = std::chrono::milliseconds{500};
+    Duration longest_claim = std::chrono::seconds{12};  // no claim reaches further beyond this machine's clock
 };
 
 class AllocatorTask {

@@ -43,9 +43,11 @@ MisfireDecision decide_misfires(const Backlog& backlog, Instant now) {
     }
     if (backlog.cut) {
         decision.skipped.push_back(
-            {*backlog.cut, fmt::format("misfire: {}; {} fires were missed before it, which is the most that is made up "
-                                       "for, so it was skipped, and so were all further ones up to {}",
-                                       lateness_text(*backlog.cut, now), backlog.late.size(), format_instant(backlog.passed_until))});
+            {*backlog.cut,
+             fmt::format("misfire: {}; {} fires were missed before it, which is the most that is made up "
+                         "for, so it was skipped, and so were all further ones up to {}",
+                         lateness_text(*backlog.cut, now), backlog.late.size(), format_instant(backlog.passed_until)),
+             backlog.passed_until});
     }
     return decision;
 }

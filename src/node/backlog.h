@@ -1,6 +1,7 @@
 // What to do with fires that come too late: the misfire policy, as a pure function.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct MisfireDecision {
     struct Skipped {
         Fire fire;
         std::string reason;
+        std::optional<Instant> covers_until{};  // all further fires up to here are skipped as well
     };
     std::vector<Skipped> skipped;
 };

@@ -40,6 +40,11 @@ Result<CatalogPage> read_catalog_page(std::string_view body) {
     reader.read("full", page.change.full);
     reader.read("more", page.more);
     reader.read("deleted", page.change.deleted, kAnyList);
+    if (const json::Value* past = reader.object("past")) {
+        json::ObjectReader item(*past, reader.pointer("past"), faults);
+        item.read("epoch", page.change.past.epoch);
+        item.read_instant("at", page.change.past.at);
+    }
     const json::Value* tasks = reader.array("tasks", kAnyList);
     if (!faults.empty()) return fail(Errc::unavailable, "the center's answer cannot be read: {}", faults.summary());
     page.change.tasks.reserve(tasks->Size());

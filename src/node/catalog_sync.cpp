@@ -27,6 +27,7 @@ struct Kept {
 };
 
 void append(CatalogChange& to, CatalogChange&& from) {
+    to.past = from.past;
     to.revision = from.revision;
     to.tasks.insert(to.tasks.end(), std::make_move_iterator(from.tasks.begin()), std::make_move_iterator(from.tasks.end()));
     to.deleted.insert(to.deleted.end(), std::make_move_iterator(from.deleted.begin()), std::make_move_iterator(from.deleted.end()));
@@ -123,6 +124,7 @@ struct CatalogSync::Impl : std::enable_shared_from_this<Impl> {
         retry.succeeded();
         if (kept->change) {
             revision = kept->change->revision;
+            if (hooks.past) hooks.past(kept->change->past);
             const bool changes = kept->change->full || !kept->change->tasks.empty() || !kept->change->deleted.empty();
             if (changes && hooks.changed) hooks.changed(std::move(*kept->change));
             if (closed) return;

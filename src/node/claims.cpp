@@ -56,6 +56,7 @@ Claims::Owners Claims::earlier_owners(const std::string& task_id, const ring::Pl
 
 void Claims::take_over(Gained gained, Owners owners, ClaimChanges& changes) {
     raise_to_ = std::max(raise_to_, gained.floor);
+    promised_ = promised_ || std::any_of(owners.begin(), owners.end(), [](const Owner& owner) { return owner.promised.has_value(); });
     owned_.insert_or_assign(gained.task_id, std::move(owners));
     changes.gained.push_back(std::move(gained));
 }
@@ -79,10 +80,21 @@ void Claims::place(const std::string& task_id, const Known& known, ClaimChanges&
         waiting_.insert_or_assign(task_id, std::move(owners));
         return;
     }
-    const auto given_up = given_up_.find(task_id);
-    const Instant floor = given_up == given_up_.end() ? known.effective_from : std::max(known.effective_from, given_up->second);
     waiting_.erase(task_id);
-    take_over({task_id, floor, {}}, {}, changes);
+    take_over(before_owners(task_id, known), {}, changes);
+}
+
+// From when on the task is this node's as far as the earlier owners in the chain do not matter.
+Gained Claims::before_owners(const std::string& task_id, const Known& known) const {
+    Gained gained{task_id, known.effective_from, {}};
+    if (const auto given_up = given_up_.find(task_id); given_up != given_up_.end()) {
+        gained.floor = std::max(gained.floor, given_up->second);
+    } else if (const auto& rebuilt = allocation_.rebuilt) {
+        const Interval fires{std::max(gained.floor, rebuilt->since), rebuilt->until};
+        if (!fires.empty()) gained.uncertain.push_back({fires, {}, false});
+        gained.floor = std::max(gained.floor, rebuilt->until);
+    }
+    return gained;
 }
 
 ClaimChanges Claims::put_task(const task::Task& task) {
@@ -119,6 +131,7 @@ ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon
             chain_.clear();
             given_up_.clear();
             for (auto& [id, owners] : owned_) owners.clear();
+            promised_ = false;
         }
         return changes;
     }
@@ -133,9 +146,7 @@ ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon
 }
 
 std::optional<Gained> Claims::resolve_task(const std::string& task_id, const Known& known, Owners& owners, const Horizons& horizons) const {
-    Gained resolution{task_id, known.effective_from, {}};
-    if (const auto given_up = given_up_.find(task_id); given_up != given_up_.end())
-        resolution.floor = std::max(resolution.floor, given_up->second);
+    Gained resolution = before_owners(task_id, known);
     for (Owner& owner : owners) {
         const Instant lower = resolution.floor;
         if (const ring::Departed* departed = allocation_.find_departed(owner.incarnation)) {

@@ -77,6 +77,8 @@ class Claims {
     std::int64_t epoch() const { return allocation_.epoch; }
     const ring::Allocation& allocation() const { return allocation_; }
     bool waiting() const { return !waiting_.empty(); }
+    // Tasks were taken over in this transition whose earlier owners live and may still start what they kept of them.
+    bool shares_tasks() const { return promised_; }
     std::size_t owned_count() const { return owned_.size(); }
     bool owns(const std::string& task_id) const { return owned_.contains(task_id); }
     // Is this node the task's owner by the present allocation, or next in line?
@@ -113,6 +115,7 @@ class Claims {
     Owners earlier_owners(const std::string& task_id, const ring::Placement& placement) const;
     void place(const std::string& task_id, const Known& known, ClaimChanges& changes);
     void lose(const std::string& task_id, ClaimChanges& changes);
+    Gained before_owners(const std::string& task_id, const Known& known) const;
     std::optional<Gained> resolve_task(const std::string& task_id, const Known& known, Owners& owners, const Horizons& horizons) const;
     void take_over(Gained gained, Owners owners, ClaimChanges& changes);
     void report_broken_promises(ClaimChanges& changes);
@@ -122,6 +125,7 @@ class Claims {
     ring::Ring ring_;
     std::vector<std::pair<std::int64_t, ring::Ring>> chain_;  // the unsettled memberships, oldest first
     Instant handover_{}, raise_to_{};
+    bool promised_ = false;  // some owner has a promise, or had one in this transition
 
     std::unordered_map<std::string, Known> tasks_;
     std::unordered_map<std::string, Owners> waiting_;

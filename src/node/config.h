@@ -23,6 +23,7 @@ struct NodeOptions {
     Duration horizon = std::chrono::seconds{2};
     Duration join_debounce = std::chrono::milliseconds{500};
     Duration max_clock_skew = std::chrono::seconds{5};
+    std::string on_zookeeper_loss = "pause";
     Duration drain_timeout = std::chrono::seconds{30};
 };
 

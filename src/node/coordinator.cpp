@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "cloudtask/core/hash.h"
 #include "cloudtask/core/log.h"
 #include "cloudtask/core/version.h"
 #include "cloudtask/zk/recipes.h"
 #include "node/allocator_task.h"
+#include "node/neighbours.h"
 
 namespace cloudtask::node {
 
@@ -18,6 +20,7 @@ constexpr Duration kPulse = std::chrono::seconds{1};  // how often the record is
 constexpr Duration kRetry = std::chrono::milliseconds{200};
 constexpr Duration kSkewRetry = std::chrono::seconds{10};
 constexpr Duration kLeaveCheck = std::chrono::milliseconds{100};
+constexpr Duration kRememberPeriod = std::chrono::seconds{30};
 
 }  // namespace
 
@@ -44,10 +47,12 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     std::unique_ptr<zk::Registration> registration;
     std::unique_ptr<zk::Election> election;
     std::unique_ptr<AllocatorTask> allocator;
-    std::unique_ptr<zk::FolderMirror> horizons;  // while this node has something to take over
+    std::unique_ptr<Neighbours> neighbours;
     Timer session_timer, pulse, leave_check;
 
     std::vector<std::unique_ptr<Duties>> retired;
+    std::set<std::string> running;  // ids of the tasks that have runs here
+    ring::Memory memory;
     zk::Client::Subscription subscription;
     bool member = false;  // of the ring, as the allocation was last seen
     bool cordoned = false;
@@ -71,19 +76,31 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     void start() {
         subscription = client.subscribe({
             [this](zk::Keeper& keeper, std::uint64_t number) { begin_session(keeper, number); },
-            [](bool connected) { log::info("ZooKeeper: {}", connected ? "in contact" : "contact lost; fires go on up to the horizon"); },
+            [this](bool connected) { contact_changed(connected); },
             [this](std::uint64_t) { end_session(); },
         });
     }
 
     // --- sessions
 
+    void contact_changed(bool connected) {
+        const bool go_on = options.on_loss == OnZookeeperLoss::go_on;
+        log::info("ZooKeeper: {}", connected ? "in contact"
+                                   : go_on   ? "contact lost; fires go on, and other nodes may start the same"
+                                             : "contact lost; fires go on up to the horizon");
+        if (!go_on || !duties) return;
+        duties->fire_beyond_horizon(!connected);
+        hooks.duties_changed();
+    }
+
     void begin_session(zk::Keeper& keeper, std::uint64_t number) {
         loop.assert_on_loop();
         generation = number;
         incarnation = new_incarnation();
         record_asked.reset();
+        for (const auto& earlier : retired) earlier->finish_by(loop.clock().now());
         duties = std::make_unique<Duties>(options.node_id, incarnation, options.duties);
+        for (const auto& task_id : running) duties->set_running(task_id, true);
         for (const auto& task : catalog) duties->put_task(task);
         duties->set_catalog_revision(catalog_revision.value_or(0));
         log::info("ZooKeeper: session {:#x}, incarnation {}", keeper.session_id(), incarnation);
@@ -98,7 +115,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         allocator.reset();
         election.reset();
         registration.reset();
-        horizons.reset();
+        neighbours.reset();
         allocation.reset();
         revision.reset();
         registered = record_made = member = false;
@@ -130,6 +147,11 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     }
 
     void watch() {
+        neighbours = std::make_unique<Neighbours>(loop, client, runtime_path, incarnation, [this](Claims::Horizons records) {
+            if (!duties) return;
+            duties->set_horizons(std::move(records));
+            changed();
+        });
         revision = std::make_unique<zk::Mirror>(loop, client, runtime_path + "/revision", [this](const std::optional<zk::Znode>& znode) {
             std::int64_t published = 0;
             if (znode) std::from_chars(znode->data.data(), znode->data.data() + znode->data.size(), published);
@@ -173,7 +195,8 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         return {{options.node_id, incarnation, options.name, options.labels, options.weight},
                 std::string{kVersion},
                 options.address,
-                cordoned || departing};
+                cordoned || departing,
+                memory};
     }
 
     // Whether this node wants to be in the ring has changed. The registration writes only to the znode of its own session; a later session
@@ -211,9 +234,12 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
             allocator.reset();
             if (leading)
                 allocator = std::make_unique<AllocatorTask>(loop, client, *election, *allocation,
-                                                            AllocatorOptions{runtime_path, options.join_debounce});
+                                                            AllocatorOptions{runtime_path, options.join_debounce, longest_claim()});
         });
     }
+
+    // How far beyond this machine's clock a claim that stands by now can reach: both clocks may be off, its owner's and ours.
+    Duration longest_claim() const { return options.duties.horizon + 2 * options.max_clock_skew; }
 
     // --- the allocation and the other nodes' records
 
@@ -229,29 +255,25 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
                 log::error("{}", seen.error().message);
             }
         }
-        watch_horizons();
+        watch_neighbours();
         if (allocator) allocator->consider();
         changed();
     }
 
-    // The other nodes' records matter to this one only while it has something to take over: so a settled ring costs no reads at all.
-    void watch_horizons() {
-        const bool needed = duties && duties->epoch() > 0 && (duties->waiting() || duties->record().resumed < duties->epoch());
-        if (!needed) {
-            horizons.reset();
-        } else if (!horizons) {
-            horizons = std::make_unique<zk::FolderMirror>(loop, client, runtime_path + "/horizons",
-                                                          [this](const zk::FolderMirror::Entries& entries) {
-                                                              if (!duties) return;
-                                                              Claims::Horizons records;
-                                                              for (const auto& [name, znode] : entries) {
-                                                                  if (const auto record = ring::read_horizon(znode.data))
-                                                                      records.emplace(name, *record);
-                                                              }
-                                                              duties->set_horizons(std::move(records));
-                                                              changed();
-                                                          });
-        }
+    void watch_neighbours() {
+        if (!neighbours || !duties) return;
+        const bool taking_over = duties->waiting() || duties->record().resumed < duties->epoch();
+        neighbours->watch(duties->epoch() > 0 && (taking_over || duties->shares_tasks()));
+    }
+
+    // --- what is to be known after a restart
+
+    void remember() {
+        const Instant now = loop.clock().now();
+        const std::int64_t epoch = duties->record().epoch;
+        if (epoch < memory.epoch || (epoch == memory.epoch && now - memory.at < kRememberPeriod)) return;
+        memory = {epoch, now};
+        hooks.remember(memory);
     }
 
     // --- the record
@@ -346,7 +368,8 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         record_version = version;
         duties->written();
         if (!clock_agrees(asked, server_time)) return client.renew();
-        watch_horizons();
+        remember();
+        watch_neighbours();
         changed();
     }
 
@@ -458,6 +481,27 @@ std::vector<UncertainFires> Coordinator::take_uncertain() {
 }
 
 void Coordinator::started() { impl_->pump(); }
+
+void Coordinator::set_running(const std::string& task_id, bool running) {
+    if (running) {
+        impl_->running.insert(task_id);
+    } else {
+        impl_->running.erase(task_id);
+    }
+    if (!impl_->duties) return;
+    impl_->duties->set_running(task_id, running);
+    if (!impl_->duties->owns(task_id)) impl_->pump();
+}
+
+std::string Coordinator::running_elsewhere(const std::string& task_id) const {
+    return impl_->neighbours ? impl_->neighbours->running(task_id) : std::string{};
+}
+
+bool Coordinator::recall(const ring::Memory& past) {
+    if (past.epoch <= impl_->memory.epoch) return false;
+    impl_->memory = past;
+    return true;
+}
 
 const std::string& Coordinator::incarnation() const { return impl_->incarnation; }
 std::int64_t Coordinator::epoch() const { return impl_->duties ? impl_->duties->epoch() : 0; }

@@ -20,6 +20,12 @@
 
 namespace cloudtask::node {
 
+// What the node does about scheduled fires while it has no contact with ZooKeeper.
+enum class OnZookeeperLoss {
+    pause,  // starts what it had claimed, and nothing beyond: a fire is never started twice
+    go_on,  // starts all that it owned: none is late, but another node may start the same
+};
+
 struct CoordinatorOptions {
     std::string runtime, node_id, name;
     std::map<std::string, std::string> labels;
@@ -27,7 +33,8 @@ struct CoordinatorOptions {
     std::string address;  // host name, for people
     DutyOptions duties;
     Duration join_debounce = std::chrono::milliseconds{500};  // joins are gathered for so long before the ring is made anew
-    Duration max_clock_skew = std::chrono::seconds{5};        // between this machine and ZooKeeper; beyond it the node does not take part
+    OnZookeeperLoss on_loss = OnZookeeperLoss::pause;
+    Duration max_clock_skew = std::chrono::seconds{5};  // between this machine and ZooKeeper; beyond it the node does not take part
 };
 
 class Coordinator {
@@ -39,6 +46,8 @@ class Coordinator {
         std::function<void(std::int64_t)> revision_published;
         // The time of the earliest fire that was given out and is not started yet.
         std::function<std::optional<Instant>()> earliest_unstarted;
+        // To be kept on disk: what a later process of this node must know of the runtime's past.
+        std::function<void(const ring::Memory&)> remember;
     };
 
     Coordinator(Loop& loop, Random& random, zk::Client& client, CoordinatorOptions options, Hooks hooks);
@@ -51,6 +60,9 @@ class Coordinator {
     // have published.
     void set_catalog_revision(std::int64_t revision);
 
+    // From this node's disk or from the center: what is known of the runtime's past. False if that is known already.
+    bool recall(const ring::Memory& past);
+
     // --- fires
     std::optional<Fire> take(Instant until);
     std::optional<Instant> next_due() const;
@@ -59,6 +71,10 @@ class Coordinator {
     std::vector<UncertainFires> take_uncertain();
     // Fires that were given out have been started.
     void started();
+    // Runs of the task are going on here, or are not any more.
+    void set_running(const std::string& task_id, bool running);
+    // The name of a node, other than this one, that has said that it has a run of the task which is still going; empty if there is none.
+    std::string running_elsewhere(const std::string& task_id) const;
 
     // The present incarnation; the last one while there is no session.
     const std::string& incarnation() const;

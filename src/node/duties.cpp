@@ -9,8 +9,10 @@ namespace cloudtask::node {
 
 namespace {
 
-constexpr Duration kTick{1};                               // instants count microseconds
-constexpr Duration kDonePeriod = std::chrono::seconds{1};  // `done` alone is written this often at the most
+constexpr Duration kTick{1};                                      // instants count microseconds
+constexpr Duration kDonePeriod = std::chrono::seconds{1};         // `done` alone is written this often at the most
+constexpr Duration kEndsPeriod = std::chrono::milliseconds{250};  // and so are the ends of runs that others wait for
+constexpr std::size_t kMaxRunning = 4000;                         // named in a record: it has to fit into a znode
 
 }  // namespace
 
@@ -43,7 +45,21 @@ void Duties::apply(const ClaimChanges& changes) {
     for (const auto& gained : changes.uncertain_only) accept(gained, false);
     wanted_.horizon = std::max(wanted_.horizon, claims_.raise_to());
     wanted_.floor = claims_.raise_to();
+    name_running();
     open_acknowledged();
+}
+
+// Runs of tasks that are another node's: their owners keep the overlap policy by them.
+void Duties::name_running() {
+    wanted_.running.clear();
+    for (const auto& task_id : running_) {
+        if (!claims_.owns(task_id) && wanted_.running.size() < kMaxRunning) wanted_.running.push_back(task_id);
+    }
+}
+
+void Duties::set_running(const std::string& task_id, bool running) {
+    const bool changed = running ? running_.insert(task_id).second : running_.erase(task_id) > 0;
+    if (changed && !claims_.owns(task_id)) name_running();
 }
 
 // Before its acknowledgement is written a node fires nothing by an epoch: a successor takes an owner that never acknowledged for one that
@@ -142,12 +158,9 @@ Instant Duties::done(std::optional<Instant> earliest_unstarted) const {
     Instant done = written_.horizon;
     if (const auto due = timetable_.next_due()) done = std::min(done, *due - kTick);
     for (const auto& opening : openings_) done = std::min(done, opening.floor);
-    // The record that admits a task says already that it may be fired.
+    // The very write that admits these says already that they may be fired.
     for (const auto& task : pending_) done = std::min(done, task->effective_from);
-    // The very write that says so lets these in, and their fires may lie before the horizon already.
-    for (const auto& task : pending_) {
-        if (task->created_revision <= wanted_.revision) done = std::min(done, task->effective_from);
-    }
+    for (const auto& uncertain : uncertain_) done = std::min(done, uncertain.fires.after);  // not with the runner yet
     if (earliest_unstarted) done = std::min(done, *earliest_unstarted - kTick);
     if (const auto limit = claims_.done_limit(horizons_)) done = std::min(done, *limit);
     return done;
@@ -164,9 +177,12 @@ std::optional<ring::HorizonRecord> Duties::next_write(Instant now, std::optional
     next.done = done(earliest_unstarted);
     const bool acknowledges = next.epoch != written_.epoch || next.resumed != written_.resumed || next.revision != written_.revision;
     const bool raises = next.horizon > written_.horizon;
-    const bool reports_done = next.done != written_.done && now >= done_written_at_ + kDonePeriod;
-    if (!acknowledges && !raises && !reports_done) return std::nullopt;
-    done_written_at_ = now;
+    const bool reports_done = next.done != written_.done && now >= written_at_ + kDonePeriod;
+    // A begin must be known before the owner's next fire; an end may wait for others.
+    const bool began = !std::includes(written_.running.begin(), written_.running.end(), next.running.begin(), next.running.end());
+    const bool ended = next.running != written_.running && now >= written_at_ + kEndsPeriod;
+    if (!acknowledges && !raises && !reports_done && !began && !ended) return std::nullopt;
+    written_at_ = now;
     in_flight_ = next;
     return next;
 }
@@ -189,10 +205,17 @@ void Duties::retire() {
     in_flight_.reset();
     pending_.clear();
     openings_.clear();
-    timetable_.limit_all(written_.horizon);
+    if (!beyond_horizon_) timetable_.limit_all(written_.horizon);
 }
 
-std::optional<Fire> Duties::take(Instant until) { return timetable_.take(std::min(until, written_.horizon)); }
+void Duties::fire_beyond_horizon(bool beyond) { beyond_horizon_ = beyond; }
+
+void Duties::finish_by(Instant now) {
+    beyond_horizon_ = false;
+    timetable_.limit_all(std::max(written_.horizon, now));
+}
+
+std::optional<Fire> Duties::take(Instant until) { return timetable_.take(beyond_horizon_ ? until : std::min(until, written_.horizon)); }
 
 std::vector<UncertainFires> Duties::take_uncertain() { return std::exchange(uncertain_, {}); }
 

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,8 @@ class Duties {
     void observe(const ring::Allocation& allocation, Instant now);
     // The horizon records of the runtime, by incarnation, as last seen.
     void set_horizons(Claims::Horizons horizons);
+    // Runs of the task are going on here, or are not any more.
+    void set_running(const std::string& task_id, bool running);
 
     // --- the record
     // What to write now; nothing while a write is under way or nothing is to be said. Call written() or not_written() for each.
@@ -52,6 +55,11 @@ class Duties {
     void not_written();
     // The session is over: no more writes. What lies within the acknowledged horizon is still given out.
     void retire();
+    // For who prefers availability to the promise of one start: while ZooKeeper is out of reach, fires are given out without regard to the
+    // horizon, also after retire(). Another node that is in contact may take the tasks over and start the same fires.
+    void fire_beyond_horizon(bool beyond);
+    // Retired, and a new incarnation begins: what lies beyond both the horizon and `now` is left to it.
+    void finish_by(Instant now);
     const ring::HorizonRecord& record() const { return written_; }
 
     // --- the fires
@@ -69,6 +77,8 @@ class Duties {
     std::int64_t epoch() const { return claims_.epoch(); }
     std::size_t owned_count() const { return claims_.owned_count(); }
     bool waiting() const { return claims_.waiting(); }
+    // What other nodes' records say is still of use: see Claims::shares_tasks().
+    bool shares_tasks() const { return claims_.shares_tasks(); }
     // Retired, and nothing is left within the horizon.
     bool finished() const { return retired_ && timetable_.size() == 0; }
     // Nothing is owned and nothing of what was handed over is left (a node that leaves may go).
@@ -86,6 +96,7 @@ class Duties {
     void open_acknowledged();
     void replace_openings(const TaskPointer& task, bool moves);
     void try_resolve();
+    void name_running();
     Instant horizon_bound() const;
     Instant done(std::optional<Instant> earliest_unstarted) const;
 
@@ -97,13 +108,15 @@ class Duties {
     TaskIndex pending_;  // newer than the record's revision
     std::vector<Opening> openings_;
     std::vector<UncertainFires> uncertain_;
+    std::set<std::string> running_;  // ids of tasks
 
     ring::HorizonRecord written_;                   // what ZooKeeper acknowledged; the claims know every task up to its revision
     std::optional<ring::HorizonRecord> in_flight_;  // what may have been written
     ring::HorizonRecord wanted_;                    // what is to be written; done apart
     std::int64_t catalog_revision_ = 0;
     bool retired_ = false;
-    Instant done_written_at_{};
+    bool beyond_horizon_ = false;
+    Instant written_at_{};  // or asked to be
 };
 
 }  // namespace cloudtask::node

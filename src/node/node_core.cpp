@@ -23,6 +23,7 @@ struct Loaded {
     bool cordoned = false;
     std::vector<JournalEntry> unfinished;
     std::vector<std::string> run_ids, command_ids;
+    ring::Memory past;
 };
 
 // On the disk's worker.
@@ -40,10 +41,13 @@ Result<Loaded> load_from(NodeStore& from, const std::string& runs_folder) {
     auto run_ids = from.load_run_ids();
     if (!run_ids) return propagate(run_ids);
     loaded.run_ids = std::move(*run_ids);
-    if (const auto aside = Runner::set_strays_aside(runs_folder, loaded.run_ids); !aside) log::warn("{}", aside.error().message);
+    if (const auto aside = RunFolders::set_strays_aside(runs_folder, loaded.run_ids); !aside) log::warn("{}", aside.error().message);
     auto command_ids = from.load_command_ids();
     if (!command_ids) return propagate(command_ids);
     loaded.command_ids = std::move(*command_ids);
+    const auto past = from.load_memory();
+    if (!past) return propagate(past);
+    loaded.past = *past;
     return loaded;
 }
 
@@ -74,6 +78,7 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
                                                         [this] { runner.duties_changed(); },
                                                         std::move(revision_published),
                                                         [this] { return runner.earliest_unstarted(); },
+                                                        [this](const ring::Memory& memory) { remember(memory); },
                                                     })),
           cordon(parts.loop, parts.disk, *coordinator) {
         runner.set_coordinator(*coordinator);
@@ -93,16 +98,34 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
     }
 
     void take_up(Loaded loaded) {
-        parts.scratch.submit([strays = Runner::strays_folder(runs_folder)] {
+        parts.scratch.submit([strays = RunFolders::strays(runs_folder)] {
             std::error_code ignored;  // a folder that stays costs space, nothing else
             std::filesystem::remove_all(strays, ignored);
         });
+        coordinator->recall(loaded.past);
         runner.recover(std::move(loaded.unfinished), loaded.run_ids, loaded.command_ids);
         coordinator->set_cordoned(loaded.cordoned);  // before there is a session, so that none ever takes part
         for (auto& task : loaded.catalog.tasks) put_task(std::move(task));
         catalog_revision = loaded.catalog.revision;
         // 0 on disk: never synchronised. What the center holds, be it nothing, has to be heard first.
         if (catalog_revision > 0) coordinator->set_catalog_revision(catalog_revision);
+    }
+
+    // --- the past
+
+    void remember(const ring::Memory& memory) {
+        parts.disk.run<bool>(
+            [memory](NodeStore& store) -> Result<bool> {
+                if (const auto kept = store.remember(memory); !kept) return propagate(kept);
+                return true;
+            },
+            [](const Result<bool>& kept) {
+                if (!kept) log::warn("the runtime's epoch could not be kept: {}", kept.error().message);
+            });
+    }
+
+    void recall(const ring::Memory& past) {
+        if (coordinator->recall(past)) remember(past);
     }
 
     // --- the catalog
@@ -197,6 +220,8 @@ void NodeCore::halt() {
 }
 
 void NodeCore::apply(CatalogChange change) { impl_->apply(std::move(change)); }
+
+void NodeCore::recall(const ring::Memory& past) { impl_->recall(past); }
 
 void NodeCore::caught_up(std::int64_t revision) {
     impl_->catalog_revision = revision;

@@ -49,6 +49,8 @@ class NodeCore {
 
     // --- the catalog, once it is on disk
     void apply(CatalogChange change);
+    // What the center knows of the runtime's past.
+    void recall(const ring::Memory& past);
     // The replica is as new as the center's answer said.
     void caught_up(std::int64_t revision);
     std::int64_t catalog_revision() const;

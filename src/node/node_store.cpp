@@ -157,6 +157,23 @@ Result<bool> NodeStore::catalog_empty() {
     return !found;
 }
 
+Result<ring::Memory> NodeStore::load_memory() {
+    ring::Memory memory;
+    Query query(impl_->database, "SELECT epoch, at FROM past");
+    if (query.next()) memory = {query.integer(0), instant_of(query.integer(1))};
+    if (const auto read = query.finish(); !read) return propagate(read);
+    return memory;
+}
+
+Result<> NodeStore::remember(const ring::Memory& memory) {
+    return Query(impl_->database,
+                 "INSERT INTO past VALUES (1, ?, ?) ON CONFLICT DO UPDATE SET epoch = excluded.epoch, at = excluded.at "
+                 "WHERE excluded.epoch >= epoch")
+        .bind(memory.epoch)
+        .bind(to_column(memory.at))
+        .run();
+}
+
 Result<> NodeStore::apply_catalog(const CatalogChange& change) {
     Database& database = impl_->database;
     return database.transaction([&]() -> Result<> {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cloudtask/core/result.h"
+#include "cloudtask/ring/allocation.h"
 #include "cloudtask/task/types.h"
 #include "node/process/supervisor.h"
 
@@ -41,6 +42,7 @@ struct JournalEntry {
     Phase phase = Phase::intent;
     std::optional<RunningRecord> process;            // from `started` on
     std::uint64_t stdout_sent = 0, stderr_sent = 0;  // bytes of the log views that are in the outbox already
+    bool stop_asked = false;                         // who takes the process over ends it
 };
 
 // A report to the center, as docs/wire.md has it. `log` reports carry no bytes: these are read from the run's output when the report is
@@ -78,6 +80,7 @@ struct Batch {
 };
 
 struct CatalogChange {
+    ring::Memory past{};  // as the center knows it
     std::int64_t revision = 0;
     bool full = false;  // what `tasks` does not name is gone
     std::vector<task::Task> tasks;
@@ -95,6 +98,10 @@ class NodeStore {
 
     // Whether the node is kept out of the ring, as commit() last had it.
     Result<bool> load_cordoned();
+
+    // What is known of the runtime's past; nothing is {}. remember() does nothing if it knows of a later epoch.
+    Result<ring::Memory> load_memory();
+    Result<> remember(const ring::Memory& memory);
 
     struct Catalog {
         std::int64_t revision = 0;

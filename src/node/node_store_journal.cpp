@@ -35,7 +35,7 @@ Instant age_of(const task::Run& run) {
 }
 
 Result<> put_entry(Database& database, const JournalEntry& entry, std::int64_t position) {
-    Query put(database, "INSERT OR REPLACE INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    Query put(database, "INSERT OR REPLACE INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     put.bind(entry.run.id)
         .bind(static_cast<std::int64_t>(entry.phase))
         .bind(to_column(age_of(entry.run)))
@@ -54,7 +54,7 @@ Result<> put_entry(Database& database, const JournalEntry& entry, std::int64_t p
     } else {
         for (int column = 0; column < 8; ++column) put.bind_null();
     }
-    return put.bind(entry.stdout_sent).bind(entry.stderr_sent).run();
+    return put.bind(entry.stdout_sent).bind(entry.stderr_sent).bind(std::int64_t{entry.stop_asked}).run();
 }
 
 Result<JournalEntry> entry_of(const Query& row, const std::string& path) {
@@ -70,7 +70,8 @@ Result<JournalEntry> entry_of(const Query& row, const std::string& path) {
                        .phase = static_cast<Phase>(row.integer(1)),
                        .process = {},
                        .stdout_sent = row.size(11),
-                       .stderr_sent = row.size(12)};
+                       .stderr_sent = row.size(12),
+                       .stop_asked = row.integer(13) != 0};
     if (!row.is_null(3)) {
         entry.process =
             RunningRecord{.run_id = id,
@@ -133,7 +134,7 @@ Result<std::vector<JournalEntry>> NodeStore::load_unfinished() {
     std::vector<JournalEntry> entries;
     Query query(impl_->database,
                 "SELECT run_id, phase, document, pid, start_time, boot_id, folder, started_at, time_limit, grace, output_limit, "
-                "stdout_sent, stderr_sent FROM journal WHERE phase < ? ORDER BY run_id");
+                "stdout_sent, stderr_sent, stop_asked FROM journal WHERE phase < ? ORDER BY run_id");
     query.bind(static_cast<std::int64_t>(Phase::ended));
     while (query.next()) {
         auto entry = entry_of(query, impl_->database.path());

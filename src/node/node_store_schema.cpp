@@ -50,6 +50,10 @@ CREATE TABLE sequences (incarnation TEXT PRIMARY KEY, last INTEGER NOT NULL) WIT
 )sql",
     // 1: the node is cordoned.
     "INSERT INTO counters VALUES ('cordoned', 0);",
+    // A run that was asked to stop is stopped also by the next process of this node.
+    "ALTER TABLE journal ADD COLUMN stop_asked INTEGER NOT NULL DEFAULT 0",
+    // What is known of the runtime's past, should ZooKeeper's tree be lost.
+    "CREATE TABLE past (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, at INTEGER NOT NULL)",
 };
 
 Result<std::int64_t> version_of(Database& database) {

@@ -55,6 +55,13 @@ std::string end_reason(const Ended& end, Duration time_limit) {
     return reason.empty() ? lost : reason + "; " + lost;
 }
 
+std::string overlap_reason(std::int64_t here, const std::string& elsewhere) {
+    if (!elsewhere.empty() && here == 0) return fmt::format("overlap: the run before it is still going, on {}", elsewhere);
+    if (here == 1 && elsewhere.empty()) return "overlap: the run before it is still going";
+    return fmt::format("overlap: {} runs are still going{}", here + (elsewhere.empty() ? 0 : 1),
+                       elsewhere.empty() ? "" : fmt::format(", one of them on {}", elsewhere));
+}
+
 std::string bounded_reason(std::string reason) {
     if (reason.size() <= kMaxReason) return reason;
     std::size_t end = kMaxReason;

@@ -14,6 +14,9 @@ LaunchSpec launch_spec(const task::Task& task, const task::Run& run, std::string
 // Why the run did not simply succeed; empty if it did.
 std::string end_reason(const Ended& end, Duration time_limit);
 
+// Why a run was not begun: `here` runs of its task are going on on this node, and one on `elsewhere` if that names a node.
+std::string overlap_reason(std::int64_t here, const std::string& elsewhere);
+
 // The reason within the length that the codec takes, cut between characters of UTF-8. Reasons quote errors of others, which may be of any
 // length.
 std::string bounded_reason(std::string reason);

@@ -1,7 +1,7 @@
-// Runner: turns fires and commands into runs. It takes fires ahead of time, writes their intents, starts them when they are due, watches
-// them end, and puts every change with its report on disk in one transaction.
+// Runner: turns fires and commands into runs. It takes fires ahead of time, writes their intents, has them started when they are due, and
+// puts every change with its report on disk in one transaction.
 //
-//   coordinator ─ take ─► prepared (intent on disk, package unpacked) ─ due ─► running ─ end ─► reports
+//   coordinator ─ take ─► prepared (intent on disk, package unpacked) ─ due ─► LiveRuns: running ─ end ─► reports
 //                └ too late, overlapping, uncertain ─► SKIPPED or LOST, recorded as well
 //
 // Nothing on the way from "due" to the spawn waits for a disk or for ZooKeeper, unless the fire came in too late for its intent to be
@@ -20,6 +20,7 @@
 #include "node/center_link.h"
 #include "node/coordinator.h"
 #include "node/disk.h"
+#include "node/live_runs.h"
 #include "node/packages/package_store.h"
 #include "node/process/supervisor.h"
 
@@ -30,22 +31,8 @@ struct RunnerOptions {
     std::string node_id, node_name;
 };
 
-struct RunnerCounters {
-    std::uint64_t started = 0, skipped = 0, lost = 0, failed_to_start = 0;
-    std::uint64_t succeeded = 0, failed = 0, timed_out = 0, stopped = 0;
-    Duration last_lateness{}, max_lateness{};
-};
-
 class Runner {
   public:
-    // Makes the folder of runs with its shards; at start, blocking.
-    static Result<> make_folders(const std::string& runs_folder);
-
-    // Moves the folders of runs that are not `known` to strays_folder(), out of the way of the same runs should they be begun again. At
-    // start, before any run is begun; blocking. Errors: a folder cannot be moved.
-    static Result<> set_strays_aside(const std::string& runs_folder, const std::vector<std::string>& known);
-    static std::string strays_folder(const std::string& runs_folder);
-
     // `coordinator` may be set after construction, before the first call of duties_changed().
     Runner(Loop& loop, Worker& scratch, Disk& disk, Supervisor& supervisor, PackageCache& packages, RunnerOptions options);
     ~Runner();
@@ -73,7 +60,7 @@ class Runner {
     bool idle() const;
     std::size_t running() const;
     std::size_t prepared() const;
-    const RunnerCounters& counters() const;
+    const RunCounters& counters() const;
     std::string run_folder(const std::string& run_id) const;
     // What the journal has forgotten. The folders of the runs go, too.
     void forget(const NodeStore::Forgotten& forgotten);

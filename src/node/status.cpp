@@ -20,7 +20,7 @@ struct Figure {
 };
 
 std::vector<Figure> figures(const StatusSource& source) {
-    const RunnerCounters& counters = source.runner->counters();
+    const RunCounters& counters = source.runner->counters();
     const auto number = [](auto value) { return static_cast<double>(value); };
     const auto seconds = [](Duration duration) { return std::chrono::duration<double>(duration).count(); };
     return {

@@ -40,13 +40,45 @@ Member read_member_fields(json::ObjectReader& reader) {
     return member;
 }
 
-void write_members(json::Writer& out, std::string_view name, const std::vector<Member>& members) {
-    out.key(name).begin_array();
-    for (const auto& member : members) {
-        out.begin_object();
-        write_member_fields(out, member);
-        out.end_object();
+// The members of all memberships of one allocation, each written once: they differ little from epoch to epoch, and all have to fit in one
+// znode. Memberships are lists of numbers into the table.
+class MemberTable {
+  public:
+    std::vector<std::int64_t> numbers(const std::vector<Member>& membership) {
+        std::vector<std::int64_t> numbers;
+        numbers.reserve(membership.size());
+        for (const auto& member : membership) numbers.push_back(number(member));
+        return numbers;
     }
+
+    void write(json::Writer& out) const {
+        out.key("members").begin_array();
+        for (const Member* member : members_) {
+            out.begin_object();
+            write_member_fields(out, *member);
+            out.end_object();
+        }
+        out.end_array();
+    }
+
+  private:
+    std::int64_t number(const Member& member) {
+        auto& known = by_incarnation_[member.incarnation];  // more than one if labels or weight have changed
+        const auto found =
+            std::find_if(known.begin(), known.end(), [&](std::int64_t at) { return *members_[static_cast<std::size_t>(at)] == member; });
+        if (found != known.end()) return *found;
+        known.push_back(static_cast<std::int64_t>(members_.size()));
+        members_.push_back(&member);
+        return known.back();
+    }
+
+    std::vector<const Member*> members_;
+    std::map<std::string_view, std::vector<std::int64_t>> by_incarnation_;
+};
+
+void write_numbers(json::Writer& out, std::string_view name, const std::vector<std::int64_t>& numbers) {
+    out.key(name).begin_array();
+    for (const auto number : numbers) out.value(number);
     out.end_array();
 }
 
@@ -65,8 +97,20 @@ std::vector<Item> read_list(json::ObjectReader& reader, std::string_view name, R
     return items;
 }
 
-std::vector<Member> read_members(json::ObjectReader& reader, std::string_view name) {
-    return read_list<Member>(reader, name, read_member_fields);
+// A membership: numbers into `members`.
+std::vector<Member> read_numbers(json::ObjectReader& reader, std::string_view name, const std::vector<Member>& members) {
+    std::vector<Member> membership;
+    const json::Value* list = reader.array(name, kMany);
+    if (list == nullptr) return membership;
+    membership.reserve(list->Size());
+    for (const auto& number : list->GetArray()) {
+        if (!number.IsUint64() || number.GetUint64() >= members.size()) {
+            reader.faults().add(reader.pointer(name), "is not a list of numbers of members", "");
+            return {};
+        }
+        membership.push_back(members[number.GetUint64()]);
+    }
+    return membership;
 }
 
 void write_handovers(json::Writer& out, const std::vector<Handover>& handovers) {
@@ -120,14 +164,20 @@ const Handover* find_handover(const std::vector<Handover>& handovers, std::int64
 }
 
 std::string write_allocation(const Allocation& allocation) {
+    MemberTable members;
+    const std::vector<std::int64_t> nodes = members.numbers(allocation.nodes);
+    std::vector<std::vector<std::int64_t>> previous;
+    for (const auto& membership : allocation.previous) previous.push_back(members.numbers(membership.nodes));
+
     json::Writer out;
     out.begin_object().member("epoch", allocation.epoch);
-    write_members(out, "nodes", allocation.nodes);
+    members.write(out);
+    write_numbers(out, "nodes", nodes);
     if (!allocation.previous.empty()) {
         out.key("previous").begin_array();
-        for (const auto& membership : allocation.previous) {
-            out.begin_object().member("epoch", membership.epoch);
-            write_members(out, "nodes", membership.nodes);
+        for (std::size_t i = 0; i < previous.size(); ++i) {
+            out.begin_object().member("epoch", allocation.previous[i].epoch);
+            write_numbers(out, "nodes", previous[i]);
             out.end_object();
         }
         out.end_array();
@@ -147,6 +197,10 @@ std::string write_allocation(const Allocation& allocation) {
         }
         out.end_array();
     }
+    if (allocation.rebuilt) {
+        out.key("rebuilt").begin_object();
+        out.member("since", micros(allocation.rebuilt->since)).member("until", micros(allocation.rebuilt->until)).end_object();
+    }
     return out.end_object().text();
 }
 
@@ -154,11 +208,12 @@ Result<Allocation> read_allocation(std::string_view text) {
     return read_record<Allocation>("allocation", text, [](json::ObjectReader& reader, Allocation& allocation) {
         reader.require("epoch");
         reader.read("epoch", allocation.epoch);
-        allocation.nodes = read_members(reader, "nodes");
-        allocation.previous = read_list<Membership>(reader, "previous", [](json::ObjectReader& item) {
+        const auto members = read_list<Member>(reader, "members", read_member_fields);
+        allocation.nodes = read_numbers(reader, "nodes", members);
+        allocation.previous = read_list<Membership>(reader, "previous", [&members](json::ObjectReader& item) {
             Membership membership;
             item.read("epoch", membership.epoch);
-            membership.nodes = read_members(item, "nodes");
+            membership.nodes = read_numbers(item, "nodes", members);
             return membership;
         });
         allocation.departed = read_list<Departed>(reader, "departed", [](json::ObjectReader& item) {
@@ -172,6 +227,13 @@ Result<Allocation> read_allocation(std::string_view text) {
             departed.handovers = read_handovers(item);
             return departed;
         });
+        if (const json::Value* rebuilt = reader.object("rebuilt")) {
+            json::ObjectReader item(*rebuilt, reader.pointer("rebuilt"), reader.faults());
+            allocation.rebuilt.emplace();
+            read_micros(item, "since", allocation.rebuilt->since);
+            read_micros(item, "until", allocation.rebuilt->until);
+            item.finish();
+        }
     });
 }
 
@@ -185,6 +247,7 @@ std::string write_horizon(const HorizonRecord& record) {
         .member("resumed", record.resumed)
         .member("revision", record.revision);
     write_handovers(out, record.handovers);
+    if (!record.running.empty()) out.member("running", record.running);
     if (record.sealed) out.member("sealed", true);
     return out.end_object().text();
 }
@@ -200,6 +263,7 @@ Result<HorizonRecord> read_horizon(std::string_view text) {
         reader.read("resumed", record.resumed);
         reader.read("revision", record.revision);
         record.handovers = read_handovers(reader);
+        reader.read("running", record.running, kMany);
         reader.read("sealed", record.sealed);
     });
 }
@@ -210,6 +274,10 @@ std::string write_registration(const Registration& registration) {
     write_member_fields(out, registration.member);
     out.member("version", registration.version).member("address", registration.address);
     if (registration.leaving) out.member("leaving", true);
+    if (registration.remembers.epoch > 0) {
+        out.key("remembers").begin_object();
+        out.member("epoch", registration.remembers.epoch).member("at", micros(registration.remembers.at)).end_object();
+    }
     return out.end_object().text();
 }
 
@@ -219,6 +287,12 @@ Result<Registration> read_registration(std::string_view text) {
         reader.read("version", registration.version);
         reader.read("address", registration.address);
         reader.read("leaving", registration.leaving);
+        if (const json::Value* remembers = reader.object("remembers")) {
+            json::ObjectReader item(*remembers, reader.pointer("remembers"), reader.faults());
+            item.read("epoch", registration.remembers.epoch);
+            read_micros(item, "at", registration.remembers.at);
+            item.finish();
+        }
     });
 }
 

@@ -1,5 +1,6 @@
 // The allocator's decision. It has no state of its own: all that it needs stands in the records, so that any node can take it over.
 #include <algorithm>
+#include <limits>
 
 #include "cloudtask/core/check.h"
 #include "cloudtask/ring/allocation.h"
@@ -32,6 +33,15 @@ bool holds(const std::vector<Member>& members, const Member& member) {
     return std::any_of(members.begin(), members.end(), [&member](const Member& m) { return m.incarnation == member.incarnation; });
 }
 
+Memory newest_memory(const std::map<std::string, Registration>& present) {
+    Memory newest;
+    for (const auto& [incarnation, registration] : present) {
+        newest.epoch = std::max(newest.epoch, registration.remembers.epoch);
+        newest.at = std::max(newest.at, registration.remembers.at);
+    }
+    return newest;
+}
+
 // Has everybody who is alive acknowledged the epoch and started the fires that it handed over no more, and has every member taken over what
 // it gained?
 bool is_settled(const ClusterState& state) {
@@ -49,6 +59,16 @@ bool is_settled(const ClusterState& state) {
 }
 
 }  // namespace
+
+HorizonRecord unknown_claims(const Allocation& current, Instant now, Instant claims_end) {
+    constexpr Duration kUntold = std::chrono::minutes{1};  // `done` follows within seconds
+    HorizonRecord record;
+    record.epoch = current.epoch;
+    record.horizon = record.floor = claims_end;
+    record.done = now - kUntold;
+    record.revision = std::numeric_limits<std::int64_t>::max();
+    return record;
+}
 
 std::vector<std::string> newly_dead(const Allocation& current, const std::map<std::string, Registration>& present) {
     std::set<std::string> dead;
@@ -69,6 +89,7 @@ std::optional<Allocation> next_allocation(const ClusterState& state, bool admit_
         Allocation settled = current;
         settled.previous.clear();
         settled.departed.clear();
+        settled.rebuilt.reset();
         return settled;
     }
 
@@ -86,7 +107,11 @@ std::optional<Allocation> next_allocation(const ClusterState& state, bool admit_
     if (dead.empty() && nodes == current.nodes) return std::nullopt;
 
     Allocation next;
-    next.epoch = current.epoch + 1;
+    const Memory memory = newest_memory(state.present);
+    next.epoch = std::max(current.epoch, memory.epoch) + 1;
+    next.rebuilt = current.rebuilt;
+    // There is none, but there was one: nobody can tell any more what its members had claimed.
+    if (current.epoch == 0 && memory.epoch > 0) next.rebuilt = Rebuilt{memory.at, state.claims_end};
     next.nodes = std::move(nodes);
     next.previous = current.previous;
     next.previous.push_back({current.epoch, current.nodes});  // also an empty one: the first members too form a transition

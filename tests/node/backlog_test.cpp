@@ -92,7 +92,9 @@ TEST_CASE("a backlog without end is cut, and the rest passed over in one sentenc
     const auto decision = decide_misfires(backlog, now);
     REQUIRE(decision.skipped.size() == kMaxMisfires + 1);
     CHECK(decision.skipped.back().reason.find("so were all further ones up to " + format_instant(now - 15s)) != std::string::npos);
+    CHECK(decision.skipped.back().covers_until == now - 15s);
     CHECK(decision.skipped.front().reason.find("further") == std::string::npos);
+    CHECK_FALSE(decision.skipped.front().covers_until.has_value());
 }
 
 TEST_CASE("once runs the latest fire of a backlog, also of one that is cut") {

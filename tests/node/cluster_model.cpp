@@ -11,8 +11,9 @@ namespace {
 
 constexpr const char* kRuntime = "/runtimes/demo";
 
-CoordinatorOptions options_of(const std::string& id) {
+CoordinatorOptions options_of(const std::string& id, OnZookeeperLoss on_loss) {
     CoordinatorOptions options;
+    options.on_loss = on_loss;
     options.runtime = "demo";
     options.node_id = id;
     options.name = "node-" + id;
@@ -31,12 +32,14 @@ ClusterModel::Node::Node(ClusterModel& cluster, std::string id, Duration skew)
               [this] { return zk::make_faulty_keeper(cluster_.loop, cluster_.tree.connect(), cluster_.random, cluster_.rates); }),
       journal_(cluster.journals[id_]) {
     loop_.set_skew(skew);
-    coordinator_ = std::make_unique<Coordinator>(loop_, cluster_.random, client_, options_of(id_),
+    coordinator_ = std::make_unique<Coordinator>(loop_, cluster_.random, client_, options_of(id_, cluster_.on_loss),
                                                  Coordinator::Hooks{
                                                      [this] { run_timer_ = loop_.after(0s, [this] { run_due(); }); },
                                                      [this](std::int64_t) { pull_timer_ = loop_.after(50ms, [this] { pull(); }); },
                                                      [] { return std::optional<Instant>{}; },
+                                                     [this](const ring::Memory& memory) { cluster_.memories[id_] = memory; },
                                                  });
+    coordinator_->recall(cluster_.memories[id_]);
     client_.start();
 }
 
@@ -143,6 +146,19 @@ std::vector<std::string> ClusterModel::list(const std::string& path) {
     });
     loop.settle();
     return names;
+}
+
+void ClusterModel::erase(const std::string& path) {
+    for (const auto& name : list(path)) erase(path + "/" + name);
+    admin->erase(path, zk::kAnyVersion, [](const Result<>&) {});
+    loop.settle();
+}
+
+void ClusterModel::wipe() {
+    for (const auto& [id, one] : nodes) tree.expire(one->session());
+    erase(kRuntime);
+    zk::make_path(loop, *admin, std::string{kRuntime} + "/revision", [](const Result<>&) {});
+    loop.settle();
 }
 
 ring::Allocation ClusterModel::allocation() {

@@ -114,6 +114,10 @@ class ClusterModel {
     // Each znode of the runtime with its times of change.
     std::map<std::string, std::string> versions();
 
+    void erase(const std::string& path);  // with all below it
+    // ZooKeeper comes back without its data: no session, no znode is left.
+    void wipe();
+
     // How many nodes own the task.
     std::size_t owners(const std::string& task_id);
     // What is wrong with the fires up to `end`; empty when each was started exactly once (`lossy`: or was reported as uncertain).
@@ -128,7 +132,9 @@ class ClusterModel {
     std::int64_t revision = 0;
     std::map<FireKey, std::vector<std::string>> started;  // by whom
     std::set<FireKey> uncertain;
+    OnZookeeperLoss on_loss = OnZookeeperLoss::pause;
     std::map<std::string, std::set<FireKey>> journals;  // the disks, by node id
+    std::map<std::string, ring::Memory> memories;
     std::map<std::string, std::unique_ptr<Node>> nodes;
 };
 

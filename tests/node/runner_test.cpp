@@ -167,14 +167,14 @@ struct Machine {
     std::vector<TaskPointer> tasks;
 
     Machine() {
-        REQUIRE(Runner::make_folders(folder / "runs"));
+        REQUIRE(RunFolders::make_shards(folder / "runs"));
         boot();
     }
     ~Machine() { kill(); }
 
     void boot() {
         process.emplace(cluster, disk_worker, folder.path(), processes);
-        REQUIRE(Runner::set_strays_aside(folder / "runs", *process->store->load_run_ids()));
+        REQUIRE(RunFolders::set_strays_aside(folder / "runs", *process->store->load_run_ids()));
         process->runner.recover(*process->store->load_unfinished(), *process->store->load_run_ids(), *process->store->load_command_ids());
         process->client.start();
     }
@@ -677,14 +677,14 @@ TEST_CASE("what the journal forgets is forgotten here, folder and all") {
 
 TEST_CASE("folders that the journal does not know are set aside before any run begins") {
     TempFolder folder;
-    REQUIRE(Runner::make_folders(folder.path()));
+    REQUIRE(RunFolders::make_shards(folder.path()));
     fs::create_directories(folder / "01/known01/work");
     fs::create_directories(folder / "02/stray02/work");
     for (int round = 0; round < 2; ++round) {
-        REQUIRE(Runner::set_strays_aside(folder.path(), {"known01"}));
+        REQUIRE(RunFolders::set_strays_aside(folder.path(), {"known01"}));
         CHECK(fs::exists(folder / "01/known01/work"));
         CHECK_FALSE(fs::exists(folder / "02/stray02"));
-        CHECK(fs::exists(Runner::strays_folder(folder.path()) + "/stray02/work"));
+        CHECK(fs::exists(RunFolders::strays(folder.path()) + "/stray02/work"));
     }
 }
 

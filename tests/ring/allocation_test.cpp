@@ -25,13 +25,35 @@ class Maker {
         return made;
     }
     Allocation allocation() {
-        Allocation made{.epoch = number(), .nodes = many<Member>([this] { return member(); }), .previous = {}, .departed = {}};
-        made.previous = many<Membership>([this] { return Membership{number(), many<Member>([this] { return member(); })}; });
-        made.departed = many<Departed>([this] { return Departed{text(), number(), instant(), instant(), instant(), number(), handovers()}; });
+        Allocation made{
+            .epoch = number(), .nodes = many<Member>([this] { return member(); }), .previous = {}, .departed = {}, .rebuilt = {}};
+        made.previous = many<Membership>([&] {
+            Membership membership{number(), many<Member>([this] { return member(); })};
+            // As in life: mostly the same members, some of them with other labels.
+            for (const auto& node : made.nodes) membership.nodes.push_back(node);
+            if (!made.nodes.empty() && random_.below(2) == 0) membership.nodes.back().weight = 1 + membership.nodes.back().weight % 100;
+            return membership;
+        });
+        if (random_.below(3) == 0) made.rebuilt = Rebuilt{instant(), instant()};
+        made.departed =
+            many<Departed>([this] { return Departed{text(), number(), instant(), instant(), instant(), number(), handovers()}; });
         return made;
     }
-    HorizonRecord horizon() { return {number(), instant(), instant(), instant(), number(), number(), handovers(), random_.below(2) == 0}; }
-    Registration registration() { return {member(), text(), text(), random_.below(2) == 0}; }
+    HorizonRecord horizon() {
+        return {number(),
+                instant(),
+                instant(),
+                instant(),
+                number(),
+                number(),
+                handovers(),
+                many<std::string>([this] { return text(); }),
+                random_.below(2) == 0};
+    }
+    Registration registration() {
+        const Memory memory = random_.below(2) == 0 ? Memory{} : Memory{number(), instant()};
+        return {member(), text(), text(), random_.below(2) == 0, memory};
+    }
 
   private:
     std::vector<Handover> handovers() {
@@ -82,11 +104,13 @@ TEST_CASE("damaged allocations are refused, and the sentence names the place") {
         {R"({"epoch":-1,"nodes":[]})", "/epoch"},
         {R"({"epoch":"1","nodes":[]})", "/epoch"},
         {R"({"epoch":1,"nodes":{}})", "/nodes"},
-        {R"({"epoch":1,"nodes":[{"id":"a","name":"n"}]})", "/nodes/0/incarnation"},
-        {R"({"epoch":1,"nodes":[{"id":"a","incarnation":"i","name":"n","weight":0}]})", "/nodes/0/weight"},
-        {R"({"epoch":1,"nodes":[{"id":"a","incarnation":"i","name":"n","weight":101}]})", "/nodes/0/weight"},
-        {R"({"epoch":1,"nodes":["a"]})", "/nodes/0"},
-        {R"({"epoch":1,"nodes":[],"previous":[{"epoch":0,"nodes":[{}]}]})", "/previous/0/nodes/0/id"},
+        {R"({"epoch":1,"members":[{"id":"a","name":"n"}],"nodes":[0]})", "/members/0/incarnation"},
+        {R"({"epoch":1,"members":[{"id":"a","incarnation":"i","name":"n","weight":0}],"nodes":[0]})", "/members/0/weight"},
+        {R"({"epoch":1,"members":[{"id":"a","incarnation":"i","name":"n","weight":101}],"nodes":[0]})", "/members/0/weight"},
+        {R"({"epoch":1,"members":["a"],"nodes":[0]})", "/members/0"},
+        {R"({"epoch":1,"members":[],"nodes":[0]})", "/nodes"},
+        {R"({"epoch":1,"members":[],"nodes":["a"]})", "/nodes"},
+        {R"({"epoch":1,"nodes":[],"previous":[{"epoch":0,"nodes":[0]}]})", "/previous/0/nodes"},
         {R"({"epoch":1,"nodes":[],"departed":[{"incarnation":"i","horizon":"now"}]})", "/departed/0/horizon"},
         {R"({"epoch":1,"nodes":[],"nodse":[]})", "/nodse"},
         {R"([])", "the document"},
@@ -124,4 +148,17 @@ TEST_CASE("a handover counts for the epoch that asked for it, or for the first l
     CHECK(find_handover(handovers, 4)->epoch == 5);
     CHECK(find_handover(handovers, 6) == nullptr);
     CHECK(find_handover({}, 1) == nullptr);
+}
+
+TEST_CASE("an allocation of a thousand nodes in transition fits into a znode") {
+    Allocation allocation{.epoch = 4711, .nodes = {}, .previous = {}, .departed = {}, .rebuilt = {}};
+    SeededRandom random(5);
+    for (int i = 0; i < 1000; ++i) {
+        const std::string id = fmt::format("0190a8f0-1111-7000-8000-{:012x}", i);
+        allocation.nodes.push_back({id, fmt::format("{}.{:016x}", id, random.next()), fmt::format("worker-{:04}", i), {{"zone", "eu"}}, 1});
+    }
+    allocation.previous = {{4710, allocation.nodes}, {4709, allocation.nodes}};
+    const std::string text = write_allocation(allocation);
+    CHECK(text.size() < 256 * 1024);
+    CHECK((read_allocation(text).value() == allocation));
 }

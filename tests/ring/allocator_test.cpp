@@ -20,7 +20,7 @@ struct Runtime {
     ClusterState state;
 
     void join(const std::string& id, std::uint32_t weight = 1) {
-        state.present[id + ".1"] = Registration{member(id, weight), "1", "h", false};
+        state.present[id + ".1"] = Registration{member(id, weight), "1", "h", false, {}};
         state.horizons[id + ".1"];
     }
     void die(const std::string& id) { state.present.erase(id + ".1"); }
@@ -258,4 +258,45 @@ TEST_CASE("the newly dead are named once") {
     CHECK(newly_dead(runtime.state.current, runtime.state.present) == std::vector<std::string>{"b.1", "c.1"});
     REQUIRE(runtime.decide());
     CHECK(newly_dead(runtime.state.current, runtime.state.present).empty());
+}
+
+TEST_CASE("an epoch is beyond all that anybody remembers, and a tree that was lost is known as such") {
+    Runtime runtime;
+    runtime.join("a");
+    runtime.join("b");
+    runtime.state.present.at("b.1").remembers = {41, kSome};
+    runtime.state.claims_end = kSome + 12s;
+    REQUIRE(runtime.decide());
+    CHECK(runtime.state.current.epoch == 42);
+    CHECK((runtime.state.current.rebuilt == Rebuilt{kSome, kSome + 12s}));
+
+    SECTION("until the transition is settled") {
+        runtime.settle();
+        CHECK_FALSE(runtime.state.current.rebuilt.has_value());
+        CHECK(runtime.state.current.epoch == 42);
+    }
+    SECTION("also through a death in it") {
+        runtime.acknowledge("a");
+        runtime.die("b");
+        REQUIRE(runtime.decide());
+        CHECK(runtime.state.current.epoch == 43);
+        CHECK(runtime.state.current.rebuilt.has_value());
+    }
+    SECTION("a newcomer that remembers more lifts the next epoch, and no more") {
+        runtime.settle();
+        runtime.join("c");
+        runtime.state.present.at("c.1").remembers = {100, kSome};
+        REQUIRE(runtime.decide());
+        CHECK(runtime.state.current.epoch == 101);
+        CHECK_FALSE(runtime.state.current.rebuilt.has_value());
+    }
+}
+
+TEST_CASE("a dead node without a record may have started anything of late") {
+    Runtime runtime = settled_with("ab");
+    const HorizonRecord record = unknown_claims(runtime.state.current, kSome, kSome + 12s);
+    CHECK(record.epoch == runtime.state.current.epoch);
+    CHECK(record.done < kSome);
+    CHECK(record.horizon == kSome + 12s);
+    CHECK(record.floor == record.horizon);
 }

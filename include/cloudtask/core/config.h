@@ -27,6 +27,7 @@ class ConfigSpec {
 
     // Each adds a key. `*out` holds the default now and the configured value after load(); it must outlive the spec.
     ConfigSpec& text(std::string key, std::string* out, std::string meaning);
+    ConfigSpec& choice(std::string key, std::string* out, std::vector<std::string> allowed, std::string meaning);
     ConfigSpec& secret(std::string key, std::string* out, std::string meaning);             // its value is never printed
     ConfigSpec& list(std::string key, std::vector<std::string>* out, std::string meaning);  // comma-separated
     ConfigSpec& flag(std::string key, bool* out, std::string meaning);                      // true or false

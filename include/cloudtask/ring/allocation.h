@@ -48,12 +48,21 @@ struct Departed {
     friend bool operator==(const Departed&, const Departed&) = default;
 };
 
+// The tree was lost and is made anew: what the nodes of before it had claimed is not known.
+struct Rebuilt {
+    Instant since{};  // before that all was as the protocol has it
+    Instant until{};  // no claim of before can reach beyond
+
+    friend bool operator==(const Rebuilt&, const Rebuilt&) = default;
+};
+
 // znode /runtimes/<r>/allocation
 struct Allocation {
     std::int64_t epoch = 0;            // grows by one with each change of members
     std::vector<Member> nodes;         // by id
     std::vector<Membership> previous;  // oldest first; empty when the transition is settled
     std::vector<Departed> departed;    // kept until every gainer has resumed
+    std::optional<Rebuilt> rebuilt{};  // until the first transition of a tree made anew is settled
 
     const Departed* find_departed(std::string_view incarnation) const;
     friend bool operator==(const Allocation&, const Allocation&) = default;
@@ -61,14 +70,15 @@ struct Allocation {
 
 // znode /runtimes/<r>/horizons/<incarnation>, written by that incarnation alone
 struct HorizonRecord {
-    std::int64_t epoch = 0;           // the newest allocation that it has acknowledged
-    Instant horizon{};                // it may start fires up to here; never goes back
-    Instant done{};                   // it has started every fire up to here; goes back when it gains tasks that are behind
-    Instant floor{};                  // the highest bound beyond which it has taken a task over
-    std::int64_t resumed = 0;         // the newest epoch by which it has taken over all that it gained
-    std::int64_t revision = 0;        // it starts no task that came to the catalog later
-    std::vector<Handover> handovers;  // of the epochs of the transition in progress
-    bool sealed = false;              // a later incarnation of the node has taken over; nothing may be written any more
+    std::int64_t epoch = 0;              // the newest allocation that it has acknowledged
+    Instant horizon{};                   // it may start fires up to here; never goes back
+    Instant done{};                      // it has started every fire up to here; goes back when it gains tasks that are behind
+    Instant floor{};                     // the highest bound beyond which it has taken a task over
+    std::int64_t resumed = 0;            // the newest epoch by which it has taken over all that it gained
+    std::int64_t revision = 0;           // it starts no task that came to the catalog later
+    std::vector<Handover> handovers;     // of the epochs of the transition in progress
+    std::vector<std::string> running{};  // ids of tasks that it does not own, of which it has runs that are going on; sorted
+    bool sealed = false;                 // a later incarnation of the node has taken over; nothing may be written any more
 
     friend bool operator==(const HorizonRecord&, const HorizonRecord&) = default;
 };
@@ -76,12 +86,21 @@ struct HorizonRecord {
 // The acknowledgement by which a task that was taken away in `epoch` was given up: the first of that epoch or later. Null if there is none.
 const Handover* find_handover(const std::vector<Handover>& handovers, std::int64_t epoch);
 
+// What a node knows, by its own disk or from the center, of the runtime's past.
+struct Memory {
+    std::int64_t epoch = 0;  // the highest that was ever in force; 0: none
+    Instant at{};            // when the tree was last seen whole
+
+    friend bool operator==(const Memory&, const Memory&) = default;
+};
+
 // znode /runtimes/<r>/nodes/<id>, ephemeral
 struct Registration {
     Member member;
     std::string version;
     std::string address;   // host name, for people
     bool leaving = false;  // it wants to hand over all that it owns
+    Memory remembers{};    // as of its registration
 
     friend bool operator==(const Registration&, const Registration&) = default;
 };
@@ -94,18 +113,25 @@ std::string write_registration(const Registration& registration);
 Result<Registration> read_registration(std::string_view text);
 
 // What the allocator knows. `horizons` must hold a record of every incarnation in `present` and of every one in the allocation that is not
-// present and not departed: a record that could not be read is a reason to wait, never to go on.
+// present and not departed: a record that could not be read is a reason to wait, never to go on; for one that is gone for good, take
+// unknown_claims().
 struct ClusterState {
     Allocation current;
     std::map<std::string, Registration> present;    // by incarnation: those with a live session
     std::map<std::string, HorizonRecord> horizons;  // by incarnation
+    Instant claims_end{};                           // no claim that was made up to now reaches beyond, whoever made it
 };
+
+// In place of the record of a dead incarnation that is not there any more: it may have fired anything of the last while, and up to
+// `claims_end`.
+HorizonRecord unknown_claims(const Allocation& current, Instant now, Instant claims_end);
 
 // The incarnations of the allocation (chain included) that have no session and are not among the departed yet.
 std::vector<std::string> newly_dead(const Allocation& current, const std::map<std::string, Registration>& present);
 
 // The next allocation, or nothing when the present one stands (no change of membership, or a transition that is not settled). Removals are
 // taken at once, also in the middle of a transition; additions wait until it is settled, and until `admit_joins` (the caller debounces).
+// Epochs only grow, also beyond what anybody present remembers.
 std::optional<Allocation> next_allocation(const ClusterState& state, bool admit_joins);
 
 }  // namespace cloudtask::ring

@@ -1,0 +1,291 @@
+// LiveRuns: the second half of a run's life on this node.
+#include "node/live_runs.h"
+
+#include <filesystem>
+#include <set>
+#include <unordered_map>
+
+#include "cloudtask/core/log.h"
+#include "node/run_texts.h"
+
+namespace cloudtask::node {
+
+namespace {
+
+constexpr Duration kLogPeriod = std::chrono::milliseconds{100};
+constexpr Duration kAdoptRetry = std::chrono::seconds{1};
+
+}  // namespace
+
+struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
+    struct Live {
+        task::Run run;
+        RunningRecord process;
+        std::uint64_t stdout_sent = 0, stderr_sent = 0;
+        bool stop_asked = false;
+
+        JournalEntry entry() const { return {run, Phase::started, process, stdout_sent, stderr_sent, stop_asked}; }
+    };
+
+    Surroundings around;
+    std::unordered_map<std::string, Live> live;              // by run id
+    std::unordered_map<std::string, JournalEntry> adopting;  // their processes are there, but cannot be watched yet
+    std::unordered_map<std::string, std::int64_t> count_of;  // by task id, over both
+    std::set<std::string> growing;                           // run ids whose log view has grown
+    Timer log_timer, adopt_timer;
+
+    explicit Impl(Surroundings s) : around(std::move(s)) {}
+
+    Instant now() const { return around.loop.clock().now(); }
+
+    void count_in(const std::string& task_id) {
+        if (++count_of[task_id] == 1) around.task_changed(task_id);
+    }
+
+    void count_out(const std::string& task_id) {
+        if (--count_of[task_id] > 0) return;
+        count_of.erase(task_id);
+        around.task_changed(task_id);
+    }
+
+    Supervisor::OnEnd on_end() {
+        return [weak = weak_from_this()](Ended end) {
+            if (const auto self = weak.lock()) self->ended(std::move(end));
+        };
+    }
+
+    Result<> start(task::Run run, const TaskPointer& task) {
+        const LaunchSpec spec = launch_spec(*task, run, around.folders.of(run.id));
+        const auto started = around.supervisor.start(spec, on_end());
+        if (!started) return propagate(started);
+        run.state = task::RunState::running;
+        run.started_at = started->started_at;
+        if (run.fire_time) run.lateness = started->started_at - *run.fire_time;
+        RunCounters& counters = around.counters;
+        ++counters.started;
+        if (run.lateness) {
+            counters.last_lateness = *run.lateness;
+            counters.max_lateness = std::max(counters.max_lateness, *run.lateness);
+        }
+        const std::string id = run.id;
+        const RunningRecord process{id, spec.folder, started->process, started->started_at, spec.time_limit, spec.grace, spec.output_limit};
+        count_in(run.task_id);
+        write_started(live.insert_or_assign(id, Live{std::move(run), process}).first->second);
+        return {};
+    }
+
+    void write_started(const Live& run) {
+        Batch batch;
+        batch.entries.push_back(run.entry());
+        batch.reports.push_back(run_report(around.incarnation(), run.run));
+        around.journal.write(std::move(batch));
+    }
+
+    std::optional<JournalEntry> stop(const std::string& run_id) {
+        if (const auto found = adopting.find(run_id); found != adopting.end()) {
+            found->second.stop_asked = true;  // once it is watched
+            return found->second;
+        }
+        const auto found = live.find(run_id);
+        if (found == live.end() || !around.supervisor.stop(run_id)) return std::nullopt;
+        found->second.stop_asked = true;
+        return found->second.entry();
+    }
+
+    // --- output and end
+
+    void output_grew(const std::string& run_id) {
+        growing.insert(run_id);
+        if (!log_timer) log_timer = around.loop.after(kLogPeriod, [this] { send_logs(); });
+    }
+
+    void send_logs() {
+        log_timer.cancel();
+        if (around.journal.failing()) {
+            log_timer = around.loop.after(kLogPeriod, [this] { send_logs(); });
+            return;
+        }
+        Batch batch;
+        for (const auto& run_id : std::exchange(growing, {})) {
+            const auto found = live.find(run_id);
+            const auto progress = around.supervisor.progress(run_id);
+            if (found == live.end() || !progress) continue;
+            Live& run = found->second;
+            append_log(batch, run, Stream::out, {run.process.output_limit, progress->stdout_available, false});
+            append_log(batch, run, Stream::err, {run.process.output_limit, progress->stderr_available, false});
+            batch.entries.push_back(run.entry());
+        }
+        if (!batch.reports.empty()) around.journal.write(std::move(batch));
+    }
+
+    // Reports what the log view has beyond what is in the outbox already.
+    void append_log(Batch& batch, Live& run, Stream stream, const LogShape& shape) {
+        std::uint64_t& sent = stream == Stream::out ? run.stdout_sent : run.stderr_sent;
+        if (shape.available() <= sent) return;
+        batch.reports.push_back(log_report(around.incarnation(), run.run.id, stream, sent, shape.available(), shape));
+        sent = shape.available();
+    }
+
+    void ended(Ended end) {
+        const auto found = live.find(end.run_id);
+        if (found == live.end()) return;
+        Live ending = std::move(found->second);
+        live.erase(found);
+        growing.erase(end.run_id);
+
+        Batch batch;
+        const std::uint64_t limit = ending.process.output_limit;
+        if (!end.output_lost) {
+            append_log(batch, ending, Stream::out, {limit, end.stdout_bytes, true});
+            append_log(batch, ending, Stream::err, {limit, end.stderr_bytes, true});
+        }
+        task::Run& run = ending.run;
+        run.state = end.state();
+        run.ended_at = end.ended_at;
+        run.exit_code = end.exit_code;
+        run.signal = end.signal;
+        run.stdout_bytes = end.stdout_bytes;
+        run.stderr_bytes = end.stderr_bytes;
+        run.output_truncated = end.output_truncated;
+        run.reason = end_reason(end, ending.process.time_limit);
+        count(run.state);
+        batch.reports.push_back(run_report(around.incarnation(), run));
+        JournalEntry entry = ending.entry();
+        entry.phase = Phase::ended;
+        batch.entries.push_back(std::move(entry));
+        around.journal.write(std::move(batch));
+        around.folders.clear_work(end.run_id);
+        count_out(run.task_id);
+    }
+
+    void count(task::RunState state) {
+        RunCounters& counters = around.counters;
+        switch (state) {
+            case task::RunState::succeeded:
+                ++counters.succeeded;
+                break;
+            case task::RunState::failed:
+                ++counters.failed;
+                break;
+            case task::RunState::timed_out:
+                ++counters.timed_out;
+                break;
+            case task::RunState::stopped:
+                ++counters.stopped;
+                break;
+            case task::RunState::lost:
+                ++counters.lost;
+                break;
+            default:
+                break;
+        }
+    }
+
+    // --- recovery
+
+    void recover(std::vector<JournalEntry> unfinished) {
+        for (auto& entry : unfinished) {
+            if (!find_process(entry)) {
+                lose(std::move(entry));
+            } else {
+                count_in(entry.run.task_id);
+                adopting.emplace(std::string{entry.run.id}, std::move(entry));
+            }
+        }
+        adopt_all();
+    }
+
+    // Whether the entry names a process. Where the journal knows of the intent only, the process may be there all the same.
+    bool find_process(JournalEntry& entry) const {
+        if (!entry.process) return false;
+        if (entry.phase != Phase::intent) return true;
+        const auto process = around.supervisor.find(entry.run.id);
+        if (!process) return false;
+        entry.process->process = *process;
+        entry.process->started_at = now();  // nobody noted it; its time limit counts from here
+        entry.run.started_at = entry.process->started_at;
+        entry.run.state = task::RunState::running;
+        return true;
+    }
+
+    // What lacks descriptors is tried again: to call a process lost that runs would let another one run beside it.
+    void adopt_all() {
+        for (auto next = adopting.begin(); next != adopting.end();) {
+            const auto entry = next++;
+            const auto adopted = around.supervisor.adopt(*entry->second.process, on_end());
+            if (adopted) {
+                adopt(std::move(adopting.extract(entry).mapped()));
+            } else if (adopted.error().is(Errc::not_found)) {
+                log::warn("run {} of {} is lost: {}", entry->first, entry->second.run.task_name, adopted.error().message);
+                JournalEntry gone = std::move(adopting.extract(entry).mapped());
+                const std::string task_id = gone.run.task_id;
+                lose(std::move(gone));
+                count_out(task_id);
+            } else {
+                log::error("run {} of {} goes on unwatched: {}", entry->first, entry->second.run.task_name, adopted.error().message);
+            }
+        }
+        if (!adopting.empty()) adopt_timer = around.loop.after(kAdoptRetry, [this] { adopt_all(); });
+    }
+
+    void adopt(JournalEntry entry) {
+        log::info("run {} of {} goes on: taken over from the earlier process of this node", entry.run.id, entry.run.task_name);
+        const std::string id = entry.run.id;
+        const Live& run = live.insert_or_assign(id, Live{std::move(entry.run), std::move(*entry.process), entry.stdout_sent,
+                                                         entry.stderr_sent, entry.stop_asked})
+                              .first->second;
+        if (entry.phase == Phase::intent) write_started(run);
+        if (entry.stop_asked) around.supervisor.stop(id);  // its grace begins anew
+    }
+
+    void lose(JournalEntry entry) {
+        task::Run& run = entry.run;
+        run.state = task::RunState::lost;
+        run.ended_at = now();
+        run.reason = entry.phase == Phase::intent ? "the node was restarted as it was due, and may have started it or not"
+                                                  : "the node was restarted while it ran, so how it ended is not known";
+        ++around.counters.lost;
+        Batch batch;
+        if (entry.process) {
+            append_rest(batch, entry, Stream::out, entry.stdout_sent);
+            append_rest(batch, entry, Stream::err, entry.stderr_sent);
+        }
+        batch.reports.push_back(run_report(around.incarnation(), run));
+        entry.phase = Phase::ended;
+        around.folders.clear_work(run.id);
+        batch.entries.push_back(std::move(entry));
+        around.journal.write(std::move(batch));
+    }
+
+    // What a process that is gone wrote after its output was reported last: of a lost run it is the best that can be had.
+    void append_rest(Batch& batch, const JournalEntry& entry, Stream stream, std::uint64_t& sent) const {
+        std::error_code missing;
+        const auto size = std::filesystem::file_size(output_path(entry.process->folder, stream), missing);
+        if (missing) return;
+        const LogShape shape{entry.process->output_limit, size, true};
+        if (shape.available() <= sent) return;
+        batch.reports.push_back(log_report(around.incarnation(), entry.run.id, stream, sent, shape.available(), shape));
+        sent = shape.available();
+    }
+};
+
+LiveRuns::LiveRuns(Surroundings surroundings) : impl_(std::make_shared<Impl>(std::move(surroundings))) {
+    impl_->around.supervisor.on_output([weak = std::weak_ptr(impl_)](const std::string& run_id, const LogProgress&) {
+        if (const auto self = weak.lock()) self->output_grew(run_id);
+    });
+}
+
+LiveRuns::~LiveRuns() = default;
+
+Result<> LiveRuns::start(task::Run run, const TaskPointer& task) { return impl_->start(std::move(run), task); }
+std::optional<JournalEntry> LiveRuns::stop(const std::string& run_id) { return impl_->stop(run_id); }
+void LiveRuns::recover(std::vector<JournalEntry> unfinished) { impl_->recover(std::move(unfinished)); }
+
+std::int64_t LiveRuns::count_of(const std::string& task_id) const {
+    const auto found = impl_->count_of.find(task_id);
+    return found == impl_->count_of.end() ? 0 : found->second;
+}
+
+std::size_t LiveRuns::size() const { return impl_->live.size() + impl_->adopting.size(); }
+
+}  // namespace cloudtask::node

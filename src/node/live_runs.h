@@ -1,0 +1,59 @@
+// LiveRuns: the runs of this node that have a process, from the spawn to the report of their end. It carries what they write to the outbox,
+// and takes over what an earlier process of this node left running.
+//
+// Lives on the loop. It decides nothing about whether a run may start: that is the Runner's.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cloudtask/core/loop.h"
+#include "node/journal_writer.h"
+#include "node/process/supervisor.h"
+#include "node/run_folders.h"
+#include "node/timetable.h"
+
+namespace cloudtask::node {
+
+struct RunCounters {
+    std::uint64_t started = 0, skipped = 0, lost = 0, failed_to_start = 0;
+    std::uint64_t succeeded = 0, failed = 0, timed_out = 0, stopped = 0;
+    Duration last_lateness{}, max_lateness{};
+};
+
+class LiveRuns {
+  public:
+    struct Surroundings {
+        Loop& loop;
+        Supervisor& supervisor;
+        JournalWriter& journal;
+        RunFolders& folders;
+        RunCounters& counters;
+        std::function<std::string()> incarnation;              // the one to report by
+        std::function<void(const std::string&)> task_changed;  // the task has its first running run, or its last one has ended
+    };
+    explicit LiveRuns(Surroundings surroundings);
+    ~LiveRuns();
+
+    // Starts the run's process and has it written. Errors: those of Supervisor::start(); then nothing was done.
+    Result<> start(task::Run run, const TaskPointer& task);
+
+    // Ends the run's tree. What has to go on disk so that the stop outlives this process; nothing if there is no such run, or it is ending.
+    std::optional<JournalEntry> stop(const std::string& run_id);
+
+    // What the journal holds of runs that have not ended: a process that still runs is taken over, the others are LOST.
+    void recover(std::vector<JournalEntry> unfinished);
+
+    // Runs of the task that are going on here.
+    std::int64_t count_of(const std::string& task_id) const;
+    std::size_t size() const;
+
+  private:
+    struct Impl;
+    std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace cloudtask::node

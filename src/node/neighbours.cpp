@@ -1,0 +1,99 @@
+// Neighbours: mirrors of the runtime's horizons and, while runs elsewhere matter, of its registrations.
+#include "node/neighbours.h"
+
+#include <unordered_map>
+
+#include "cloudtask/zk/recipes.h"
+
+namespace cloudtask::node {
+
+struct Neighbours::Impl : std::enable_shared_from_this<Impl> {
+    Loop& loop;
+    zk::Client& client;
+    const std::string runtime_path, incarnation;
+    OnRecords on_records;
+
+    bool bounds_matter = false;
+    std::unique_ptr<zk::FolderMirror> horizons;
+    std::unordered_map<std::string, std::string> running;  // incarnation by task id
+    // A record outlives the node that wrote it: whether its runs go on, the registrations tell.
+    std::unique_ptr<zk::FolderMirror> registrations;
+
+    Impl(Loop& l, zk::Client& c, std::string path, std::string own, OnRecords handler)
+        : loop(l), client(c), runtime_path(std::move(path)), incarnation(std::move(own)), on_records(std::move(handler)) {}
+
+    void watch(bool matter) {
+        bounds_matter = matter;
+        if (matter && !horizons) {
+            horizons = std::make_unique<zk::FolderMirror>(loop, client, runtime_path + "/horizons",
+                                                          [this](const zk::FolderMirror::Entries& entries) { seen(entries); });
+        }
+        if (!matter && horizons && !any_running()) forget();
+    }
+
+    void seen(const zk::FolderMirror::Entries& entries) {
+        Claims::Horizons records;
+        running.clear();
+        for (const auto& [name, znode] : entries) {
+            auto record = ring::read_horizon(znode.data);
+            if (!record) continue;
+            if (name != incarnation) {
+                for (const auto& task_id : record->running) running.insert_or_assign(task_id, name);
+            }
+            records.emplace(name, std::move(*record));
+        }
+        if (!running.empty() && !registrations) {
+            registrations =
+                std::make_unique<zk::FolderMirror>(loop, client, runtime_path + "/nodes", [this](const auto&) { tidy_later(); });
+        }
+        on_records(std::move(records));
+        tidy_later();
+    }
+
+    std::optional<ring::Member> member_of(const std::string& name) const {
+        for (const auto& [id, znode] : registrations->entries()) {
+            auto registration = ring::read_registration(znode.data);
+            if (registration && registration->member.incarnation == name) return std::move(registration->member);
+        }
+        return std::nullopt;
+    }
+
+    bool any_running() const {
+        if (running.empty()) return false;
+        if (!registrations || !registrations->complete()) return true;
+        return std::any_of(running.begin(), running.end(), [this](const auto& entry) { return member_of(entry.second).has_value(); });
+    }
+
+    std::string running_on(const std::string& task_id) const {
+        const auto found = running.find(task_id);
+        if (found == running.end()) return {};
+        if (!registrations || !registrations->complete()) return "another node";
+        const auto member = member_of(found->second);
+        return member ? member->name : std::string{};
+    }
+
+    // Not in the call of a mirror, which would destroy it.
+    void tidy_later() {
+        if (bounds_matter) return;
+        loop.post([weak = weak_from_this()] {
+            const auto self = weak.lock();
+            if (self && !self->bounds_matter && !self->any_running()) self->forget();
+        });
+    }
+
+    void forget() {
+        horizons.reset();
+        registrations.reset();
+        running.clear();
+    }
+};
+
+Neighbours::Neighbours(Loop& loop, zk::Client& client, std::string runtime_path, std::string incarnation, OnRecords on_records)
+    : impl_(std::make_shared<Impl>(loop, client, std::move(runtime_path), std::move(incarnation), std::move(on_records))) {}
+
+Neighbours::~Neighbours() = default;
+
+void Neighbours::watch(bool bounds_matter) { impl_->watch(bounds_matter); }
+std::string Neighbours::running(const std::string& task_id) const { return impl_->running_on(task_id); }
+
+}  // namespace cloudtask::node
