@@ -39,7 +39,7 @@ class CatalogSync {
         // may stand in both. A full answer comes as one change, however many pages it had, unless the replica was empty.
         std::function<void(CatalogChange)> changed;
         // What the center knows of the runtime's past; before caught_up().
-        std::function<void(const ring::Memory&)> past;
+        std::function<void(const ring::Memory&)> past{};
         // The replica is as new as the center's answer said (all pages are in).
         std::function<void(std::int64_t revision)> caught_up;
     };

@@ -273,7 +273,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         const std::int64_t epoch = duties->record().epoch;
         if (epoch < memory.epoch || (epoch == memory.epoch && now - memory.at < kRememberPeriod)) return;
         memory = {epoch, now};
-        hooks.remember(memory);
+        if (hooks.remember) hooks.remember(memory);
     }
 
     // --- the record

@@ -47,7 +47,7 @@ class Coordinator {
         // The time of the earliest fire that was given out and is not started yet.
         std::function<std::optional<Instant>()> earliest_unstarted;
         // To be kept on disk: what a later process of this node must know of the runtime's past.
-        std::function<void(const ring::Memory&)> remember;
+        std::function<void(const ring::Memory&)> remember{};
     };
 
     Coordinator(Loop& loop, Random& random, zk::Client& client, CoordinatorOptions options, Hooks hooks);

@@ -59,7 +59,7 @@ TEST_CASE("a tree that was lost is made anew: no fire is started twice, and none
         const Instant later = cluster.loop.clock().now() + 30s;
         cluster.loop.advance(60s);
         CHECK(cluster.check_fires(cluster.loop.clock().now() - 10s, true).empty());
-        for (const auto& [key, by] : cluster.uncertain) CHECK(key.second < later);
+        for (const auto& key : cluster.uncertain) CHECK(key.second < later);
     }
 }
 

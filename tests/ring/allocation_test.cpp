@@ -51,7 +51,7 @@ class Maker {
                 random_.below(2) == 0};
     }
     Registration registration() {
-        const Memory memory = random_.below(2) == 0 ? Memory{} : Memory{number(), instant()};
+        const Memory memory = random_.below(2) == 0 ? Memory{} : Memory{1 + number() % 1000, instant()};
         return {member(), text(), text(), random_.below(2) == 0, memory};
     }
 
