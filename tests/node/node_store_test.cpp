@@ -104,6 +104,8 @@ TEST_CASE("a database of before there were cordons is brought forward") {
         Database database;
         REQUIRE(database.open(fixture.path));
         REQUIRE(database.execute("DELETE FROM counters WHERE name = 'cordoned'"));
+        REQUIRE(database.execute("ALTER TABLE journal DROP COLUMN stop_asked"));
+        REQUIRE(database.execute("DROP TABLE past"));
         REQUIRE(database.execute("PRAGMA user_version = 1"));
     }
     fixture.reopen();

@@ -61,6 +61,7 @@ struct Processes {
     std::set<std::string> alive;
     std::vector<LaunchSpec> started;
     std::optional<Error> refusal;
+    bool unwatchable = false;
 };
 
 class NotingSupervisor final : public Supervisor {
@@ -76,6 +77,7 @@ class NotingSupervisor final : public Supervisor {
     }
     Result<> adopt(RunningRecord record, OnEnd on_end) override {
         if (!processes_.alive.contains(record.run_id)) return fail(Errc::not_found, "it is gone");
+        if (processes_.unwatchable) return fail(Errc::unavailable, "there are too few descriptors");
         ends_[record.run_id] = std::move(on_end);
         return {};
     }
@@ -472,7 +474,7 @@ TEST_CASE("a package is unpacked before the start") {
         CHECK(read_file(m.processes.started[0].folder + "/work/run.sh") == script);
         m.process->supervisor.end(m.only_started());
         m.loop.settle();
-        CHECK_FALSE(fs::exists(m.processes.started[0].folder + "/work"));
+        CHECK(fs::is_empty(m.processes.started[0].folder + "/work"));
     }
     SECTION("a center that is away is asked again") {
         m.process->fetch = [](const std::string&, const std::string&, const auto& fetched) {
@@ -620,6 +622,48 @@ TEST_CASE("a killed node finds again what runs, and reports as lost what is gone
         m.loop.advance(1s);
         CHECK(m.processes.started.size() == 1);
     }
+}
+
+TEST_CASE("a run that was asked to stop is stopped by the next process as well") {
+    Machine m;
+    const auto task = m.give(m.make_task());
+    m.go_to(10s, 0s);
+    m.loop.advance(1s);
+    const std::string id = m.only_started();
+    m.process->runner.handle({id_of(777), Command::Kind::stop, id, {}, {}});
+    m.loop.settle();
+    REQUIRE(m.process->supervisor.stopped.contains(id));
+    m.kill();  // in the middle of the grace
+    m.boot();
+    CHECK(m.process->supervisor.stopped.contains(id));
+    m.process->supervisor.end(id, 1);
+    m.loop.settle();
+    CHECK((m.runs().at(id).state == RunState::stopped));
+}
+
+TEST_CASE("a process that cannot be watched yet is not lost, and no other run begins beside it") {
+    Machine m;
+    const auto task = m.give(m.make_task());
+    m.go_to(10s, 0s);
+    m.loop.advance(1s);
+    const std::string id = m.only_started();
+    m.kill();
+    m.processes.unwatchable = true;
+    m.boot();
+    m.put(task);
+    m.take_part();
+    const Instant due = m.go_to(10s, 0s);
+    m.loop.advance(1s);
+    CHECK((m.runs().at(id).state == RunState::running));
+    CHECK((m.runs().at(id_of_fire(task, due)).state == RunState::skipped));
+    CHECK(m.process->runner.running() == 1);
+
+    m.processes.unwatchable = false;
+    m.loop.advance(2s);
+    m.process->supervisor.end(id);
+    m.loop.settle();
+    CHECK((m.runs().at(id).state == RunState::succeeded));
+    CHECK(m.processes.started.size() == 1);
 }
 
 TEST_CASE("fires of a node that died are lost, and run again where the task wants that") {
