@@ -55,6 +55,20 @@ CatalogPage read_catalog(soci::session& sql, std::string_view runtime_name, std:
     return answer;
 }
 
+ring::Memory read_past(soci::session& sql, std::string_view runtime_name) {
+    const std::string runtime(runtime_name);
+    long long epoch = 0, at = 0;
+    sql << "SELECT epoch, epoch_seen_at FROM runtimes WHERE name = :name", soci::use(runtime), soci::into(epoch), soci::into(at);
+    return {epoch, Instant{Duration{at}}};
+}
+
+void note_epoch(soci::session& sql, std::string_view runtime_name, const ring::Memory& seen) {
+    const std::string runtime(runtime_name);
+    const long long epoch = seen.epoch, at = seen.at.time_since_epoch().count();
+    sql << "UPDATE runtimes SET epoch = :epoch, epoch_seen_at = :at WHERE name = :name AND epoch <= :epoch2", soci::use(epoch),
+        soci::use(at), soci::use(runtime), soci::use(epoch);
+}
+
 std::vector<RuntimeRevision> runtime_revisions(soci::session& sql) {
     std::vector<RuntimeRevision> list;
     RuntimeRevision row;

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "cloudtask/ring/allocation.h"
+
 namespace soci {
 class session;
 }
@@ -26,6 +28,11 @@ struct CatalogPage {
 };
 
 CatalogPage read_catalog(soci::session& sql, std::string_view runtime, std::int64_t since, int page = kCatalogPage);
+
+// The highest epoch of the runtime that was ever noted; {} if there is none.
+ring::Memory read_past(soci::session& sql, std::string_view runtime);
+// An epoch is seen in force. Nothing changes if a higher one was noted.
+void note_epoch(soci::session& sql, std::string_view runtime, const ring::Memory& seen);
 
 struct RuntimeRevision {
     std::string runtime;

@@ -126,10 +126,16 @@ ALTER TABLE nodes ADD COLUMN cordoned_by TEXT NOT NULL DEFAULT '';
 -- the wish that the node stay out of the ring; 0: there is none
 )sql";
 
+// What nodes are told of their runtime's past, should ZooKeeper lose it: the highest epoch that was seen in force, and when that was.
+constexpr std::string_view kPast = R"sql(
+ALTER TABLE runtimes ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runtimes ADD COLUMN epoch_seen_at INTEGER NOT NULL DEFAULT 0;
+)sql";
+
 }  // namespace
 
 const std::vector<std::string_view>& migrations() {
-    static const std::vector<std::string_view> list{kInitial, kLedger, kCordons};
+    static const std::vector<std::string_view> list{kInitial, kLedger, kCordons, kPast};
     return list;
 }
 

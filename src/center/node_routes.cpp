@@ -28,6 +28,7 @@ using http::Response;
 
 constexpr Duration kLongestWait = std::chrono::seconds{55};
 constexpr Duration kUsualWait = std::chrono::seconds{25};
+constexpr Duration kNotePeriod = std::chrono::minutes{1};  // how exactly it is noted when an epoch was last seen in force
 
 Result<Response> post_join(Call& call) {
     const auto body = call.json_body();
@@ -52,6 +53,29 @@ Result<Response> post_join(Call& call) {
     return response;
 }
 
+// What the runtime's nodes have to know should ZooKeeper lose its data. It is noted before a node hears of it, so that it outlives this
+// center.
+Result<ring::Memory> past_of(Call& call) {
+    const std::string& runtime = call.principal.runtime;
+    ring::Memory past;
+    const auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
+        past = read_past(sql, runtime);
+        return {};
+    });
+    if (!read) return propagate(read);
+    const auto view = call.context.cluster.get();
+    const auto found = view->runtimes.find(runtime);
+    if (!view->connected || found == view->runtimes.end() || found->second.epoch < past.epoch) return past;
+    const ring::Memory seen{found->second.epoch, call.context.clock.now()};
+    if (seen.epoch == past.epoch && seen.at - past.at < kNotePeriod) return past;
+    const auto noted = call.context.store.write([&](soci::session& sql) -> Result<> {
+        note_epoch(sql, runtime, seen);
+        return {};
+    });
+    if (!noted) return propagate(noted);
+    return seen;
+}
+
 Result<Response> get_catalog(Call& call) {
     std::int64_t since = 0;
     for (const auto& [name, value] : call.request.query) {
@@ -67,8 +91,11 @@ Result<Response> get_catalog(Call& call) {
         return {};
     });
     if (!read) return propagate(read);
+    const auto past = past_of(call);
+    if (!past) return propagate(past);
     json::Writer out;
     out.begin_object().member("revision", page.revision).member("full", page.full);
+    if (past->epoch > 0) out.key("past").begin_object().member("epoch", past->epoch).member("at", past->at).end_object();
     out.key("tasks").begin_array();
     for (const auto& document : page.tasks) out.raw(document);
     out.end_array().member("deleted", page.deleted).member("more", page.more).end_object();

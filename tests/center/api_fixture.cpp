@@ -15,6 +15,7 @@
 
 #include "center/user_store.h"
 #include "cloudtask/core/ids.h"
+#include "cloudtask/ring/allocation.h"
 
 namespace cloudtask::center {
 
@@ -211,14 +212,8 @@ void ApiFixture::set_cluster(std::vector<ring::Member> members) {
     RuntimeView runtime;
     runtime.epoch = 7;
     runtime.settled = true;
-    json::Writer allocation;
-    allocation.begin_object().member("epoch", 7).key("nodes").begin_array();
-    for (const auto& member : members) {
-        runtime.nodes[member.id] = NodeView{member, "0.1.0", "host"};
-        allocation.begin_object().member("id", member.id).end_object();
-    }
-    allocation.end_array().key("previous").begin_array().end_array().key("departed").begin_array().end_array().end_object();
-    runtime.allocation = allocation.text();
+    for (const auto& member : members) runtime.nodes[member.id] = NodeView{member, "0.1.0", "host"};
+    runtime.allocation = ring::write_allocation({.epoch = 7, .nodes = members, .previous = {}, .departed = {}});
     runtime.ring = std::make_shared<const ring::Ring>(std::move(members));
     view->runtimes["demo"] = std::move(runtime);
     cluster.set(view);

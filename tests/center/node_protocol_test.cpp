@@ -135,6 +135,31 @@ TEST_CASE("a node joins with a join token, and only so", "[node]") {
     }
 }
 
+TEST_CASE("the highest epoch that was in force is told, also after ZooKeeper has forgotten it", "[node]") {
+    NodeWorld w;
+    w.have_node();
+    const auto past = [&w] { return w.as_node("GET", "/api/v1/node/catalog?since=0").json(); };
+    const ring::Member member{.id = w.node_id, .incarnation = w.node_id + ".1", .name = "n1", .labels = {}};
+    const auto set_epoch = [&](std::int64_t epoch) {
+        auto view = std::make_shared<ClusterView>();
+        view->connected = true;
+        view->runtimes["demo"].epoch = epoch;
+        w.cluster.set(view);
+    };
+    set_epoch(0);
+    CHECK_FALSE(past().HasMember("past"));
+    set_epoch(41);
+    CHECK(past()["past"]["epoch"].GetInt64() == 41);
+    const std::string seen = past()["past"]["at"].GetString();
+    set_epoch(0);  // its data are lost
+    w.clock.advance(std::chrono::hours{1});
+    CHECK(past()["past"]["epoch"].GetInt64() == 41);
+    CHECK(past()["past"]["at"].GetString() == seen);
+    set_epoch(42);
+    CHECK(past()["past"]["epoch"].GetInt64() == 42);
+    CHECK(past()["past"]["at"].GetString() > seen);
+}
+
 TEST_CASE("the catalog comes in order, in pages, with what is deleted", "[node]") {
     NodeWorld w;
     w.have_node();
