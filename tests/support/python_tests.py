@@ -1,8 +1,9 @@
 """Runs the Python tests: every test_*.py in tests/architecture, tests/integration and tests/chaos.
 
-Usage: python_tests.py [--junit FILE] [PATTERN...]   (a test runs if any pattern is part of its full name; all without a pattern)
+Usage: python_tests.py [--junit FILE] [--jobs N] [PATTERN...]   (a test runs if any pattern is part of its full name; all without a pattern)
 
-Prints a line per test as it ends, with the seconds it took, and each failure where it happens. CLOUDTASK_BIN is the folder of the programs
+Prints a line per test as it ends, with the seconds it took, and each failure where it happens. With --jobs the test files run in processes of
+their own, N at once, and what each prints comes when it has ended: most tests wait for a cluster of their own more than they compute. CLOUDTASK_BIN is the folder of the programs
 (default: build/release/bin). Meant for Debian's /usr/bin/python3.
 """
 
@@ -10,7 +11,9 @@ import argparse
 import faulthandler
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 import unittest
 import xml.etree.ElementTree as ElementTree
@@ -77,6 +80,68 @@ def write_junit(path, rows):
     ElementTree.ElementTree(suite).write(path, encoding="utf-8")
 
 
+def test_files(folders=FOLDERS):
+    return [os.path.join(folder, name) for folder in folders for name in sorted(os.listdir(os.path.join(ROOT, folder)))
+            if name.startswith("test_") and name.endswith(".py")]
+
+
+def run_files(patterns, jobs):
+    """Each test file in a process of its own; the rows of all."""
+    rows = []
+    waiting, running = test_files(), {}
+    with tempfile.TemporaryDirectory(prefix="cloudtask-python-tests-") as folder:
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    file = waiting.pop(0)
+                    base = os.path.join(folder, os.path.basename(file))
+                    with open(base + ".log", "wb") as log:
+                        words = [sys.executable, os.path.abspath(__file__), "--junit", base + ".xml", "--file", file, *patterns]
+                        process = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
+                    running[process.pid] = process, base
+                pid, status = os.wait()
+                if pid not in running:
+                    continue
+                process, base = running.pop(pid)
+                process.returncode = status  # it is reaped
+                with open(base + ".log", encoding="utf-8", errors="replace") as log:
+                    print(log.read(), end="", flush=True)
+                if os.path.exists(base + ".xml"):
+                    rows += read_junit(base + ".xml")
+                else:
+                    rows.append((os.path.basename(base), "the whole file", 0.0, "FAILED", f"its process ended with status {status}"))
+        finally:
+            for process, _ in running.values():
+                process.terminate()
+                process.wait()
+    return rows
+
+
+def read_junit(path):
+    rows = []
+    for case in ElementTree.parse(path).getroot():
+        failure = case.find("failure")
+        outcome = "FAILED" if failure is not None else "skipped" if case.find("skipped") is not None else "passed"
+        rows.append((case.get("classname"), case.get("name"), float(case.get("time")), outcome, failure.text or "" if failure is not None else ""))
+    return rows
+
+
+def run_here(files, patterns):
+    """The tests of these files in this process; the rows."""
+    result = Result()
+    try:
+        for file in files:
+            folder = os.path.join(ROOT, os.path.dirname(file))
+            loader = unittest.TestLoader()
+            tests = list(flatten(loader.discover(folder, pattern=os.path.basename(file), top_level_dir=folder)))
+            if patterns:
+                tests = [test for test in tests if any(pattern in test.id() for pattern in patterns)]
+            unittest.TestSuite(tests).run(result)
+    finally:
+        shared_cluster.stop()  # does nothing unless the run was cut short
+    return result.rows
+
+
 def flatten(suite):
     for entry in suite:
         if isinstance(entry, unittest.TestSuite):
@@ -88,6 +153,8 @@ def flatten(suite):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--junit")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--file", action="append", help="run this file's tests alone")
     parser.add_argument("patterns", nargs="*")
     arguments = parser.parse_args()
 
@@ -97,22 +164,18 @@ def main():
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
-    result = Result()
-    try:
-        for folder in FOLDERS:
-            loader = unittest.TestLoader()
-            tests = list(flatten(loader.discover(os.path.join(ROOT, folder), top_level_dir=os.path.join(ROOT, folder))))
-            if arguments.patterns:
-                tests = [test for test in tests if any(pattern in test.id() for pattern in arguments.patterns)]
-            unittest.TestSuite(tests).run(result)
-    finally:
-        shared_cluster.stop()  # does nothing unless the run was cut short
+    if arguments.jobs > 1 and not arguments.file:
+        rows = run_files(arguments.patterns, arguments.jobs)
+    else:
+        rows = run_here(arguments.file or test_files(), arguments.patterns)
     if arguments.junit:
-        write_junit(arguments.junit, result.rows)
-    skipped = sum(1 for row in result.rows if row[3] == "skipped")
-    failed = sum(1 for row in result.rows if row[3] == "FAILED")
-    print(f"python: {len(result.rows) - skipped - failed} passed, {failed} FAILED, {skipped} skipped", flush=True)
-    return 1 if failed or not result.rows else 0
+        write_junit(arguments.junit, rows)
+    if arguments.file:
+        return 0
+    skipped = sum(1 for row in rows if row[3] == "skipped")
+    failed = sum(1 for row in rows if row[3] == "FAILED")
+    print(f"python: {len(rows) - skipped - failed} passed, {failed} FAILED, {skipped} skipped", flush=True)
+    return 1 if failed or not rows else 0
 
 
 if __name__ == "__main__":
