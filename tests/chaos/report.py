@@ -18,6 +18,7 @@ SECOND = reference.SECOND
 LATE_SECONDS = 1.0
 TAKEOVER_SECONDS = SESSION_SECONDS + 0.5  # the bound on a kill's effect: docs/architecture.md
 AROUND_SECONDS = 15
+CALM_SECONDS = 4.0
 MOST_TIMELINES = 40
 
 
@@ -92,7 +93,7 @@ def render(findings):
         "| lateness of starts | p50 | p90 | p99 |",
         "|---|---:|---:|---:|",
         f"| all | {percentiles(late)} |",
-        f"| fires with no fault within 10 s | {percentiles(calm)} |",
+        f"| fires with no fault within {CALM_SECONDS:g} s | {percentiles(calm)} |",
         "",
         f"From the SIGKILL of a node to the first start of one of its tasks by another node (bound {TAKEOVER_SECONDS:g} s; {len(takeovers)} kills that no other "
         f"fault came close to, {unclear} others): "
@@ -125,7 +126,7 @@ def percentiles(values):
     return " | ".join(f"{cuts[percent - 1] / 1000:.1f} ms" for percent in (50, 90, 99))
 
 
-def near(fault, instant, seconds=10.0):
+def near(fault, instant, seconds=CALM_SECONDS):
     return fault.began - seconds <= instant / SECOND <= (fault.ended or time.time()) + seconds
 
 
