@@ -67,6 +67,8 @@ class Chaos:
         with Gates() as gates, World(os.path.join(self.folder, "cluster"), gates, options.zookeepers) as world:
             world.start(options.nodes)
             self.say(f"{options.nodes} nodes, {options.zookeepers} ZooKeeper server(s), center; seed {options.seed}")
+            if not world.can_step_clocks():
+                self.say("no clock is stepped: libfaketime is not installed (scripts/bootstrap installs it)")
             work = workloads.Workload(options.seed, sink_path, options.rate, options.seconds, list(world.nodes))
             work.make_all(world.api)
             self.say(f"{len(work.stories)} tasks")

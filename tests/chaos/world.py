@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import gate as gates  # noqa: E402
 from api import Api  # noqa: E402
 from cluster import RUNTIME, Cluster, NotYet  # noqa: E402, F401
+from processes import free_port  # noqa: E402
 from zookeeper_server import ZooKeeperEnsemble, ZooKeeperServer  # noqa: E402
 
 SESSION_SECONDS = 1.5
@@ -29,7 +30,7 @@ class World(Cluster):
     """`all_gates` is an entered gate.Gates; `servers` is the number of ZooKeeper servers, 1 or an odd number beyond."""
 
     def __init__(self, folder, all_gates, servers=3):
-        super().__init__(folder, center_options=[f"--zookeeper.session-timeout={SESSION_SECONDS * 1000:.0f}ms"],
+        super().__init__(folder, center_options=[f"--zookeeper.session-timeout={SESSION_SECONDS * 1000:.0f}ms", f"--http.port={free_port()}"],
                          node_options=[f"--stop.drain-timeout={DRAIN_SECONDS}s"])
         place = os.path.join(self.folder, "zookeeper")
         self.zookeeper = ZooKeeperEnsemble(place, servers) if servers > 1 else ZooKeeperServer(place)

@@ -7,6 +7,7 @@ Use from the main thread only: processes started here die with the thread that s
 
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -25,10 +26,17 @@ def become_subreaper():
 
 
 def free_port():
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port of 127.0.0.1 that nobody listens on now, and that no outgoing connection is given while its server is away."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        first_outgoing = int(file.read().split()[0])
+    candidates = range(20000, first_outgoing) or [0]
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", random.choice(candidates)))
+                return probe.getsockname()[1]
+            except OSError:
+                pass
 
 
 def tail(path, lines=25):
