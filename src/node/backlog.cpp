@@ -1,6 +1,8 @@
 // The misfire policy. Pure.
 #include "node/backlog.h"
 
+#include <algorithm>
+
 #include "cloudtask/core/units.h"
 
 namespace cloudtask::node {
@@ -18,13 +20,15 @@ Backlog gather_backlog(const Fire& first, Instant now) {
     const Instant latest = now - first.task->misfire_tolerance;
     Backlog backlog;
     if (first.time >= latest) return backlog;
+    // What lies beyond may be another node's by now.
+    const auto belongs = [&](const Fire& fire) { return fire.time < latest && fire.time <= first.permitted_until; };
     std::optional<Fire> fire = first;
-    while (fire && fire->time < latest && backlog.late.size() < kMaxMisfires) {
+    while (fire && belongs(*fire) && backlog.late.size() < kMaxMisfires) {
         backlog.late.push_back(*fire);
         fire = next_fire(first.task, fire->time);
     }
-    if (fire && fire->time < latest) backlog.cut = fire;
-    backlog.passed_until = backlog.cut ? latest : backlog.late.back().time;
+    if (fire && belongs(*fire)) backlog.cut = fire;
+    backlog.passed_until = backlog.cut ? std::min(latest, first.permitted_until) : backlog.late.back().time;
     return backlog;
 }
 

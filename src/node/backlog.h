@@ -18,7 +18,8 @@ struct Backlog {
     Instant passed_until{};   // the timetable goes on behind this
 };
 
-// The backlog that begins with `first`, as of `now`. Empty when `first` is within its tolerance.
+// The backlog that begins with `first`, as of `now`. Empty when `first` is within its tolerance. It ends where first.permitted_until does:
+// fires beyond the horizon may be another node's by now.
 Backlog gather_backlog(const Fire& first, Instant now);
 
 struct MisfireDecision {

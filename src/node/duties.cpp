@@ -215,7 +215,11 @@ void Duties::finish_by(Instant now) {
     timetable_.limit_all(std::max(written_.horizon, now));
 }
 
-std::optional<Fire> Duties::take(Instant until) { return timetable_.take(beyond_horizon_ ? until : std::min(until, written_.horizon)); }
+std::optional<Fire> Duties::take(Instant until) {
+    auto fire = timetable_.take(beyond_horizon_ ? until : std::min(until, written_.horizon));
+    if (fire && !beyond_horizon_) fire->permitted_until = std::min(fire->permitted_until, written_.horizon);
+    return fire;
+}
 
 std::vector<UncertainFires> Duties::take_uncertain() { return std::exchange(uncertain_, {}); }
 

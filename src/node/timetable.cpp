@@ -177,7 +177,7 @@ std::optional<Fire> Timetable::take(Instant until) {
     const std::uint32_t index = heap_.front();
     Stream& stream = streams_[index];
     if (stream.due > until || stream.due == Instant::max()) return std::nullopt;
-    Fire fire{stream.task, stream.due, stream.misfire};
+    Fire fire{stream.task, stream.due, stream.misfire, stream.limit};
     stream.after = stream.due;
     if (advance(stream)) {
         move_down(0);

@@ -3,6 +3,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "node/duties.h"
+
 using namespace cloudtask;
 using namespace cloudtask::node;
 using namespace std::chrono_literals;
@@ -46,6 +48,41 @@ TEST_CASE("a backlog holds what is too late, and not what is still in time") {
     const auto backlog = gather_backlog(first, kStart + 60s);
     CHECK(times(backlog.late) == Times{10s, 20s, 30s, 40s});
     CHECK(backlog.passed_until == kStart + 40s);
+}
+
+// A node that stood still for long has a backlog that reaches beyond its horizon; a new owner starts that part.
+TEST_CASE("a backlog ends where the permission ends") {
+    auto first = *next_fire(make_task(task::Misfire::all), kStart);
+    first.permitted_until = kStart + 30s;
+    const auto backlog = gather_backlog(first, kStart + 600s);
+    CHECK(times(backlog.late) == Times{10s, 20s, 30s});
+    CHECK_FALSE(backlog.cut);
+    CHECK(backlog.passed_until == kStart + 30s);
+
+    auto second = *next_fire(make_task(task::Misfire::all, 1s), kStart);
+    second.permitted_until = kStart + 5000s;
+    const auto cut = gather_backlog(second, kStart + 9000s);
+    CHECK(cut.late.size() == kMaxMisfires);
+    REQUIRE(cut.cut);
+    CHECK(cut.passed_until == kStart + 5000s);
+}
+
+TEST_CASE("a fire that is taken says how far its task may be followed") {
+    Timetable timetable;
+    timetable.open(make_task(task::Misfire::all), kStart, kStart + 25s);
+    CHECK(timetable.take(kStart + 60s)->permitted_until == kStart + 25s);
+
+    Duties duties("a", "a.1", {});
+    duties.set_catalog_revision(1);
+    duties.put_task(make_task(task::Misfire::all));
+    ring::Allocation allocation;
+    allocation.epoch = 1;
+    allocation.nodes = {{"a", "a.1", "a"}};
+    duties.observe(allocation, kStart);
+    while (duties.next_write(kStart + 8s, std::nullopt)) duties.written();
+    const auto fire = duties.take(kStart + 600s);
+    REQUIRE(fire);
+    CHECK(fire->permitted_until == duties.record().horizon);
 }
 
 TEST_CASE("each policy decides") {
