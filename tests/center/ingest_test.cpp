@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "center/commands_store.h"
+#include "center/runs.h"
 #include "ingest_fixture.h"
 
 using namespace cloudtask;
@@ -106,6 +107,42 @@ TEST_CASE("what an entry covers is kept, also where its own run is known better"
     f.take({f.run_report(less, 3)});
     CHECK(f.stored(skipped.id).run.covers_until == skipped.covers_until);
     CHECK(f.number("SELECT count(*) FROM runs WHERE covers_until IS NULL") == 0);
+}
+
+TEST_CASE("a late report of the first attempt is shown with it, and is not taken for the second", "[ingest]") {
+    HistoryFixture f;
+    const auto first = f.run(1, RunState::lost);
+    auto second = f.run(1, RunState::running, HistoryFixture::kOther);
+    second.attempt = 2;
+    second.trigger = task::Trigger::rerun;
+    second.id = task::run_id(second.task_id, *second.fire_time, 2);
+    second.incarnation = HistoryFixture::kOtherIncarnation;
+    f.take({f.run_report(first, 1, HistoryFixture::kOtherIncarnation), f.run_report(second, 2, HistoryFixture::kOtherIncarnation)},
+           HistoryFixture::kOther);
+    // The old incarnation comes back, and tells how it went.
+    auto late = f.run(1, RunState::failed);
+    late.exit_code = 3;
+    f.take({f.run_report(late, 1)});
+
+    const auto shown = json::parse(run_json(f.stored(first.id)));
+    REQUIRE(shown);
+    CHECK((*shown)["state"] == "LOST");
+    CHECK_FALSE(shown->HasMember("exit_code"));
+    REQUIRE(shown->HasMember("late_report"));
+    CHECK((*shown)["late_report"]["state"] == "FAILED");
+    CHECK((*shown)["late_report"]["exit_code"].GetInt64() == 3);
+    CHECK((*shown)["late_report"]["incarnation"] == HistoryFixture::kIncarnation);
+
+    CHECK(f.stored(second.id).run.state == RunState::running);
+    CHECK(f.stored(second.id).late_report.empty());
+    CHECK(f.number("SELECT count(*) FROM mails") == 1);  // of the loss
+    second.state = RunState::succeeded;
+    f.take({f.run_report(second, 3, HistoryFixture::kOtherIncarnation)}, HistoryFixture::kOther);
+    CHECK(f.stored(second.id).run.state == RunState::succeeded);
+    CHECK(f.stored(first.id).run.state == RunState::lost);
+    // The log of the first does not become that of the second.
+    f.take({f.log_report(first, "stdout", 0, "late words", 2)});
+    CHECK(*f.logs.size(second.id, LogStream::standard_output) == 0);
 }
 
 TEST_CASE("RUNNING does not go back to PENDING", "[ingest]") {
