@@ -1,4 +1,4 @@
-"""Runs the Python tests: every test_*.py in tests/architecture, tests/integration and tests/chaos.
+"""Runs the Python tests: every test_*.py in tests/architecture, tests/model, tests/integration and tests/chaos.
 
 Usage: python_tests.py [--junit FILE] [--jobs N] [PATTERN...]   (a test runs if any pattern is part of its full name; all without a pattern)
 
@@ -19,7 +19,7 @@ import unittest
 import xml.etree.ElementTree as ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-FOLDERS = ("tests/architecture", "tests/integration", "tests/chaos")
+FOLDERS = ("tests/architecture", "tests/model", "tests/integration", "tests/chaos")
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
 import shared_cluster  # noqa: E402
