@@ -74,14 +74,17 @@ MUTATIONS = [
 # A mutation is found sooner in the reverse order; these in the usual one.
 FORWARD = ("NO_FENCE", "ONE_OWNER", "EAGER_JOIN", "LEAVE_WAITING")
 
-PROPERTIES = {  # by what stands in the assertion
-    "journal": "I1",
-    "kept": "I3",
-    "reported[": "silently gone",
-    "settled": "never settled",
-    "present": "a living node departed",
-    "EPOCHS": "too many epochs",
-}
+# The property by what stands in the assertion that failed; the first that fits.
+PROPERTIES = (
+    ("journal", "I1"),
+    ("kept", "I3"),
+    ("(reported[tk]==0)", "I2"),
+    ("reported[tk]", "silently gone"),
+    ("(got==", "I2"),
+    ("present", "a living node departed"),
+    ("settled", "never settled"),
+    ("epoch", "more epochs than the model has room for"),
+)
 
 
 class ModelError(Exception):
@@ -107,9 +110,7 @@ def _verdict(text):
     failed = re.search(r"pan:\d+: (.*?) \(at depth", text)
     if not failed:
         return "incomplete"
-    if "got==" in failed[1] and "reported" not in failed[1]:
-        return "I2"
-    return next((name for sign, name in PROPERTIES.items() if sign in failed[1]), failed[1])
+    return next((name for sign, name in PROPERTIES if sign in failed[1]), failed[1])
 
 
 def check_mutation(mutation, seconds=600):
