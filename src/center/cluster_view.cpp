@@ -23,6 +23,11 @@ bool ClusterView::in_ring(const std::string& runtime, const std::string& node_id
     return std::any_of(members.begin(), members.end(), [&](const ring::Member& member) { return member.id == node_id; });
 }
 
+bool ClusterView::settled(const std::string& runtime) const {
+    const auto found = runtimes.find(runtime);
+    return connected && found != runtimes.end() && found->second.complete && found->second.settled;
+}
+
 bool ClusterView::gone(const std::string& runtime, const std::string& node_id) const {
     const auto found = runtimes.find(runtime);
     return connected && found != runtimes.end() && found->second.complete && !found->second.nodes.contains(node_id);

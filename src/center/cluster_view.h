@@ -38,6 +38,8 @@ struct ClusterView {
     bool online(const std::string& runtime, const std::string& node_id) const;
     // Whether the allocation in force names the node.
     bool in_ring(const std::string& runtime, const std::string& node_id) const;
+    // ZooKeeper says, and says now, that nothing is on its way from one node to another.
+    bool settled(const std::string& runtime) const;
     // ZooKeeper says, and says now, that the node is not there. Not the opposite of online(): without contact nobody knows.
     bool gone(const std::string& runtime, const std::string& node_id) const;
 };

@@ -77,10 +77,10 @@ Result<std::vector<NodeRow>> find_nodes(soci::session& sql, const std::string& r
     return nodes;
 }
 
-std::string plan_json(const Context& context, const RuntimeView& runtime, const std::vector<NodeRow>& down, const ring::Ring& ring,
+std::string plan_json(const Context& context, std::int64_t epoch, bool settled, const std::vector<NodeRow>& down, const ring::Ring& ring,
                       const FailoverPlan& plan) {
     json::Writer out;
-    out.begin_object().member("epoch", runtime.epoch).member("settled", runtime.settled);
+    out.begin_object().member("epoch", epoch).member("settled", settled);
     out.key("down").begin_array();
     for (const auto& node : down) out.begin_object().member("id", node.id).member("name", node.name).end_object();
     out.end_array().key("nodes").begin_array();
@@ -149,7 +149,7 @@ Result<http::Response> get_failover_plan(Call& call) {
         for (const auto& node : *down) ids.insert(node.id);
         FailoverPlan plan(ring, std::move(ids), question->cursor, question->limit);
         visit_placed_tasks(sql, name, [&plan](const PlacedTask& task) { plan.add(task); });
-        body = plan_json(call.context, runtime, *down, ring, plan);
+        body = plan_json(call.context, runtime.epoch, view->settled(name), *down, ring, plan);
         return {};
     });
     if (!read) return propagate(read);

@@ -51,10 +51,9 @@ std::string node_json(const NodeRow& node, const ClusterView& cluster, const Nod
         reader.read("weight", weight);
         reader.read("version", version);
     }
-    bool online = false, leaving = false, settled = false;
+    bool online = false, leaving = false;
     if (const auto runtime = cluster.runtimes.find(node.runtime); runtime != cluster.runtimes.end()) {
         epoch = runtime->second.epoch;
-        settled = runtime->second.settled;
         if (const auto live = runtime->second.nodes.find(node.id); live != runtime->second.nodes.end()) {
             online = true;
             leaving = live->second.leaving;
@@ -75,7 +74,7 @@ std::string node_json(const NodeRow& node, const ClusterView& cluster, const Nod
     } else {
         out.null();
     }
-    out.member("leaving", leaving).member("in_ring", cluster.in_ring(node.runtime, node.id)).member("ring_settled", settled);
+    out.member("leaving", leaving).member("in_ring", cluster.in_ring(node.runtime, node.id)).member("ring_settled", cluster.settled(node.runtime));
     out.member("running_runs", work.running_runs);
     if (work.owned_tasks) out.member("owned_tasks", *work.owned_tasks);
     out.end_object();

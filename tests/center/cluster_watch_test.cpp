@@ -155,7 +155,7 @@ TEST_CASE("members and allocation become the snapshot", "[cluster]") {
     CHECK(view->owner(w.history.task)->id == kA);
     CHECK(view->in_ring("demo", kA));
     CHECK_FALSE(view->in_ring("demo", kB));
-    CHECK(view->runtimes.at("demo").settled);
+    CHECK(view->settled("demo"));
     CHECK_FALSE(view->runtimes.at("demo").nodes.at(kB).leaving);
     w.say_leaving(kB);
     CHECK(w.view()->runtimes.at("demo").nodes.at(kB).leaving);
@@ -168,6 +168,7 @@ TEST_CASE("members and allocation become the snapshot", "[cluster]") {
     w.tree.set_connected(w.current->session_id(), false);
     w.loop.advance(seconds{1});
     CHECK_FALSE(w.view()->connected);
+    CHECK_FALSE(w.view()->settled("demo"));
     CHECK(w.view()->online("demo", kA));
 }
 

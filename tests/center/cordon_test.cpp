@@ -26,6 +26,9 @@ struct CordonWorld : ApiFixture {
         node_token = join(kOne, "one");
         join(kTwo, "two");
         set_cluster({member(kOne, "one"), member(kTwo, "two")});
+        auto view = std::make_shared<ClusterView>(*cluster.get());
+        view->runtimes.at("demo").complete = true;
+        cluster.set(view);
     }
     std::string join(const std::string& id, const std::string& name) {
         const auto joined =
@@ -70,6 +73,7 @@ struct CordonWorld : ApiFixture {
     // Node one is online, and the ring is that of two alone.
     void leave_ring(bool settled) {
         auto view = std::make_shared<ClusterView>(*cluster.get());
+        view->connected = true;
         auto& runtime = view->runtimes.at("demo");
         runtime.ring = std::make_shared<const ring::Ring>(std::vector{member(kTwo, "two")});
         runtime.settled = settled;
@@ -182,6 +186,12 @@ TEST_CASE("a node shows what it owns, whether it is in the ring, and what runs t
     CHECK(w.one().text("ring_settled") == "false");
     w.leave_ring(true);
     CHECK(w.one().text("ring_settled") == "true");
+    // What was known before contact was lost settles nothing.
+    auto stale = std::make_shared<ClusterView>(*w.cluster.get());
+    stale->connected = false;
+    w.cluster.set(stale);
+    CHECK(w.one().text("ring_settled") == "false");
+    w.leave_ring(true);
     // What is started by hand goes to the others, and nowhere if it must run here.
     CHECK(w.post("/api/v1/tasks/" + task + "/start").status == 409);
 }
