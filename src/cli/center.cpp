@@ -85,8 +85,10 @@ std::string target(const std::string& path, const Query& query) {
 Center::Center(std::unique_ptr<Api> api, std::string server, Random& random)
     : api_(std::move(api)), server_(std::move(server)), random_(random) {}
 
-Result<json::Document> Center::get(const std::string& path, const std::string& what, const Query& query) {
-    auto response = api_->call(make_request("GET", target(path, query)));
+Result<json::Document> Center::get(const std::string& path, const std::string& what, const Query& query, std::optional<Duration> timeout) {
+    http::ClientRequest request = make_request("GET", target(path, query));
+    if (timeout) request.timeout = timeout;
+    auto response = api_->call(std::move(request));
     if (!response) return tl::unexpected(no_answer(response.error()));
     if (response->status >= 400) return tl::unexpected(refusal(*response, "get " + what));
     return parse_answer(*response);

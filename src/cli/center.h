@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,8 +36,9 @@ class Center {
     Api& api() { return *api_; }
     const std::string& server() const { return server_; }
 
-    // The resource at `path` (below /api/v1). `what` names it in an error: "task demo/a/b".
-    Result<json::Document> get(const std::string& path, const std::string& what, const Query& query = {});
+    // The resource at `path` (below /api/v1). `what` names it in an error: "task demo/a/b". `timeout`: for an answer that takes long.
+    Result<json::Document> get(const std::string& path, const std::string& what, const Query& query = {},
+                               std::optional<Duration> timeout = std::nullopt);
 
     // The answer's JSON; null for an answer without a body. A call that is not answered is made once more, under the same Idempotency-Key:
     // if the center had carried it out, it says again what it said then.

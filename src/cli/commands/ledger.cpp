@@ -13,6 +13,8 @@ namespace cloudtask::cli {
 
 namespace {
 
+constexpr Duration kLedgerTakes = std::chrono::minutes{10};  // at the most: a million fires
+
 // RFC 3339, "now", or how long ago: "-1h".
 Result<std::string> read_time(const std::string& name, const std::string& text, Instant now) {
     if (text == "now") return format_instant(now);
@@ -95,7 +97,7 @@ Result<> verify(Invocation& invocation) {
     }
     for (const char* name : {"group", "runtime", "late"}) query.emplace_back(name, arguments.text(name));
 
-    auto ledger = (*center)->get("/ledger", "ledger", query);
+    auto ledger = (*center)->get("/ledger", "ledger", query, kLedgerTakes);
     if (!ledger) return propagate(ledger);
     if (!ledger->IsObject() || !ledger->HasMember("counts") || !(*ledger)["counts"].IsObject()) {
         return fail(Exit::failed, "verify: the center's answer is not a ledger");
