@@ -1,7 +1,7 @@
 """Chaos on real processes: a cluster under load, faults by seed, and a proof of every fire afterwards. Started by scripts/chaos.
 
 The order of things: servers, tasks, faults and changes side by side, everything healed, every task disabled, everything that is still on its way
-awaited, then the checker (checker.py) and the report (report.py). Exit 1 if a fire was started twice, before its time, or is unexplained.
+awaited, then the checker (fire_checker.py) and the report (report.py). Exit 1 if a fire was started twice, before its time, or is unexplained.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 
-import checker  # noqa: E402
+import fire_checker  # noqa: E402
 import faults  # noqa: E402
 import reference  # noqa: E402
 import report  # noqa: E402
@@ -141,7 +141,7 @@ class Chaos:
         while True:
             lines = sink.read(sink_path)
             entries = history(world.api)
-            verdict = checker.check(work.stories, lines, entries, after, until)
+            verdict = fire_checker.check(work.stories, lines, entries, after, until)
             self.say(f"{verdict.expected} fires expected, {verdict.ran} ran, {verdict.count('double')} doubles, {verdict.count('unexplained')} unexplained, "
                      f"{verdict.count('early')} early")
             seen.append(set(verdict.offences))
@@ -172,7 +172,7 @@ def history(api):
 
 def entry_of(run):
     covers = run.get("covers_until")
-    return checker.Entry(run["task_id"], reference.parse_instant(run["fire_time"]), run["attempt"], run["state"], run.get("reason", ""),
+    return fire_checker.Entry(run["task_id"], reference.parse_instant(run["fire_time"]), run["attempt"], run["state"], run.get("reason", ""),
                          run.get("node_name", ""), reference.parse_instant(covers) if covers else 0, run.get("exit_code"))
 
 
@@ -196,7 +196,7 @@ def main():
         folder = arguments.recheck
         with open(os.path.join(folder, "findings.json"), encoding="utf-8") as file:
             findings = report.Findings.from_json(json.load(file))
-        findings.verdict = checker.check(findings.stories, findings.lines, findings.entries, findings.after, findings.until)
+        findings.verdict = fire_checker.check(findings.stories, findings.lines, findings.entries, findings.after, findings.until)
     else:
         folder = tempfile.mkdtemp(prefix="cloudtask-chaos-")
         seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1_000_000)

@@ -11,7 +11,8 @@ import random
 import time
 
 import gate as gates
-from world import SESSION_SECONDS, TRUE_CLOCK, NotYet
+from processes import NotYet
+from world import SESSION_SECONDS, TRUE_CLOCK
 
 ALL = "all"
 ROLLING_SECONDS = 40  # reserved for a rolling restart of all nodes

@@ -9,7 +9,7 @@ import time
 
 import reference
 import zookeeper_log
-from checker import EARLY, Change, Entry, Story, Verdict
+from fire_checker import EARLY, Change, Entry, Story, Verdict
 from faults import Fault
 from sink import Line
 from world import SESSION_SECONDS

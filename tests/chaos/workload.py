@@ -1,6 +1,6 @@
 """The tasks under chaos: hundreds of mixed schedules and policies by seed, and the changes that are made to them while the faults go on.
 
-Keeps the story of each task (checker.Story): what was defined, and between which two instants each change came into force. A change is tried until the
+Keeps the story of each task (fire_checker.Story): what was defined, and between which two instants each change came into force. A change is tried until the
 center has certainly taken it. The changes are made on a thread of their own, which talks to the center and starts no process.
 """
 
@@ -12,7 +12,7 @@ import time
 import reference
 import sink
 from api import ApiError
-from checker import Change, Story
+from fire_checker import Change, Story
 from cluster import RUNTIME
 
 SECOND = reference.SECOND

@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
 import gate as gates  # noqa: E402
 from api import Api  # noqa: E402
-from cluster import RUNTIME, Cluster, NotYet  # noqa: E402, F401
+from cluster import RUNTIME, Cluster  # noqa: E402
 from processes import free_port  # noqa: E402
 from zookeeper_server import ZooKeeperEnsemble, ZooKeeperServer  # noqa: E402
 

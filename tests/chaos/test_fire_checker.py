@@ -9,7 +9,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import reference  # noqa: E402
-from checker import Change, Entry, Story, check  # noqa: E402
+from fire_checker import Change, Entry, Story, check  # noqa: E402
 from sink import Line  # noqa: E402
 
 SECOND = reference.SECOND
