@@ -104,6 +104,7 @@ struct Link : std::enable_shared_from_this<Link> {
     }
 
     void tell_connected() {
+        if (broken) return;  // the next connection tells
         down.send(ensemble.latency(), [self = shared_from_this()] {
             if (!self->inner) return;
             self->to_client([self, id = self->inner->session_id()] {

@@ -15,6 +15,9 @@ namespace {
 // long.
 constexpr Duration kBacklog = std::chrono::seconds{20};
 
+// In a calm world: so long after the task's first owner came, its fires are on time.
+constexpr Duration kJoin = std::chrono::seconds{3};
+
 std::string fire_text(const task::Task& task, Instant time) { return fmt::format("{} at {}", task.name, format_instant(time)); }
 
 const ring::Member* member_of(const ring::Allocation& allocation, const std::string& id) {
@@ -136,6 +139,15 @@ bool Invariants::had_owner(const task::Task& task, Instant from, Instant until) 
     return false;
 }
 
+bool Invariants::had_owner_throughout(const task::Task& task, Instant from, Instant until) const {
+    const ring::Placement placement{task.targets, task.labels};
+    for (std::size_t i = 0; i < epochs_.size(); ++i) {
+        const bool over = i + 1 < epochs_.size() && epochs_[i + 1].since <= from;
+        if (!over && epochs_[i].since <= until && epochs_[i].ring.owner(task.id, placement) == nullptr) return false;
+    }
+    return !epochs_.empty() && epochs_.front().since <= from;
+}
+
 // One entry of the history may stand for further fires.
 bool Invariants::has_verdict(const std::string& task_id, Instant time) const {
     return std::any_of(center_.history().begin(), center_.history().end(), [&](const auto& entry) {
@@ -193,6 +205,8 @@ std::optional<Violation> Invariants::settled(Instant until, std::optional<Instan
             const task::Run& run = recorded->second.run;
             if (run.state == RunState::pending) return Violation{"I5", fmt::format("{} is pending for ever", fire)};
             if (!calm_from || expected.time <= *calm_from) continue;
+            // While nobody is there, or for a moment before, nobody can.
+            if (!had_owner_throughout(task, expected.time - kJoin, expected.time)) continue;
             // A definition's change has to reach the nodes first.
             const bool young = expected.time < rules[expected.version].known_at + std::chrono::seconds{20};
             if (begun == starts_.end()) {

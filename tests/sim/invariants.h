@@ -51,6 +51,7 @@ class Invariants {
     std::vector<Rule> rules_of(const std::string& task_id) const;
     bool ever_owned(const std::string& node_id, const std::string& task_id) const;
     bool had_owner(const task::Task& task, Instant from, Instant until) const;
+    bool had_owner_throughout(const task::Task& task, Instant from, Instant until) const;
     bool has_verdict(const std::string& task_id, Instant time) const;
     // Why a fire without a verdict needs none; empty if it does.
     std::string_view excuse(const std::vector<Version>& versions, const std::vector<Rule>& rules, const Expected& expected,

@@ -55,6 +55,7 @@ node::TaskPointer make_task(std::size_t number) {
     // A million tasks that fire every hour: 278 fires a second in the runtime.
     task->schedules.push_back(*task::Schedule::every(1h, Instant{std::chrono::milliseconds{number % 3'600'000}}));
     task->created_revision = task->revision = 1;
+    task->effective_from = Instant{std::chrono::seconds{1893456000}};
     return task;
 }
 

@@ -165,7 +165,7 @@ bool of_all(Happening what) {
 
 }  // namespace
 
-Script make_script(std::uint64_t seed) {
+Script make_script(std::uint64_t seed, bool wiped) {
     Dice dice(seed * 0x9e3779b97f4a7c15ULL + 1);
     Script script;
     script.seed = seed;
@@ -202,6 +202,10 @@ Script make_script(std::uint64_t seed) {
         if (script.events[i].what != Happening::create_task && dice.one_in(3)) {
             script.events[i].at = std::min<Duration>(script.events[i - 1].at + dice.time(1ms, 5s), script.trouble - 1s);
         }
+    }
+    if (wiped) {
+        script.calm = false;
+        script.events.push_back({dice.time(8s, script.trouble - 5s), Happening::zookeeper_wiped});
     }
     std::stable_sort(script.events.begin(), script.events.end(), [](const Event& a, const Event& b) { return a.at < b.at; });
     return script;

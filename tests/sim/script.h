@@ -75,7 +75,8 @@ struct Script {
     friend bool operator==(const Script&, const Script&) = default;
 };
 
-Script make_script(std::uint64_t seed);
+// `wiped`: ZooKeeper loses all its data in the middle of it.
+Script make_script(std::uint64_t seed, bool wiped = false);
 std::string describe(const Event& event);
 std::string describe(const Script& script);
 

@@ -251,16 +251,16 @@ void World::happen_to_catalog(const Event& event) {
 
 void World::happen(const Event& event) {
     note(-1, "HAPPENS" + describe(event));
-    Machine& on = machine(event.node);
-    const int number = event.node;
+    const int number = event.node % script_.nodes;  // a shrunk script has fewer
+    Machine& on = machine(number);
     switch (event.what) {
         case Happening::join:
             return start(number);
         case Happening::leave:
-            return on.leave([this, event] {
+            return on.leave([this, event, number] {
                 // It may still have something to tell.
-                if (healed_) return start(event.node);
-                if (event.lasting > 0s) later(event.lasting, [this, event] { start(event.node); });
+                if (healed_) return start(number);
+                if (event.lasting > 0s) later(event.lasting, [this, number] { start(number); });
             });
         case Happening::crash:
             if (!on.running()) return;
