@@ -114,9 +114,13 @@ def render(findings):
     if verdict.offences:
         names = {story.task: story.name for story in findings.stories}
         rows += ["Fires that are wrong (the first ones):", ""]
-        rows += [f"- {each.kind}: {names.get(each.task, each.task)} at {reference.format_instant(each.fire)}: {each.text}" for each in verdict.offences[:20]]
+        rows += [f"- {each.kind}: {names.get(each.task, each.task)} at {reference.format_instant(each.fire)}: {each.text}" for each in worst_first(verdict.offences)[:30]]
         rows += [""]
     return "\n".join(rows)
+
+
+def worst_first(offences):
+    return sorted(offences, key=lambda offence: (("double", "unexplained", "early").index(offence.kind), offence.fire))
 
 
 def percentiles(values):
@@ -182,7 +186,7 @@ def write_timelines(findings, folder):
         file.writelines(f"{reference.format_instant(instant)} {text}\n" for instant, text in written)
     logs = read_logs(os.path.join(folder, "cluster", "logs"))
     stories = {story.task: story for story in findings.stories}
-    for number, offence in enumerate(findings.verdict.offences[:MOST_TIMELINES], 1):
+    for number, offence in enumerate(worst_first(findings.verdict.offences)[:MOST_TIMELINES], 1):
         story = stories.get(offence.task)
         name = story.name if story else offence.task
         with open(os.path.join(place, f"{number:03}-{offence.kind}-{name}.txt"), "w", encoding="utf-8") as file:
