@@ -160,10 +160,10 @@ std::string_view Invariants::excuse(const std::vector<Version>& versions, const 
                                     Instant until) const {
     const std::string& task_id = versions.front().task.id;
     const Rule& rule = rules[expected.version];
-    const Instant superseded = expected.superseded ? std::max(rules[expected.version + 1].known_at, expected.time) : until;
-    if (!had_owner(versions[expected.version].task, expected.time, superseded)) return "no node could take the task";
-    if (expected.superseded && expected.time > rules[expected.version + 1].known_at - kBacklog)
-        return "its definition changed before it was dealt with";
+    const Instant end = expected.superseded ? std::max(rules[expected.version + 1].known_at, expected.time) : until;
+    // The last stretch counts: an owner of before may have been unable to work.
+    if (!had_owner(versions[expected.version].task, std::max(expected.time, end - kBacklog), end)) return "no node could take the task";
+    if (expected.superseded && expected.time > end - kBacklog) return "its definition changed before it was dealt with";
     // A node that learns of a change late goes on by the older version until then.
     const bool older = std::any_of(center_.history().begin(), center_.history().end(), [&](const auto& entry) {
         const task::Run& run = entry.second.run;
