@@ -19,11 +19,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
 from cluster import Cluster, NotYet, program  # noqa: E402
-from load import Beats, Connection, ReportingNode, Window, fill_catalog, median, percentile, resident_mib  # noqa: E402
+from load import Beats, Connection, ReportingNode, Window, fill_catalog, median, node_status, percentile, resident_mib  # noqa: E402
+import moves  # noqa: E402
 
 MANY = 100_000
 BEGIN = time.monotonic()
-SECTIONS = ("micro", "timetable", "lateness", "sustained", "many", "list", "ingest")
+SECTIONS = ("micro", "timetable", "lateness", "sustained", "many", "list", "ingest", "failover", "moves", "writes")
 
 
 def say(text=""):
@@ -87,6 +88,12 @@ class Bench:
                     self.list_pages(cluster)
                 if self.wanted("ingest"):
                     self.ingest(cluster)
+        if self.wanted("failover", "moves"):
+            with Cluster(os.path.join(self.folder, "moves"), ["--zookeeper.session-timeout=1s"]) as cluster:
+                self.tasks_move(cluster)
+        if self.wanted("writes"):
+            with Cluster(os.path.join(self.folder, "writes")) as cluster:
+                self.writes(cluster)
         self.note_load()
         return self.results
 
@@ -95,13 +102,14 @@ class Bench:
         say(f"load of the machine: {' '.join(figure(value) for value in os.getloadavg())} on {os.cpu_count()} cores")
 
     @staticmethod
-    def start(cluster):
+    def start(cluster, nodes=("bench",)):
         cluster.start_zookeeper()
         cluster.start_center()
         cluster.log_in()
         cluster.make_runtime()
-        cluster.start_node("bench")
-        cluster.wait_until_allocated(["bench"])
+        for name in nodes:
+            cluster.start_node(name)
+        cluster.wait_until_allocated(nodes)
 
     # The small ones
 
@@ -217,8 +225,7 @@ class Bench:
         cluster.start_node("bench")
 
         def owns_all():
-            with Connection(cluster.nodes["bench"].address()) as connection:
-                owned = json.loads(connection.request("GET", "/status"))["cloudtask_node_owned_tasks"]
+            owned = node_status(cluster.nodes["bench"])["cloudtask_node_owned_tasks"]
             if owned <= MANY:
                 raise NotYet(f"the node owns {owned} tasks")
             return True
@@ -293,6 +300,90 @@ class Bench:
         took = time.monotonic() - begin
         assert sum(accepted) == count * batches * 200, f"accepted {accepted}"
         return sum(accepted) / took
+
+
+    # When tasks move
+
+    def tasks_move(self, cluster):
+        names = [f"bench-{number}" for number in (1, 2, 3)]
+        self.start(cluster, names)
+        beats = Beats(cluster, "move", moves.RATE)
+        beats.enable(moves.RATE)
+        history = moves.History(cluster)
+        if self.wanted("failover"):
+            self.failover(cluster, history, names)
+        if self.wanted("moves"):
+            self.joins_and_leaves(cluster, history, beats)
+
+    def failover(self, cluster, history, names):
+        rounds = 3 if self.quick else 10
+        head(f"SIGKILL of one of three nodes at {moves.RATE} fires/s, {rounds} times; sessions of 1 s")
+        found = [moves.kill_one(cluster, history, names[number % len(names)]) for number in range(rounds)]
+        self.results["failover"] = found
+        seconds = [one["seconds"] for one in found]
+        table(("", "median", "max"), [("from the kill to the first fire by a new owner, s", figure(median(seconds)), figure(max(seconds)))])
+        say(f"  {bound(median(seconds), 1.75, 's')}")
+        say(f"  tasks that moved {sum(one['moved'] for one in found)}, of these not the dead node's, or its and not moved: "
+            f"{sum(one['moved_wrongly'] for one in found)}; LOST {sum(one['lost'] for one in found)}, of these not claimed by it: "
+            f"{sum(one['lost_elsewhere'] for one in found)}")
+
+    def joins_and_leaves(self, cluster, history, beats):
+        head(f"A join, a drain and a rolling restart at {moves.RATE} fires/s")
+        beats.enable(0)
+        before = moves.starts_by_nodes(cluster)
+        begin = moves.now()
+        beats.enable(moves.RATE)
+        steps = {
+            "join": lambda: (cluster.start_node("bench-4"), cluster.wait_until_allocated(cluster.nodes)),
+            "drain": lambda: cluster.cli("node", "drain", "bench-4"),
+        }
+        found = {name: moves.disturb(cluster, history, action) for name, action in steps.items()}
+        beats.enable(0)
+        started = moves.starts_by_nodes(cluster) - before
+        known = len(history.rows("1", "started_at >= ?", begin))
+        beats.enable(moves.RATE)
+
+        def restart_all():
+            for name in ("bench-1", "bench-2", "bench-3"):
+                cluster.nodes[name].stop()
+                cluster.start_node(name)
+                cluster.wait_until_allocated(["bench-1", "bench-2", "bench-3"])
+
+        found["rolling restart"] = moves.disturb(cluster, history, restart_all)
+        self.results["moves"] = {**found, "started_by_nodes": started, "started_in_history": known}
+        rows = [(name, figure(one["seconds"]), one["expected"], one["succeeded"], figure(one["before_p90"]), figure(one["during_p90"]),
+                 ratio(one["during_p90"], one["before_p90"])) for name, one in found.items()]
+        table(("", "s", "fires", "succeeded", "p90 before, ms", "p90 during", "ratio"), rows)
+        say(f"  join and drain: the nodes count {started} starts, the history {known}")
+
+    def writes(self, cluster):
+        head(f"ZooKeeper's writes a second with 100 tasks and with {MANY:,}; three nodes, 100 fires/s in both")
+        self.start(cluster, ["bench-1", "bench-2", "bench-3"])
+        template = cluster.make_task("template", [{"cron": "0 0 * * *", "zone": "Europe/Berlin"}], command=["/bin/true"])
+        beats = Beats(cluster, "beat", 100)
+        beats.enable(100)
+        seconds = 15 if self.quick else 60
+        few = moves.zookeeper_writes_per_second(cluster, seconds)
+        for server in (*cluster.nodes.values(), cluster.center):
+            server.stop()
+        fill_catalog(cluster, template, MANY)
+        cluster.start_center()
+        for name in cluster.nodes:
+            cluster.start_node(name)
+        cluster.wait_until_allocated(cluster.nodes)
+
+        def own_all():
+            owned = sum(node_status(node)["cloudtask_node_owned_tasks"] for node in cluster.nodes.values())
+            if owned < MANY:
+                raise NotYet(f"the nodes own {owned} tasks")
+            return True
+
+        cluster.wait_for(own_all, 120, f"the nodes to own {MANY} tasks")
+        many = moves.zookeeper_writes_per_second(cluster, seconds)
+        beats.enable(0)
+        idle = moves.zookeeper_writes_per_second(cluster, seconds / 2)
+        self.results["writes"] = {"few": few, "many": many, "idle": idle}
+        table(("", "writes/s"), [("100 tasks", figure(few)), (f"{MANY:,} tasks", figure(many)), ("ratio", ratio(many, few)), (f"{MANY:,} tasks, none due", figure(idle))])
 
 
 def parse_arguments():

@@ -79,6 +79,12 @@ def processor_seconds(pid):
     return (int(words[11]) + int(words[12])) / TICKS
 
 
+def node_status(node):
+    """The figures of a node's status page."""
+    with Connection(node.address()) as connection:
+        return json.loads(connection.request("GET", "/status"))
+
+
 def spread_offset(number):
     """Microseconds into the second; the same as in reference/bare_spawn.cpp."""
     return int(f"{number:016b}"[::-1], 2) * 1_000_000 // 65536

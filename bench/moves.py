@@ -1,25 +1,29 @@
-"""What it costs when tasks move: a node that dies, joins, is drained, or restarts, under 300 fires of /bin/true a second; and what the number
-of tasks costs ZooKeeper. Three nodes, each fire in the center's history, sessions of 1 s.
+"""What it costs when tasks move: a node that dies, joins, is drained, or restarts, under 300 fires of /bin/true a second on three nodes; and what
+the number of tasks costs ZooKeeper.
 
-Reads the center's database while the center runs, as load.py does.
+Reads the center's database while the center runs, as load.py does. Times are microseconds since 1970 unless a name says otherwise.
 """
 
 import os
-import signal
 import sqlite3
 import time
 
 from cluster import NotYet
-from load import Beats, median, percentile
+from load import node_status, percentile
 
-RATE = 300
-SESSION = 1.0  # seconds; what the cluster was started with
+RATE = 300  # tasks, each due once a second
+SECOND = 1_000_000
+
+
+def now():
+    return time.time_ns() // 1000
 
 
 class History:
     """The runs of scheduled fires, as the center knows them."""
 
     def __init__(self, cluster):
+        self._cluster = cluster
         self._path = os.path.join(cluster.center.data, "center.db")
 
     def rows(self, columns, condition, *arguments):
@@ -29,127 +33,96 @@ class History:
         finally:
             connection.close()
 
-    def owners(self, begin, end):
-        """The node that ran each task's fires of that time, by task; a task with two nodes has the later one."""
-        return dict(self.rows("task_id, node_name", "fire_time >= ? AND fire_time < ? AND state != 'LOST' ORDER BY fire_time", begin, end))
+    def runners(self, begin, end):
+        """The node that started each task's last fire of that time, by task id."""
+        return dict(self.rows("task_id, node_name", "fire_time >= ? AND fire_time < ? AND started_at IS NOT NULL ORDER BY fire_time", begin, end))
 
-    def lateness(self, begin, end):
-        """Of all fires that were due then, in ms."""
+    def lateness_ms(self, begin, end):
         return [late / 1000 for (late,) in self.rows("lateness", "fire_time >= ? AND fire_time < ? AND lateness IS NOT NULL", begin, end)]
 
-    def outcome(self, begin, end):
-        """How many fires of that time are known, and how many of them in each state."""
-        states = [state for (state,) in self.rows("state", "fire_time >= ? AND fire_time < ? AND attempt = 1", begin, end)]
-        return {state: states.count(state) for state in sorted(set(states))}
+    def wait_until_complete(self, begin, end):
+        """How many fires of that time (whole seconds) ended in which state, once the center knows the end of all that there should be."""
+
+        def complete():
+            states = [state for (state,) in self.rows("state", "fire_time >= ? AND fire_time < ? AND attempt = 1", begin, end)]
+            if len(states) < RATE * (end - begin) // SECOND or {"PENDING", "RUNNING"} & set(states):
+                raise NotYet(f"the center knows {len(states)} fires, {states.count('RUNNING')} of them still running")
+            return {state: states.count(state) for state in sorted(set(states))}
+
+        return self._cluster.wait_for(complete, 60, "the center to know the end of every fire")
+
+    def wait_for_runners(self, since):
+        """Who runs what, once every task has run in the last two seconds."""
+
+        def complete():
+            runners = self.runners(max(since, now() - 2 * SECOND), now())
+            if len(runners) < RATE:
+                raise NotYet(f"{len(runners)} tasks have run")
+            return runners
+
+        return self._cluster.wait_for(complete, 30, "every task to run")
 
 
-def now():
-    return time.time_ns() // 1000
+def kill_one(cluster, history, name):
+    """Kills a node: seconds until another one starts a fire of its tasks, what is LOST, and what is wrong with what moved."""
+    before = history.wait_for_runners(now())
+    orphaned = {task for task, node in before.items() if node == name}
+    killed = now()
+    cluster.nodes[name].kill()
+
+    def gone_on():
+        rows = history.rows("task_id, min(started_at)", "fire_time > ? AND node_name != ? AND started_at IS NOT NULL GROUP BY task_id",
+                            killed - 5 * SECOND, name)
+        first = [at for task, at in rows if task in orphaned and at > killed]
+        if len(first) < len(orphaned):
+            raise NotYet(f"{len(first)} of its {len(orphaned)} tasks have gone on")
+        return min(first)
+
+    first = cluster.wait_for(gone_on, 30, f"the tasks of {name} to go on")
+    after = history.wait_for_runners(now())
+    moved = {task for task, node in after.items() if node != before[task]}
+    lost = history.rows("task_id, fire_time", "state = 'LOST' AND fire_time > ?", killed - 10 * SECOND)
+    # `done` follows within a second and a horizon reaches two ahead.
+    strange = [task for task, at in lost if task not in orphaned or not killed - 1.5 * SECOND <= at <= killed + 2.5 * SECOND]
+    cluster.nodes[name].start()
+    cluster.wait_until_allocated(cluster.nodes)
+    return {"seconds": (first - killed) / SECOND, "lost": len(lost), "lost_elsewhere": len(strange), "moved": len(moved),
+            "moved_wrongly": len(moved ^ orphaned)}
 
 
-def started(cluster):
-    """Runs that the living node processes have started."""
-    return sum(int(node.status()["cloudtask_node_runs_started_total"]) for node in cluster.nodes.values() if node.running())
-
-
-def await_history(cluster, history, begin, end, expected):
-    """Until the center knows the end of all fires of that time; what it knows then."""
-
-    def all_known():
-        found = history.outcome(begin, end)
-        if sum(found.values()) < expected or "RUNNING" in found or "PENDING" in found:
-            raise NotYet(f"the center knows {found} of {expected}")
-        return found
-
-    return cluster.wait_for(all_known, 30, "the center to know the end of every fire")
-
-
-def failover(cluster, history, rounds):
-    """Kills a node `rounds` times; for each the seconds until a new owner starts a fire, and what is wrong."""
-    gaps, faults, lost = [], [], 0
-    names = sorted(cluster.nodes)
-    for number in range(rounds):
-        victim = cluster.nodes[names[number % len(names)]]
-        before = now() - 3_000_000
-        owners = history_once_known(cluster, history, before)
-        killed = now()
-        victim.send(signal.SIGKILL)
-        victim.wait_until_ended(10)
-        moving = {task for task, node in owners.items() if node == victim.name}
-
-        def taken_over():
-            rows = history.rows("task_id, min(started_at)", "fire_time > ? AND node_name != ? AND started_at IS NOT NULL GROUP BY task_id", killed, victim.name)
-            first = {task: at for task, at in rows if task in moving}
-            if len(first) < len(moving):
-                raise NotYet(f"{len(first)} of {len(moving)} tasks have gone on")
-            return first
-
-        first = cluster.wait_for(taken_over, 30, f"the tasks of {victim.name} to go on")
-        gaps.append((min(first.values()) - killed) / 1e6)
-        settled = now()
-        cluster.wait_for(lambda: known_up_to(history, settled), 30, "the center to know of them")
-        after = history.owners(settled - 1_000_000, settled)
-        moved = {task for task, node in after.items() if owners.get(task) not in (None, node)}
-        if not moved <= moving:
-            faults.append(f"{len(moved - moving)} tasks moved that were not {victim.name}'s")
-        gone = history.rows("fire_time, task_id", "state = 'LOST' AND fire_time >= ? AND fire_time < ?", before, settled)
-        lost += len(gone)
-        strange = [row for row in gone if row[1] not in moving or not killed - 2_000_000 <= row[0] <= killed + 2_500_000]
-        if strange:
-            faults.append(f"{len(strange)} fires are LOST that the dead node cannot have claimed")
-        victim.start()
-        cluster.wait_until_allocated(names)
-    return gaps, lost, faults
-
-
-def known_up_to(history, instant):
-    if not history.rows("1", "fire_time >= ? LIMIT 1", instant):
-        raise NotYet("no later fire is known")
-    return True
-
-
-def history_once_known(cluster, history, since):
-    """Who runs what, once a second's fires of all tasks are known."""
-
-    def complete():
-        end = now() - 500_000
-        owners = history.owners(max(since, end - 2_000_000), end)
-        if len(owners) < RATE:
-            raise NotYet(f"the owners of {len(owners)} tasks are known")
-        return owners
-
-    return cluster.wait_for(complete, 30, "fires of all tasks")
-
-
-def disturbed(cluster, history, action, seconds=6):
-    """Lateness before and while `action` moves tasks, and the fires that were lost, doubled or not there."""
+def disturb(cluster, history, action, quiet_seconds=8):
+    """Lateness while nothing moves and while `action` makes tasks move, and how the fires of that time ended."""
     quiet = now()
-    time.sleep(seconds)  # the measured time itself
+    time.sleep(quiet_seconds)  # the measured time itself
     begin = now()
-    counted = started(cluster)
     action()
-    time.sleep(1)  # fires that are due as the last of it happens belong to it
-    end = now()
-    outcome = await_history(cluster, history, begin, end, 0)
-    cluster.wait_for(lambda: known_up_to(history, end + 1_000_000), 30, "the center to know of later fires")
-    outcome = history.outcome(begin, end)
-    expected = RATE * (end - begin) / 1e6
-    runs = history.rows("count(*)", "started_at IS NOT NULL AND started_at >= ?", begin)[0][0]
-    return {"before_p90": percentile(history.lateness(quiet, begin), 0.9), "during_p90": percentile(history.lateness(begin, end), 0.9),
-            "expected": round(expected), "known": sum(outcome.values()), "outcome": outcome, "seconds": (end - begin) / 1e6,
-            "started_by_nodes": started(cluster) - counted, "runs_known": runs}
+    end = now() + SECOND
+    time.sleep(1)  # its last second is measured, too
+    first, last = -(-begin // SECOND) * SECOND, end // SECOND * SECOND
+    ended = history.wait_until_complete(first, last)
+    expected = RATE * (last - first) // SECOND
+    return {"before_p90": percentile(history.lateness_ms(quiet, begin), 0.9), "during_p90": percentile(history.lateness_ms(begin, end), 0.9),
+            "seconds": (end - begin) / SECOND, "expected": expected, "succeeded": ended.get("SUCCEEDED", 0), "ended": ended}
 
 
-def writes_per_second(cluster, seconds):
-    """Transactions that ZooKeeper committed: its zxid counts them."""
+def starts_by_nodes(cluster):
+    """All starts that the present node processes have made: a fire that was started twice counts twice. Once nothing is due any more."""
+
+    def idle(node):
+        status = node_status(node)
+        if status["cloudtask_node_runs_prepared"] or status["cloudtask_node_runs_running"]:
+            raise NotYet("it has runs")
+        return int(status["cloudtask_node_runs_started_total"])
+
+    return sum(cluster.wait_for(lambda node=node: idle(node), 30, f"{node.name} to be idle") for node in cluster.nodes.values())
+
+
+def zookeeper_writes_per_second(cluster, seconds):
+    """Transactions that ZooKeeper has committed: its zxid counts them."""
 
     def zxid():
-        line = next(line for line in cluster.zookeeper.srvr().splitlines() if line.startswith("Zxid:"))
-        return int(line.split()[1], 16)
+        return int(next(line for line in cluster.zookeeper.srvr().splitlines() if line.startswith("Zxid:")).split()[1], 16)
 
     begin, at = zxid(), time.monotonic()
     time.sleep(seconds)  # the measured time itself
     return (zxid() - begin) / (time.monotonic() - at)
-
-
-__all__ = ["RATE", "SESSION", "History", "Beats", "failover", "disturbed", "writes_per_second", "median"]
