@@ -181,7 +181,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
                     stand_for_election();
                     hooks.duties_changed();
                 },
-                [this](zk::Keeper& keeper, std::string ghost, std::function<void(std::vector<zk::Op>)> proceed) {
+                [this](zk::Keeper& keeper, std::string ghost, std::function<void(Result<std::vector<zk::Op>>)> proceed) {
                     seal_ghost(keeper, ghost, std::move(proceed));
                 },
                 [this] {
@@ -214,16 +214,19 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
 
     // An earlier incarnation of this node whose session lingers: its record is sealed in the same transaction that takes its place, so that
     // no write of it can land afterwards even if its process lives.
-    void seal_ghost(zk::Keeper& keeper, const std::string& ghost, std::function<void(std::vector<zk::Op>)> proceed) {
+    // No place is taken without the seal, unless there is nothing to seal: what cannot be read is read again, and at the latest when the
+    // ghost's session is over there is no ghost any more.
+    void seal_ghost(zk::Keeper& keeper, const std::string& ghost, std::function<void(Result<std::vector<zk::Op>>)> proceed) {
         const auto earlier = ring::read_registration(ghost);
-        if (!earlier) return proceed({});
+        if (!earlier) return proceed(propagate(earlier));
         const std::string path = runtime_path + "/horizons/" + earlier->member.incarnation;
         keeper.get(path, {}, [path, proceed = std::move(proceed)](Result<zk::Znode> read) {
-            if (!read) return proceed({});
+            if (!read && read.error().is(zk::Errc::no_node)) return proceed(std::vector<zk::Op>{});
+            if (!read) return proceed(propagate(read));
             auto record = ring::read_horizon(read->data);
-            if (!record) return proceed({});
+            if (!record) return proceed(propagate(record));
             record->sealed = true;
-            proceed({zk::Op::set(path, ring::write_horizon(*record), read->stat.version)});
+            proceed(std::vector{zk::Op::set(path, ring::write_horizon(*record), read->stat.version)});
         });
     }
 

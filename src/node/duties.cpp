@@ -226,7 +226,8 @@ std::vector<UncertainFires> Duties::take_uncertain() { return std::exchange(unce
 bool Duties::handed_over(Instant now) const {
     // What ZooKeeper does not know as started, the successors would have to report as uncertain.
     const bool told = written_.handovers.empty() || written_.done >= written_.handovers.back().at;
-    return claims_.owned_count() == 0 && timetable_.size() == 0 && written_.epoch == claims_.epoch() && claims_.handover() <= now && told;
+    // A node in the chain that has not taken over what it gained would be asked for bounds that it does not have.
+    return claims_.owned_count() == 0 && !claims_.waiting() && timetable_.size() == 0 && written_.epoch == claims_.epoch() && claims_.handover() <= now && told;
 }
 
 }  // namespace cloudtask::node

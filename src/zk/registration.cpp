@@ -93,8 +93,10 @@ struct Registration::Impl : Recipe<Registration::Impl> {
         const std::int32_t version = ghost.stat.version;
         if (!hooks.on_ghost) return replace_with(version, {});
         const auto call = hooks.on_ghost;
-        call(*keeper(), std::move(ghost.data),
-             guarded([version](Impl& self, std::vector<Op> ops) { self.replace_with(version, std::move(ops)); }));
+        call(*keeper(), std::move(ghost.data), guarded([version](Impl& self, Result<std::vector<Op>> ops) {
+            if (!ops) return self.failed(ops.error());
+            self.replace_with(version, std::move(*ops));
+        }));
     }
 
     void replace_with(std::int32_t version, std::vector<Op> more) {

@@ -10,12 +10,12 @@ namespace {
 struct Node : Process {
     explicit Node(World& a_world) : Process(a_world) {}
 
-    void enlist(std::function<std::vector<Op>(std::string)> departing = {}) {
+    void enlist(std::function<Result<std::vector<Op>>(std::string)> departing = {}) {
         Registration::Hooks hooks;
         hooks.data = [this] { return "generation " + std::to_string(client.generation()); };
         hooks.on_registered = [this](std::uint64_t generation) { registered.push_back(generation); };
         if (departing) {
-            hooks.on_ghost = [departing](Keeper&, std::string ghost, std::function<void(std::vector<Op>)> proceed) {
+            hooks.on_ghost = [departing](Keeper&, std::string ghost, std::function<void(Result<std::vector<Op>>)> proceed) {
                 proceed(departing(std::move(ghost)));
             };
         }
@@ -106,6 +106,19 @@ TEST_CASE("the ghost of an older session is replaced in one step with what its o
         REQUIRE(world.until([&] { return node.registered.size() == 1; }));
         CHECK(asked == 3);
         CHECK(node.ours());
+    }
+    SECTION("which is asked again when it cannot tell yet, and until then the ghost stands") {
+        Node node(world);
+        int asked = 0;
+        node.enlist([&](const std::string&) -> Result<std::vector<Op>> {
+            if (++asked < 3) return fail(cloudtask::Errc::unavailable, "not now");
+            return std::vector<Op>{};
+        });
+        REQUIRE(world.until([&] { return asked == 2; }));
+        world.loop.settle();
+        CHECK(world.data("/r/nodes/me") == "horizon 17");
+        REQUIRE(world.until([&] { return node.registered.size() == 1; }));
+        CHECK(asked == 3);
     }
     SECTION("which may have nothing to add") {
         Node node(world);

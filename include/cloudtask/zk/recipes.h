@@ -22,11 +22,12 @@ class Registration {
   public:
     // `data` is asked for at each session (it holds the incarnation). `on_registered` once per session, when the znode is there and ours.
     // If an older session's znode stands there (our own ghost after a restart), it is replaced in one multi, in which `on_ghost` may add
-    // operations: it gets the ghost's data and the keeper, and calls `proceed` with them.
+    // operations: it gets the ghost's data and the keeper, and calls `proceed` with them, or with an error: then it is asked again after a
+    // pause.
     struct Hooks {
         std::function<std::string()> data;
         std::function<void(std::uint64_t generation)> on_registered;
-        std::function<void(Keeper& keeper, std::string ghost, std::function<void(std::vector<Op>)> proceed)> on_ghost;
+        std::function<void(Keeper& keeper, std::string ghost, std::function<void(Result<std::vector<Op>>)> proceed)> on_ghost;
         // Another session has put its own znode in the place of ours: a second process runs under our name. This session does not take the
         // place back (they would do so in turns); the owner decides. May be empty.
         std::function<void()> on_superseded;
