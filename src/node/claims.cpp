@@ -18,6 +18,14 @@ void add_uncertain(std::vector<Uncertain>& to, const Interval& fires, const ring
     if (same_node && !ours.empty()) to.push_back({ours, departed.incarnation, true});
 }
 
+// A later owner took the task over: it may have reported these fires and run them again, or have come to an end before.
+void may_have_settled(std::vector<Uncertain>& earlier) {
+    for (auto& uncertain : earlier) {
+        ++uncertain.begun;
+        uncertain.ours = false;
+    }
+}
+
 }  // namespace
 
 Claims::Claims(std::string node_id, std::string incarnation) : node_id_(std::move(node_id)), incarnation_(std::move(incarnation)) {}
@@ -156,6 +164,7 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, const Kno
             if (known.created_revision > revision || departed->epoch < owner.owned_since) continue;
             const Instant bound = handover == nullptr ? departed->horizon : std::min(handover->at, departed->horizon);
             const Interval fires{std::max(lower, departed->done), bound};
+            may_have_settled(resolution.uncertain);
             add_uncertain(resolution.uncertain, fires, *departed, owner.same_node);
             resolution.floor = std::max(lower, bound);
             continue;
@@ -165,6 +174,11 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, const Kno
         const ring::Handover* handover = ring::find_handover(record->second.handovers, owner.lost_in);
         if (handover == nullptr) return std::nullopt;
         if (known.created_revision > handover->revision) continue;
+        if (record->second.resumed >= owner.owned_since) {
+            resolution.uncertain.clear();  // it lives, and has dealt with them
+        } else {
+            may_have_settled(resolution.uncertain);
+        }
         resolution.floor = std::max(lower, handover->at);
         owner.promised = Interval{lower, handover->at};
     }

@@ -32,6 +32,7 @@ struct Uncertain {
     Interval fires;
     std::string incarnation;
     bool ours = false;  // nobody but an earlier life of this very node can have started them: its journal knows
+    int begun = 1;      // attempts that may have been begun: one by the owner, one by each later owner that may have run them again
 };
 
 struct Gained {

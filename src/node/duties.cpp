@@ -28,7 +28,9 @@ void Duties::accept(const Gained& gained, bool opens) {
             // Our own journal knows what was started: what it does not know is fired, what it knows is refused as a repetition.
             openings_.push_back({task, uncertain.fires.after, uncertain.fires.until});
         } else {
-            uncertain_.push_back({task, uncertain.fires, uncertain.incarnation});
+            // The interval may have been worked out by an earlier version of the task.
+            const Interval fires{std::max(uncertain.fires.after, task->effective_from), uncertain.fires.until};
+            if (!fires.empty()) uncertain_.push_back({task, fires, uncertain.incarnation, uncertain.begun});
         }
     }
     if (opens) openings_.push_back({task, gained.floor});

@@ -27,6 +27,7 @@ struct UncertainFires {
     TaskPointer task;
     Interval fires;
     std::string incarnation;
+    int begun = 1;  // attempts that may have been begun
 };
 
 class Duties {

@@ -139,11 +139,17 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
             }
             const bool rerun = !cut && uncertain.task->guarantee == task::Guarantee::at_least_once;
             Batch batch;
+            // Each attempt that may have been begun is accounted for, and none is begun a second time.
+            for (int attempt = 2; rerun && attempt <= uncertain.begun; ++attempt) {
+                task::Run again = describe_fire(uncertain.task, fire->time, attempt);
+                again.incarnation = uncertain.incarnation;
+                add_unstarted(batch, std::move(again), task::RunState::lost, reason);
+            }
             add_unstarted(batch, std::move(lost), task::RunState::lost, std::move(reason));
             // In one transaction with what makes it necessary. It is begun also where the loss was recorded before: by a process of this
             // node that came no further.
             const bool begun =
-                rerun && prepare(std::move(batch), {describe_fire(uncertain.task, fire->time, 2), uncertain.task, now(), {}});
+                rerun && prepare(std::move(batch), {describe_fire(uncertain.task, fire->time, uncertain.begun + 1), uncertain.task, now(), {}});
             if (!begun) write_unstarted(std::move(batch), fire->time);
             if (cut) return;
         }
