@@ -61,7 +61,6 @@ class MemberTable {
         out.end_array();
     }
 
-  private:
     std::int64_t number(const Member& member) {
         auto& known = by_incarnation_[member.incarnation];  // more than one if labels or weight have changed
         const auto found =
@@ -72,6 +71,7 @@ class MemberTable {
         return known.back();
     }
 
+  private:
     std::vector<const Member*> members_;
     std::map<std::string_view, std::vector<std::int64_t>> by_incarnation_;
 };
@@ -136,6 +136,28 @@ std::vector<Handover> read_handovers(json::ObjectReader& reader) {
     });
 }
 
+void write_departed_fields(json::Writer& out, const Departed& departed) {
+    out.member("incarnation", departed.incarnation)
+        .member("epoch", departed.epoch)
+        .member("horizon", micros(departed.horizon))
+        .member("done", micros(departed.done))
+        .member("floor", micros(departed.floor))
+        .member("revision", departed.revision);
+    write_handovers(out, departed.handovers);
+}
+
+Departed read_departed_fields(json::ObjectReader& reader) {
+    Departed departed;
+    reader.read("incarnation", departed.incarnation);
+    reader.read("epoch", departed.epoch);
+    read_micros(reader, "horizon", departed.horizon);
+    read_micros(reader, "done", departed.done);
+    read_micros(reader, "floor", departed.floor);
+    reader.read("revision", departed.revision);
+    departed.handovers = read_handovers(reader);
+    return departed;
+}
+
 // Parses `text` and reads it by `read_fields`; any fault makes the whole record unreadable.
 template <class Record, class ReadFields>
 Result<Record> read_record(std::string_view what, std::string_view text, ReadFields read_fields) {
@@ -168,6 +190,8 @@ std::string write_allocation(const Allocation& allocation) {
     const std::vector<std::int64_t> nodes = members.numbers(allocation.nodes);
     std::vector<std::vector<std::int64_t>> previous;
     for (const auto& membership : allocation.previous) previous.push_back(members.numbers(membership.nodes));
+    std::vector<std::int64_t> gone;
+    for (const auto& one : allocation.gone) gone.push_back(members.number(one.node));
 
     json::Writer out;
     out.begin_object().member("epoch", allocation.epoch);
@@ -185,14 +209,17 @@ std::string write_allocation(const Allocation& allocation) {
     if (!allocation.departed.empty()) {
         out.key("departed").begin_array();
         for (const auto& departed : allocation.departed) {
-            out.begin_object()
-                .member("incarnation", departed.incarnation)
-                .member("epoch", departed.epoch)
-                .member("horizon", micros(departed.horizon))
-                .member("done", micros(departed.done))
-                .member("floor", micros(departed.floor))
-                .member("revision", departed.revision);
-            write_handovers(out, departed.handovers);
+            out.begin_object();
+            write_departed_fields(out, departed);
+            out.end_object();
+        }
+        out.end_array();
+    }
+    if (!allocation.gone.empty()) {
+        out.key("gone").begin_array();
+        for (std::size_t i = 0; i < gone.size(); ++i) {
+            out.begin_object().member("node", gone[i]).member("lost_in", allocation.gone[i].lost_in);
+            write_departed_fields(out, allocation.gone[i].last);
             out.end_object();
         }
         out.end_array();
@@ -216,16 +243,16 @@ Result<Allocation> read_allocation(std::string_view text) {
             membership.nodes = read_numbers(item, "nodes", members);
             return membership;
         });
-        allocation.departed = read_list<Departed>(reader, "departed", [](json::ObjectReader& item) {
-            Departed departed;
-            item.read("incarnation", departed.incarnation);
-            item.read("epoch", departed.epoch);
-            read_micros(item, "horizon", departed.horizon);
-            read_micros(item, "done", departed.done);
-            read_micros(item, "floor", departed.floor);
-            item.read("revision", departed.revision);
-            departed.handovers = read_handovers(item);
-            return departed;
+        allocation.departed = read_list<Departed>(reader, "departed", read_departed_fields);
+        allocation.gone = read_list<Gone>(reader, "gone", [&members](json::ObjectReader& item) {
+            Gone one;
+            std::int64_t node = 0;
+            item.require("node");
+            item.read("node", node, {0, static_cast<std::int64_t>(members.size()) - 1});
+            if (node >= 0 && static_cast<std::size_t>(node) < members.size()) one.node = members[static_cast<std::size_t>(node)];
+            item.read("lost_in", one.lost_in);
+            one.last = read_departed_fields(item);
+            return one;
         });
         if (const json::Value* rebuilt = reader.object("rebuilt")) {
             json::ObjectReader item(*rebuilt, reader.pointer("rebuilt"), reader.faults());

@@ -58,6 +58,33 @@ bool is_settled(const ClusterState& state) {
     return true;
 }
 
+Departed departed_with(const std::string& incarnation, const HorizonRecord& last) {
+    return {incarnation, last.epoch, last.horizon, last.done, last.floor, last.revision, last.handovers};
+}
+
+// The nodes that are gone once the transition is settled: as before it, and those that it left out.
+std::vector<Gone> gone_after(const ClusterState& state) {
+    const Allocation& current = state.current;
+    std::map<std::string, Gone> gone;  // by node id; what went later counts
+    for (const auto& one : current.gone) gone.insert_or_assign(one.node.id, one);
+    for (std::size_t i = 0; i < current.previous.size(); ++i) {
+        const std::int64_t lost_in = i + 1 < current.previous.size() ? current.previous[i + 1].epoch : current.epoch;
+        for (const auto& node : current.previous[i].nodes) {
+            if (const Departed* departed = current.find_departed(node.incarnation)) {
+                gone.insert_or_assign(node.id, Gone{node, lost_in, *departed});
+            } else if (const auto record = state.horizons.find(node.incarnation); record != state.horizons.end()) {
+                gone.insert_or_assign(node.id, Gone{node, lost_in, departed_with(node.incarnation, record->second)});
+            }
+        }
+    }
+    for (const auto& node : current.nodes) gone.erase(node.id);
+    std::vector<Gone> latest;
+    for (auto& [id, one] : gone) latest.push_back(std::move(one));
+    std::sort(latest.begin(), latest.end(), [](const Gone& a, const Gone& b) { return a.last.horizon > b.last.horizon; });
+    if (latest.size() > kMaxGone) latest.resize(kMaxGone);
+    return latest;
+}
+
 }  // namespace
 
 HorizonRecord unknown_claims(const Allocation& current, Instant now, Instant claims_end) {
@@ -90,6 +117,7 @@ std::optional<Allocation> next_allocation(const ClusterState& state, bool admit_
         settled.previous.clear();
         settled.departed.clear();
         settled.rebuilt.reset();
+        settled.gone = gone_after(state);
         return settled;
     }
 
@@ -110,6 +138,7 @@ std::optional<Allocation> next_allocation(const ClusterState& state, bool admit_
     const Memory memory = newest_memory(state.present);
     next.epoch = std::max(current.epoch, memory.epoch) + 1;
     next.rebuilt = current.rebuilt;
+    next.gone = current.gone;
     // There is none, but there was one: nobody can tell any more what its members had claimed.
     if (current.epoch == 0 && memory.epoch > 0) next.rebuilt = Rebuilt{memory.at, state.claims_end};
     next.nodes = std::move(nodes);
@@ -119,8 +148,7 @@ std::optional<Allocation> next_allocation(const ClusterState& state, bool admit_
     for (const auto& incarnation : dead) {
         const auto record = state.horizons.find(incarnation);
         CLOUDTASK_CHECK(record != state.horizons.end(), "the allocator decides only once it has read the horizon of every dead node");
-        const HorizonRecord& last = record->second;
-        next.departed.push_back({incarnation, last.epoch, last.horizon, last.done, last.floor, last.revision, last.handovers});
+        next.departed.push_back(departed_with(incarnation, record->second));
     }
     return next;
 }

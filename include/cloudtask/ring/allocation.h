@@ -48,6 +48,18 @@ struct Departed {
     friend bool operator==(const Departed&, const Departed&) = default;
 };
 
+// A node that was a member and is none any more. While no node can take a task (by its targets and labels), the last one that could is
+// where the task was fired last.
+struct Gone {
+    Member node;
+    std::int64_t lost_in = 0;  // the epoch that left it out
+    Departed last;             // what its last incarnation had claimed, and handed over
+
+    friend bool operator==(const Gone&, const Gone&) = default;
+};
+// So many are kept, those that went last.
+inline constexpr std::size_t kMaxGone = 100;
+
 // The tree was lost and is made anew: what the nodes of before it had claimed is not known.
 struct Rebuilt {
     Instant since{};  // before that all was as the protocol has it
@@ -62,6 +74,7 @@ struct Allocation {
     std::vector<Member> nodes;         // by id
     std::vector<Membership> previous;  // oldest first; empty when the transition is settled
     std::vector<Departed> departed;    // kept until every gainer has resumed
+    std::vector<Gone> gone{};          // as of the last transition that was settled
     std::optional<Rebuilt> rebuilt{};  // until the first transition of a tree made anew is settled
 
     const Departed* find_departed(std::string_view incarnation) const;
