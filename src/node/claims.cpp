@@ -45,6 +45,11 @@ bool Claims::in_reach(const task::Task& task) const {
 // second.
 Claims::Owners Claims::earlier_owners(const std::string& task_id, const ring::Placement& placement) const {
     Owners owners;
+    if (!chain_.empty() && chain_.front().second.owner(task_id, placement) == nullptr) {
+        if (const ring::Gone* last = last_of_the_gone(placement)) {
+            owners.push_back({last->last.incarnation, last->node.id == node_id_, 0, last->lost_in, std::nullopt});
+        }
+    }
     std::string before;  // the incarnation that owned it in the membership before
     for (std::size_t i = 0; i < chain_.size(); ++i) {
         const ring::Member* owner = chain_[i].second.owner(task_id, placement);
@@ -60,6 +65,24 @@ Claims::Owners Claims::earlier_owners(const std::string& task_id, const ring::Pl
         before = incarnation;
     }
     return owners;
+}
+
+// While no node could take the task, it was nobody's. Before that it was the last one's that could.
+const ring::Gone* Claims::last_of_the_gone(const ring::Placement& placement) const {
+    const ring::Gone* last = nullptr;
+    for (const auto& one : allocation_.gone) {
+        if (placement.accepts(one.node) && (last == nullptr || one.lost_in > last->lost_in)) last = &one;
+    }
+    return last;
+}
+
+// What an incarnation that is no member any more has left; null for one that is.
+const ring::Departed* Claims::find_departed(const std::string& incarnation) const {
+    if (const ring::Departed* departed = allocation_.find_departed(incarnation)) return departed;
+    for (const auto& one : allocation_.gone) {
+        if (one.last.incarnation == incarnation) return &one.last;
+    }
+    return nullptr;
 }
 
 void Claims::take_over(Gained gained, Owners owners, ClaimChanges& changes) {
@@ -157,7 +180,7 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, const Kno
     Gained resolution = before_owners(task_id, known);
     for (Owner& owner : owners) {
         const Instant lower = resolution.floor;
-        if (const ring::Departed* departed = allocation_.find_departed(owner.incarnation)) {
+        if (const ring::Departed* departed = find_departed(owner.incarnation)) {
             const ring::Handover* handover = ring::find_handover(departed->handovers, owner.lost_in);
             // It never knew the task while it could have fired it, or never took it.
             const std::int64_t revision = handover == nullptr ? departed->revision : handover->revision;
@@ -208,7 +231,7 @@ void Claims::report_broken_promises(ClaimChanges& changes) {
         Gained report{task_id, {}, {}};
         for (Owner& owner : owners) {
             if (!owner.promised) continue;
-            const ring::Departed* departed = allocation_.find_departed(owner.incarnation);
+            const ring::Departed* departed = find_departed(owner.incarnation);
             if (departed == nullptr) continue;
             const Interval fires{std::max(owner.promised->after, departed->done), std::min(owner.promised->until, departed->horizon)};
             add_uncertain(report.uncertain, fires, *departed, owner.same_node);
@@ -227,7 +250,7 @@ std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
     for (const auto& [task_id, owners] : waiting_) {
         for (const Owner& owner : owners) {
             Instant claimed{};
-            if (const ring::Departed* departed = allocation_.find_departed(owner.incarnation)) {
+            if (const ring::Departed* departed = find_departed(owner.incarnation)) {
                 claimed = claimed_by(*departed);
             } else if (const auto record = horizons.find(owner.incarnation); record != horizons.end()) {
                 claimed = claimed_by(record->second);

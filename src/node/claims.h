@@ -114,6 +114,8 @@ class Claims {
 
     bool is_ours(const std::string& task_id, const ring::Placement& placement) const;
     Owners earlier_owners(const std::string& task_id, const ring::Placement& placement) const;
+    const ring::Gone* last_of_the_gone(const ring::Placement& placement) const;
+    const ring::Departed* find_departed(const std::string& incarnation) const;
     void place(const std::string& task_id, const Known& known, ClaimChanges& changes);
     void lose(const std::string& task_id, ClaimChanges& changes);
     Gained before_owners(const std::string& task_id, const Known& known) const;

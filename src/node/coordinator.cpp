@@ -43,6 +43,8 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     bool record_made = false;
     std::optional<Instant> record_asked;  // when this session first asked for its record to be made
     bool registered = false;
+    Instant wall_at_agreement{};  // when the clock was last found to agree with ZooKeeper's, by both clocks of this machine
+    SteadyInstant steady_at_agreement{};
     std::unique_ptr<zk::Mirror> revision, allocation;
     std::unique_ptr<zk::Registration> registration;
     std::unique_ptr<zk::Election> election;
@@ -327,12 +329,23 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         const Duration skew = server_time < asked      ? asked - server_time
                               : server_time > answered ? server_time - answered
                                                        : Duration::zero();
-        if (skew <= options.max_clock_skew) return true;
+        if (skew <= options.max_clock_skew) {
+            wall_at_agreement = loop.clock().now();
+            steady_at_agreement = loop.clock().steady_now();
+            return true;
+        }
         log::error(
             "the clock of this machine differs from ZooKeeper's by {} ms, more than the {} ms allowed: this node takes no part until it "
             "agrees",
             skew.count() / 1000, options.max_clock_skew.count() / 1000);
         return false;
+    }
+
+    // Since it last agreed with ZooKeeper's. A horizon that is raised by a wrong clock would claim what is far ahead.
+    bool clock_has_stepped() const {
+        const Duration wall = loop.clock().now() - wall_at_agreement;
+        const Duration steady = loop.clock().steady_now() - steady_at_agreement;
+        return (wall > steady ? wall - steady : steady - wall) > options.max_clock_skew;
     }
 
     // Writes the record if there is something to say.
@@ -341,6 +354,10 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         zk::Keeper* keeper = client.keeper();
         if (keeper == nullptr) return;
         const Instant now = loop.clock().now();
+        if (clock_has_stepped()) {
+            log::error("the clock of this machine was set to another time: this node claims nothing more before it has compared it anew");
+            return client.renew();
+        }
         if (auto record = duties->next_write(now, hooks.earliest_unstarted())) {
             write(*keeper, ring::write_horizon(*record), now);
         }

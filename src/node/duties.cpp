@@ -89,7 +89,7 @@ void Duties::put_task(TaskPointer task) {
     // What moves away keeps its old version up to the limit.
     if (!changes.lost.empty()) apply(changes);
     tasks_.put(task);
-    replace_openings(task, moves);
+    replace_openings(task);
     if (!changes.gained.empty()) {
         apply(changes);
     } else if (changes.lost.empty() && moves) {
@@ -101,13 +101,13 @@ void Duties::put_task(TaskPointer task) {
 }
 
 // As Timetable::replace() and succeed(), for what is not open yet.
-void Duties::replace_openings(const TaskPointer& task, bool moves) {
+void Duties::replace_openings(const TaskPointer& task) {
     std::vector<Opening> earlier;
     for (auto& opening : openings_) {
         if (opening.task->id != task->id) continue;
         const Instant from = task->effective_from;
         if (opening.limit <= from && task->enabled) continue;
-        if (moves && opening.floor < from) earlier.push_back({opening.task, opening.floor, from});
+        if (task->enabled && opening.floor < from) earlier.push_back({opening.task, opening.floor, from});
         opening = {task, std::max(opening.floor, from), opening.limit};
     }
     openings_.insert(openings_.end(), earlier.begin(), earlier.end());
@@ -223,13 +223,18 @@ std::optional<Fire> Duties::take(Instant until) {
     return fire;
 }
 
-std::vector<UncertainFires> Duties::take_uncertain() { return std::exchange(uncertain_, {}); }
+std::vector<UncertainFires> Duties::take_uncertain() {
+    // As with fires: a successor takes an owner that never acknowledged for one that has settled nothing.
+    if (written_.epoch < claims_.epoch()) return {};
+    return std::exchange(uncertain_, {});
+}
 
 bool Duties::handed_over(Instant now) const {
     // What ZooKeeper does not know as started, the successors would have to report as uncertain.
     const bool told = written_.handovers.empty() || written_.done >= written_.handovers.back().at;
     // A node in the chain that has not taken over what it gained would be asked for bounds that it does not have.
-    return claims_.owned_count() == 0 && !claims_.waiting() && timetable_.size() == 0 && written_.epoch == claims_.epoch() && claims_.handover() <= now && told;
+    return claims_.owned_count() == 0 && !claims_.waiting() && timetable_.size() == 0 && written_.epoch == claims_.epoch() &&
+           claims_.handover() <= now && told;
 }
 
 }  // namespace cloudtask::node

@@ -95,7 +95,7 @@ class Duties {
     void apply(const ClaimChanges& changes);
     void accept(const Gained& gained, bool opens);
     void open_acknowledged();
-    void replace_openings(const TaskPointer& task, bool moves);
+    void replace_openings(const TaskPointer& task);
     void try_resolve();
     void name_running();
     Instant horizon_bound() const;

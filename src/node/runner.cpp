@@ -17,7 +17,8 @@ namespace {
 // Fires are taken, and their intents written, so long before they are due: many disk writes' worth, and less than half of a horizon.
 constexpr Duration kAhead = std::chrono::milliseconds{800};
 constexpr Duration kPackageRetry = std::chrono::seconds{2};
-constexpr std::size_t kStartsPerTurn = 16;  // of the loop
+constexpr Duration kRerunRetry = std::chrono::seconds{1};  // of one that waits for the run before it
+constexpr std::size_t kStartsPerTurn = 16;                 // of the loop
 
 }  // namespace
 
@@ -45,6 +46,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     std::set<std::pair<Instant, std::string>> due;       // the same, by time
     std::unordered_set<std::string> known_runs;          // in the journal: not begun again
     std::unordered_set<std::string> known_commands;
+    std::unordered_set<std::string> disabled;  // ids of tasks
     // The times of the fires that were taken and are neither started nor on disk as ended: what ZooKeeper must not hear of as done.
     std::multiset<Instant> open_fires;
     bool fires_closed = false;    // since the coordinator was told
@@ -109,6 +111,10 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     }
 
     void accept(const Fire& fire) {
+        if (disabled.contains(fire.task->id)) {
+            return record_unstarted(describe_fire(fire.task, fire.time, 1), task::RunState::skipped,
+                                    "disabled: the task was disabled before the fire was started");
+        }
         const Backlog backlog = gather_backlog(fire, now());
         if (backlog.late.empty()) {
             prepare({}, {describe_fire(fire.task, fire.time, 1), fire.task, fire.time, fire});
@@ -149,7 +155,8 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
             // In one transaction with what makes it necessary. It is begun also where the loss was recorded before: by a process of this
             // node that came no further.
             const bool begun =
-                rerun && prepare(std::move(batch), {describe_fire(uncertain.task, fire->time, uncertain.begun + 1), uncertain.task, now(), {}});
+                rerun &&
+                prepare(std::move(batch), {describe_fire(uncertain.task, fire->time, uncertain.begun + 1), uncertain.task, now(), {}});
             if (!begun) write_unstarted(std::move(batch), fire->time);
             if (cut) return;
         }
@@ -358,6 +365,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         const std::int64_t others = live.count_of(entry.task->id);
         const std::string elsewhere = coordinator->running_elsewhere(entry.task->id);
         if (others + (elsewhere.empty() ? 0 : 1) >= limit) {
+            if (entry.run.trigger == task::Trigger::rerun) return put_off(entry);
             ++counters.skipped;
             return end_prepared(entry, task::RunState::skipped, overlap_reason(others, elsewhere));
         }
@@ -366,6 +374,14 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         due.erase({entry.due, run_id});
         close_fire(entry.run.fire_time);  // its intent is on disk
         prepared.erase(found);
+    }
+
+    // To be run at least once is what its task wants: it waits for the run that is in its way.
+    void put_off(Prepared& entry) {
+        due.erase({entry.due, entry.run.id});
+        entry.due = now() + kRerunRetry;
+        due.emplace(entry.due, entry.run.id);
+        retry(kRerunRetry, [this] { start_due(); });
     }
 
     void running_changed(const std::string& task_id) {
@@ -444,11 +460,17 @@ void Runner::recover(std::vector<JournalEntry> unfinished, const std::vector<std
 }
 
 void Runner::put_task(TaskPointer task) {
+    if (task->enabled) {
+        impl_->disabled.erase(task->id);
+        return;
+    }
     // Fires that were taken by the old definition: a disabled task starts nothing any more, from the moment that the node learns of it.
-    if (!task->enabled) impl_->cancel_prepared(task->id, "disabled: the task was disabled before the fire was due");
+    impl_->disabled.insert(task->id);
+    impl_->cancel_prepared(task->id, "disabled: the task was disabled before the fire was due");
 }
 
 void Runner::erase_task(const std::string& task_id) {
+    impl_->disabled.erase(task_id);
     impl_->cancel_prepared(task_id, "deleted: the task was deleted before the fire was due");
 }
 

@@ -142,11 +142,16 @@ void Timetable::pass(std::uint32_t index, Instant until, const TaskPointer& task
 
 void Timetable::replace(TaskPointer task) {
     for (const std::uint32_t index : streams_of(task->id)) {
-        if (streams_[index].limit > task->effective_from) {
-            pass(index, task->effective_from, task);
-        } else if (!task->enabled) {
-            erase(index);
+        const Stream& stream = streams_[index];
+        const Instant until = task->enabled ? task->effective_from : task->updated_at;
+        if (stream.limit <= until) continue;
+        if (stream.due > until) {
+            pass(index, until, task);
+            continue;
         }
+        const Instant floor = std::max(stream.after, until), limit = stream.limit;
+        cut(index, until);
+        open(task, floor, limit);
     }
 }
 

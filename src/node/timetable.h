@@ -36,8 +36,8 @@ class Timetable {
     void limit(const std::string& task_id, Instant limit);
     // Every stream ends at `limit` or where it ended already.
     void limit_all(Instant limit);
-    // A new version of the definition: its streams go on with it, from its effective_from or where they are, the later. A stream that ends
-    // before that keeps its version, unless the task is disabled now.
+    // A new version of the definition: its streams go on with it, from its effective_from (from its change, if that disabled it) or where
+    // they are, the later. What the version before still owes up to there stays with it.
     void replace(TaskPointer task);
     // A new version that counts only from its effective_from: up to there the endless stream goes on with the version that it has.
     void succeed(const TaskPointer& task);

@@ -17,7 +17,7 @@ CoordinatorOptions options_of(const std::string& id, OnZookeeperLoss on_loss) {
     options.runtime = "demo";
     options.node_id = id;
     options.name = "node-" + id;
-    options.labels = {{"id", id}};
+    options.labels = {{"id", id}, {"half", id < "c" ? "first" : "second"}};
     options.address = "localhost";
     return options;
 }
@@ -196,7 +196,9 @@ std::size_t ClusterModel::owners(const std::string& task_id) {
     std::size_t count = 0;
     const ring::Allocation current = allocation();
     const ring::Ring ring(current.nodes);
-    const ring::Member* owner = ring.owner(task_id);
+    const auto task = std::find_if(catalog.begin(), catalog.end(), [&](const TaskPointer& one) { return one->id == task_id; });
+    REQUIRE(task != catalog.end());
+    const ring::Member* owner = ring.owner(task_id, {(*task)->targets, (*task)->labels});
     for (const auto& [id, one] : nodes) count += owner != nullptr && owner->incarnation == one->coordinator().incarnation() ? 1 : 0;
     return count;
 }

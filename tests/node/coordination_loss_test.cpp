@@ -157,3 +157,45 @@ TEST_CASE("a run that goes on where its task was is known to the task's new owne
         REQUIRE(cluster.until([&] { return cluster.node(next).coordinator().running_elsewhere(task) == "node-a"; }));
     }
 }
+
+TEST_CASE("a task that no node could take for a while goes on where its last owner was") {
+    for (std::uint64_t seed = 1; seed < 10; ++seed) {
+        INFO("seed " << seed);
+        Three cluster(seed);
+        const std::string task = cluster.add_task(1s, 100ms, {{"half", "first"}});  // for a and b
+        cluster.publish();
+        cluster.loop.advance(10s);
+        const bool graceful = seed % 2 == 0;
+        for (const auto* id : {"a", "b"}) {
+            graceful ? cluster.leave(id) : cluster.kill(id);
+            cluster.loop.advance(Duration{static_cast<Duration::rep>(cluster.random.below(6'000'000))});
+        }
+        REQUIRE(cluster.until([&] { return cluster.settled_with({"c"}); }));
+        cluster.loop.advance(30s);
+        CHECK(cluster.owners(task) == 0);
+        cluster.start(seed % 3 == 0 ? "a" : "b");
+        cluster.loop.advance(30s);
+        CHECK(cluster.owners(task) == 1);
+        INFO(cluster.check_fires(cluster.loop.clock().now() - 2s, !graceful));
+        CHECK(cluster.check_fires(cluster.loop.clock().now() - 2s, !graceful).empty());
+    }
+}
+
+TEST_CASE("a clock that is set while the node runs claims nothing by the wrong time") {
+    for (const Duration step : {Duration{60s}, Duration{-60s}}) {
+        Three cluster;
+        cluster.node("a").set_skew(step);
+        const Instant set = cluster.loop.clock().now();
+        cluster.loop.advance(5s);
+        for (const auto& name : cluster.list(std::string{kRuntime} + "/horizons")) {
+            const auto record = ring::read_horizon(cluster.read(fmt::format("{}/horizons/{}", kRuntime, name)));
+            REQUIRE(record.has_value());
+            CHECK(record->horizon < set + 10s);
+        }
+        REQUIRE(cluster.until([&] { return cluster.settled_with({"b", "c"}); }));
+        cluster.node("a").set_skew(0s);
+        REQUIRE(cluster.until([&] { return cluster.settled_with({"a", "b", "c"}); }, 60s));
+        cluster.loop.advance(20s);
+        CHECK(cluster.check_fires(cluster.loop.clock().now() - 2s, true).empty());
+    }
+}

@@ -46,11 +46,12 @@ class Model {
         for (auto& stream : streams_) stream.limit = std::min(stream.limit, limit);
     }
     void replace(const TaskPointer& task) {
-        for (auto& stream : streams_) {
-            if (stream.task->id != task->id || ended(stream)) continue;
-            if (stream.limit <= task->effective_from && task->enabled) continue;
-            stream.task = task;
-            stream.after = std::max(stream.after, task->effective_from);
+        const Instant until = task->enabled ? task->effective_from : task->updated_at;
+        for (std::size_t i = 0, size = streams_.size(); i < size; ++i) {
+            if (streams_[i].task->id != task->id || ended(streams_[i]) || streams_[i].limit <= until) continue;
+            const Stream before = streams_[i];
+            streams_[i].limit = until;
+            open(task, std::max(before.after, until), before.limit);
         }
     }
     void succeed(const TaskPointer& task) {
@@ -163,7 +164,23 @@ TEST_CASE("a new version counts from its effective_from, and not before what was
     changed = make_task("a", {every(5s)});
     changed->effective_from = kStart + 41s;
     timetable.replace(changed);
-    CHECK(times(timetable, kStart + 50s) == Times{45s, 50s});
+    // What the version before still owes, it keeps.
+    CHECK(times(timetable, kStart + 50s) == Times{25s, 30s, 35s, 40s, 45s, 50s});
+}
+
+TEST_CASE("a version that disables leaves what was due before it to the one before") {
+    Timetable timetable;
+    timetable.open(make_task("a", {every(10s)}), kStart);
+    auto disabled = make_task("a", {every(10s)});
+    disabled->enabled = false;
+    disabled->updated_at = kStart + 25s;
+    timetable.replace(disabled);
+    CHECK(times(timetable, kStart + 100s) == Times{10s, 20s});
+    CHECK(timetable.size() == 1);
+    auto enabled = make_task("a", {every(10s)});
+    enabled->effective_from = kStart + 55s;
+    timetable.replace(enabled);
+    CHECK(times(timetable, kStart + 70s) == Times{60s, 70s});
 }
 
 TEST_CASE("a version that is ahead follows the one before it, whatever else is changed meanwhile") {

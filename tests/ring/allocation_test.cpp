@@ -34,6 +34,7 @@ class Maker {
             if (!made.nodes.empty() && random_.below(2) == 0) membership.nodes.back().weight = 1 + membership.nodes.back().weight % 100;
             return membership;
         });
+        for (std::uint64_t i = random_.below(3); i > 0; --i) made.gone.push_back({member(), number(), departed()});
         if (random_.below(3) == 0) made.rebuilt = Rebuilt{instant(), instant()};
         made.departed =
             many<Departed>([this] { return Departed{text(), number(), instant(), instant(), instant(), number(), handovers()}; });
@@ -56,6 +57,7 @@ class Maker {
     }
 
   private:
+    Departed departed() { return {text(), number(), instant(), instant(), instant(), number(), handovers()}; }
     std::vector<Handover> handovers() {
         return many<Handover>([this] { return Handover{number(), instant(), number()}; });
     }

@@ -300,3 +300,40 @@ TEST_CASE("a dead node without a record may have started anything of late") {
     CHECK(record.horizon == kSome + 12s);
     CHECK(record.floor == record.horizon);
 }
+
+TEST_CASE("a node that is gone is known as such until it is back") {
+    Runtime runtime = settled_with("abc");
+    runtime.record("b").horizon = kSome + 7s;
+    runtime.die("b");
+    REQUIRE(runtime.decide());
+    const std::int64_t lost_in = runtime.state.current.epoch;
+    CHECK(runtime.state.current.gone.empty());
+    runtime.settle();
+    REQUIRE(runtime.state.current.gone.size() == 1);
+    CHECK(runtime.state.current.gone[0].node.id == "b");
+    CHECK(runtime.state.current.gone[0].lost_in == lost_in);
+    CHECK(runtime.state.current.gone[0].last.horizon == kSome + 7s);
+
+    SECTION("beside another one that leaves") {
+        runtime.leave("c");
+        REQUIRE(runtime.decide());
+        CHECK(runtime.state.current.gone.size() == 1);
+        runtime.settle();
+        CHECK(runtime.state.current.gone.size() == 2);
+    }
+    SECTION("in a later life") {
+        Member again = member("b");
+        again.incarnation = "b.2";
+        runtime.state.present["b.2"] = Registration{again, "1", "h", false, {}};
+        runtime.state.horizons["b.2"];
+        REQUIRE(runtime.decide());
+        CHECK(runtime.state.current.gone.size() == 1);  // those who take over need it
+        for (auto& [incarnation, record] : runtime.state.horizons) {
+            record.epoch = record.resumed = runtime.state.current.epoch;
+            record.handovers = {{runtime.state.current.epoch, kSome, 0}};
+            record.done = kSome;
+        }
+        REQUIRE(runtime.decide());
+        CHECK(runtime.state.current.gone.empty());
+    }
+}
