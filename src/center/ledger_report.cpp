@@ -77,7 +77,8 @@ void LedgerAccount::add(LedgerSum::TaskRow row) {
 }
 
 Result<> LedgerAccount::account(soci::session& sql, const std::string& task_id) {
-    const auto definition = read_definition(sql, task_id, request_.from, request_.to);
+    // A change explains also fires before it: those that were due and not started yet.
+    const auto definition = read_definition(sql, task_id, request_.from, std::max(request_.to, now_));
     if (!definition) return propagate(definition);
     const bool other_group = !request_.scope.group.empty() && definition->group != request_.scope.group;
     if (definition->versions.empty() || other_group) return {};

@@ -50,9 +50,19 @@ struct LedgerWatch::Impl : std::enable_shared_from_this<LedgerWatch::Impl> {
     void stepped(bool done, bool good) {
         if (closed) return;
         if (!done) return arm(parts.step_every);
-        if (good) tell(account->sum());
+        if (good) {
+            tell(account->sum());
+        } else {
+            forget();
+        }
         account.reset();
         arm(parts.pause);
+    }
+
+    // What cannot be worked out is not known: an old figure would say that all is well.
+    void forget() {
+        figures->unexplained = std::numeric_limits<double>::quiet_NaN();
+        figures->awaited = std::numeric_limits<double>::quiet_NaN();
     }
 
     void tell(const LedgerSum& sum) {

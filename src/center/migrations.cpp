@@ -130,6 +130,10 @@ ALTER TABLE nodes ADD COLUMN cordoned_by TEXT NOT NULL DEFAULT '';
 constexpr std::string_view kPast = R"sql(
 ALTER TABLE runtimes ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runtimes ADD COLUMN epoch_seen_at INTEGER NOT NULL DEFAULT 0;
+-- what a task says of a node's death has got another name
+UPDATE tasks SET document = replace(document, '"on_lost":"at_', '"guarantee":"at_');
+UPDATE task_versions SET document = replace(document, '"on_lost":"at_', '"guarantee":"at_');
+UPDATE commands SET document = replace(document, '"on_lost":"at_', '"guarantee":"at_');
 )sql";
 
 }  // namespace

@@ -192,6 +192,7 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
                     self->allocation.refresh();
                     return self->finish(true);
                 }
+                self->last_allocation = ring::write_allocation(next);
                 if (settled) {
                     log::info("allocation {} of {} is settled", next.epoch, self->options.runtime_path);
                     self->erase_orphans(decision, next);

@@ -261,6 +261,25 @@ std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
     return limit;
 }
 
+bool Claims::heard_of_all(const Horizons& horizons) const {
+    const auto holds = [](const std::vector<ring::Member>& members, const std::string& incarnation) {
+        return std::any_of(members.begin(), members.end(), [&](const ring::Member& member) { return member.incarnation == incarnation; });
+    };
+    // Who was a member all along gains only from those that are none any more; a newcomer, from anybody.
+    const bool newcomer = !std::all_of(allocation_.previous.begin(), allocation_.previous.end(),
+                                       [&](const ring::Membership& membership) { return holds(membership.nodes, incarnation_); });
+    for (const auto& membership : allocation_.previous) {
+        for (const auto& member : membership.nodes) {
+            const std::string& incarnation = member.incarnation;
+            if (incarnation == incarnation_ || allocation_.find_departed(incarnation) != nullptr) continue;
+            if (!newcomer && holds(allocation_.nodes, incarnation)) continue;
+            const auto record = horizons.find(incarnation);
+            if (record == horizons.end() || record->second.epoch < allocation_.epoch) return false;
+        }
+    }
+    return true;
+}
+
 std::int64_t Claims::needed_revision(const Horizons& horizons) const {
     std::int64_t revision = 0;
     for (const auto& departed : allocation_.departed) revision = std::max(revision, departed.revision);

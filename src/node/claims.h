@@ -92,6 +92,9 @@ class Claims {
     // While tasks wait, `done` may not pass what their earlier owners had claimed when they were last seen: fires between are not started
     // yet.
     std::optional<Instant> done_limit(const Horizons& horizons) const;
+    // Has everybody acknowledged the epoch who may have owned a task that is this node's now? Before that this node cannot know that it has
+    // taken over all: there may be tasks that it has not heard of.
+    bool heard_of_all(const Horizons& horizons) const;
     // The newest catalog revision that any earlier owner in the chain fired by; this node has not resumed before its own catalog is as new.
     std::int64_t needed_revision(const Horizons& horizons) const;
 

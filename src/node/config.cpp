@@ -27,9 +27,10 @@ ConfigSpec make_config_spec(NodeOptions& options) {
                   "how long an allocator gathers joins before it changes the ring")
         .duration("claims.max-clock-skew", &options.max_clock_skew, 100ms, 1h,
                   "difference to ZooKeeper's clock beyond which the node takes no part")
-        .choice("claims.on-zookeeper-loss", &options.on_zookeeper_loss, {"pause", "continue"},
-                "scheduled fires while ZooKeeper is out of reach: `pause` starts what was claimed and leaves the rest to the misfire policy; "
-                "`continue` starts all that the node owned, and another node may start the same")
+        .choice(
+            "claims.on-zookeeper-loss", &options.on_zookeeper_loss, {"pause", "continue"},
+            "scheduled fires while ZooKeeper is out of reach: `pause` starts what was claimed and leaves the rest to the misfire policy; "
+            "`continue` starts all that the node owned, and another node may start the same")
         .duration("stop.drain-timeout", &options.drain_timeout, 0s, 24h,
                   "how long a stop waits for runs to end and reports to leave; runs that go on are taken over at the next start");
     return spec;

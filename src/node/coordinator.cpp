@@ -100,7 +100,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         generation = number;
         incarnation = new_incarnation();
         record_asked.reset();
-        for (const auto& earlier : retired) earlier->finish_by(loop.clock().now());
+        for (const auto& earlier : retired) earlier->keep_to_horizon();
         duties = std::make_unique<Duties>(options.node_id, incarnation, options.duties);
         for (const auto& task_id : running) duties->set_running(task_id, true);
         for (const auto& task : catalog) duties->put_task(task);
@@ -181,7 +181,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
                     registered = true;
                     log::info("registered in runtime {}", options.runtime);
                     stand_for_election();
-                    hooks.duties_changed();
+                    changed();
                 },
                 [this](zk::Keeper& keeper, std::string ghost, std::function<void(Result<std::vector<zk::Op>>)> proceed) {
                     seal_ghost(keeper, ghost, std::move(proceed));
@@ -252,6 +252,11 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         if (!duties) return;
         if (const auto& znode = allocation->value()) {
             const auto seen = ring::read_allocation(znode->data);
+            if (seen && seen->epoch < duties->epoch()) {
+                log::error("the allocation in ZooKeeper went back from epoch {} to {}: this node starts over", duties->epoch(),
+                           seen->epoch);
+                return client.renew();
+            }
             if (seen) {
                 member = std::any_of(seen->nodes.begin(), seen->nodes.end(),
                                      [this](const ring::Member& one) { return one.incarnation == incarnation; });
@@ -277,7 +282,9 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         const Instant now = loop.clock().now();
         const std::int64_t epoch = duties->record().epoch;
         if (epoch < memory.epoch || (epoch == memory.epoch && now - memory.at < kRememberPeriod)) return;
+        const bool higher = epoch > memory.epoch;
         memory = {epoch, now};
+        if (higher && registration) registration->update(ring::write_registration(describe()));
         if (hooks.remember) hooks.remember(memory);
     }
 
@@ -289,7 +296,9 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         zk::Keeper* keeper = client.keeper();
         if (keeper == nullptr) return;
         if (!record_asked) record_asked = loop.clock().now();
-        keeper->create(record_path(), ring::write_horizon({}), zk::CreateMode::persistent,
+        ring::HorizonRecord first;
+        first.running.assign(running.begin(), running.end());  // it owns nothing yet, so all of them count
+        keeper->create(record_path(), ring::write_horizon(first), zk::CreateMode::persistent,
                        [weak = weak_from_this(), now = generation](Result<zk::Created> created) {
                            const auto self = weak.lock();
                            if (!self || self->generation != now || !self->duties) return;
@@ -540,6 +549,8 @@ bool Coordinator::cordoned() const { return impl_->cordoned; }
 bool Coordinator::handed_over() const { return !impl_->member && impl_->handed_over(); }
 
 void Coordinator::leave(std::function<void()> done) {
+    for (const auto& earlier : impl_->retired) earlier->keep_to_horizon();
+    if (impl_->duties) impl_->duties->fire_beyond_horizon(false);
     impl_->departing = true;
     impl_->on_left = std::move(done);
     impl_->announce();

@@ -152,7 +152,8 @@ void Duties::set_horizons(Claims::Horizons horizons) {
 void Duties::try_resolve() {
     if (retired_) return;
     apply(claims_.resolve(horizons_));
-    if (!claims_.waiting() && pending_.empty() && catalog_revision_ >= claims_.needed_revision(horizons_))
+    if (!claims_.waiting() && pending_.empty() && claims_.heard_of_all(horizons_) &&
+        catalog_revision_ >= claims_.needed_revision(horizons_))
         wanted_.resumed = claims_.epoch();
 }
 
@@ -212,9 +213,9 @@ void Duties::retire() {
 
 void Duties::fire_beyond_horizon(bool beyond) { beyond_horizon_ = beyond; }
 
-void Duties::finish_by(Instant now) {
+void Duties::keep_to_horizon() {
     beyond_horizon_ = false;
-    timetable_.limit_all(std::max(written_.horizon, now));
+    timetable_.limit_all(written_.horizon);
 }
 
 std::optional<Fire> Duties::take(Instant until) {

@@ -59,8 +59,8 @@ class Duties {
     // For who prefers availability to the promise of one start: while ZooKeeper is out of reach, fires are given out without regard to the
     // horizon, also after retire(). Another node that is in contact may take the tasks over and start the same fires.
     void fire_beyond_horizon(bool beyond);
-    // Retired, and a new incarnation begins: what lies beyond both the horizon and `now` is left to it.
-    void finish_by(Instant now);
+    // Retired, and a new incarnation begins, or the node stops: what lies beyond the horizon and was not given out is left to others.
+    void keep_to_horizon();
     const ring::HorizonRecord& record() const { return written_; }
 
     // --- the fires

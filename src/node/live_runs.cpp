@@ -184,8 +184,9 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
     // --- recovery
 
     void recover(std::vector<JournalEntry> unfinished) {
+        find_unnoted(unfinished);
         for (auto& entry : unfinished) {
-            if (!find_process(entry)) {
+            if (!entry.process || entry.process->process.pid == 0) {
                 lose(std::move(entry));
             } else {
                 count_in(entry.run.task_id);
@@ -195,17 +196,22 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         adopt_all();
     }
 
-    // Whether the entry names a process. Where the journal knows of the intent only, the process may be there all the same.
-    bool find_process(JournalEntry& entry) const {
-        if (!entry.process) return false;
-        if (entry.phase != Phase::intent) return true;
-        const auto process = around.supervisor.find(entry.run.id);
-        if (!process) return false;
-        entry.process->process = *process;
-        entry.process->started_at = now();  // nobody noted it; its time limit counts from here
-        entry.run.started_at = entry.process->started_at;
-        entry.run.state = task::RunState::running;
-        return true;
+    // Where the journal knows of the intent only, the process may be there all the same.
+    void find_unnoted(std::vector<JournalEntry>& unfinished) const {
+        std::set<std::string> ids;
+        for (const auto& entry : unfinished) {
+            if (entry.phase == Phase::intent && entry.process) ids.insert(entry.run.id);
+        }
+        if (ids.empty()) return;
+        const auto found = around.supervisor.find(ids);
+        for (auto& entry : unfinished) {
+            const auto process = found.find(entry.run.id);
+            if (process == found.end()) continue;
+            entry.process->process = process->second;
+            entry.process->started_at = now();  // nobody noted it; its time limit counts from here
+            entry.run.started_at = entry.process->started_at;
+            entry.run.state = task::RunState::running;
+        }
     }
 
     // What lacks descriptors is tried again: to call a process lost that runs would let another one run beside it.

@@ -1,11 +1,18 @@
 // Neighbours: mirrors of the runtime's horizons and, while runs elsewhere matter, of its registrations.
 #include "node/neighbours.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "cloudtask/zk/recipes.h"
 
 namespace cloudtask::node {
+
+namespace {
+
+constexpr Duration kTidy = std::chrono::seconds{2};
+
+}  // namespace
 
 struct Neighbours::Impl : std::enable_shared_from_this<Impl> {
     Loop& loop;
@@ -15,9 +22,10 @@ struct Neighbours::Impl : std::enable_shared_from_this<Impl> {
 
     bool bounds_matter = false;
     std::unique_ptr<zk::FolderMirror> horizons;
-    std::unordered_map<std::string, std::string> running;  // incarnation by task id
+    std::unordered_map<std::string, std::vector<std::string>> running;  // incarnations by task id
     // A record outlives the node that wrote it: whether its runs go on, the registrations tell.
     std::unique_ptr<zk::FolderMirror> registrations;
+    Timer tidy_timer;
 
     Impl(Loop& l, zk::Client& c, std::string path, std::string own, OnRecords handler)
         : loop(l), client(c), runtime_path(std::move(path)), incarnation(std::move(own)), on_records(std::move(handler)) {}
@@ -28,7 +36,7 @@ struct Neighbours::Impl : std::enable_shared_from_this<Impl> {
             horizons = std::make_unique<zk::FolderMirror>(loop, client, runtime_path + "/horizons",
                                                           [this](const zk::FolderMirror::Entries& entries) { seen(entries); });
         }
-        if (!matter && horizons && !any_running()) forget();
+        if (!matter && horizons) tidy_later();
     }
 
     void seen(const zk::FolderMirror::Entries& entries) {
@@ -38,7 +46,7 @@ struct Neighbours::Impl : std::enable_shared_from_this<Impl> {
             auto record = ring::read_horizon(znode.data);
             if (!record) continue;
             if (name != incarnation) {
-                for (const auto& task_id : record->running) running.insert_or_assign(task_id, name);
+                for (const auto& task_id : record->running) running[task_id].push_back(name);
             }
             records.emplace(name, std::move(*record));
         }
@@ -61,23 +69,29 @@ struct Neighbours::Impl : std::enable_shared_from_this<Impl> {
     bool any_running() const {
         if (running.empty()) return false;
         if (!registrations || !registrations->complete()) return true;
-        return std::any_of(running.begin(), running.end(), [this](const auto& entry) { return member_of(entry.second).has_value(); });
+        return std::any_of(running.begin(), running.end(), [this](const auto& entry) { return !living_one(entry.second).empty(); });
     }
 
     std::string running_on(const std::string& task_id) const {
         const auto found = running.find(task_id);
         if (found == running.end()) return {};
         if (!registrations || !registrations->complete()) return "another node";
-        const auto member = member_of(found->second);
-        return member ? member->name : std::string{};
+        return living_one(found->second);
     }
 
-    // Not in the call of a mirror, which would destroy it.
+    // The name of a node that is one of these incarnations now.
+    std::string living_one(const std::vector<std::string>& incarnations) const {
+        for (const auto& one : incarnations) {
+            if (const auto member = member_of(one)) return member->name;
+        }
+        return {};
+    }
+
+    // Not at once: a node that restarts changes its registration and its record one after the other, and they are seen in any order.
     void tidy_later() {
         if (bounds_matter) return;
-        loop.post([weak = weak_from_this()] {
-            const auto self = weak.lock();
-            if (self && !self->bounds_matter && !self->any_running()) self->forget();
+        tidy_timer = loop.after(kTidy, [this] {
+            if (!bounds_matter && !any_running()) forget();
         });
     }
 

@@ -54,6 +54,8 @@ CREATE TABLE sequences (incarnation TEXT PRIMARY KEY, last INTEGER NOT NULL) WIT
     "ALTER TABLE journal ADD COLUMN stop_asked INTEGER NOT NULL DEFAULT 0",
     // What is known of the runtime's past, should ZooKeeper's tree be lost.
     "CREATE TABLE past (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, at INTEGER NOT NULL)",
+    // What a task says of a node's death has got another name.
+    R"(UPDATE tasks SET document = replace(document, '"on_lost":"at_', '"guarantee":"at_'))",
 };
 
 Result<std::int64_t> version_of(Database& database) {

@@ -33,6 +33,9 @@ bool holds(const std::vector<Member>& members, const Member& member) {
     return std::any_of(members.begin(), members.end(), [&member](const Member& m) { return m.incarnation == member.incarnation; });
 }
 
+// So long before the tree was last seen, every node's `done` had followed: it does so within seconds, or its session is over.
+constexpr Duration kUntold = std::chrono::minutes{1};
+
 Memory newest_memory(const std::map<std::string, Registration>& present) {
     Memory newest;
     for (const auto& [incarnation, registration] : present) {
@@ -88,7 +91,6 @@ std::vector<Gone> gone_after(const ClusterState& state) {
 }  // namespace
 
 HorizonRecord unknown_claims(const Allocation& current, Instant now, Instant claims_end) {
-    constexpr Duration kUntold = std::chrono::minutes{1};  // `done` follows within seconds
     HorizonRecord record;
     record.epoch = current.epoch;
     record.horizon = record.floor = claims_end;
@@ -139,8 +141,8 @@ std::optional<Allocation> next_allocation(const ClusterState& state, bool admit_
     next.epoch = std::max(current.epoch, memory.epoch) + 1;
     next.rebuilt = current.rebuilt;
     next.gone = current.gone;
-    // There is none, but there was one: nobody can tell any more what its members had claimed.
-    if (current.epoch == 0 && memory.epoch > 0) next.rebuilt = Rebuilt{memory.at, state.claims_end};
+    // There is none, or an old one: nobody can tell any more what the members of the newest had claimed.
+    if (memory.epoch > current.epoch) next.rebuilt = Rebuilt{memory.at - kUntold, state.claims_end};
     next.nodes = std::move(nodes);
     next.previous = current.previous;
     next.previous.push_back({current.epoch, current.nodes});  // also an empty one: the first members too form a transition

@@ -36,7 +36,8 @@ class Load:
         self.tasks = {}
         for number in range(TASKS):
             name = f"{prefix}-{number:02}"
-            self.tasks[name] = cluster.make_task(name, [{"every": "1s"}], shell=LINE.format(sink=self.sink))
+            self.tasks[name] = cluster.make_task(name, [{"every": "1s"}], shell=LINE.format(sink=self.sink),
+                                                 overlap="allow", max_parallel=10)
         cluster.wait_for(lambda: set(self.fires()) == set(self.tasks), 60, "each task to fire")
 
     def lines(self):
@@ -163,8 +164,17 @@ class Drain(unittest.TestCase):
 
     def test_a_drain_that_is_not_reached_in_time_says_so(self):
         run = self.run_on("node-1", 8, 3)
-        with self.assertRaisesRegex(Exception, "(?s)exit 1: .*not drained after 2s: its tasks have moved.*runs: 1.*stays cordoned"):
-            self.cluster.cli("node", "drain", "demo/node-1", "--timeout", "2s")
+        self.cluster.cli("node", "cordon", "demo/node-1")
+
+        def handed_over():
+            node = self.node("node-1")
+            if not node["cordoned"]["done"] or node["in_ring"] or not node["ring_settled"]:
+                raise NotYet(f"{node}")
+            return True
+
+        self.cluster.wait_for(handed_over, 30, "node-1 to hand over")
+        with self.assertRaisesRegex(Exception, "(?s)exit 1: .*not drained after 1s: its tasks have moved.*runs: 1.*stays cordoned"):
+            self.cluster.cli("node", "drain", "demo/node-1", "--timeout", "1s")
         self.assertTrue(self.node("node-1")["cordoned"])
         self.cluster.cli("node", "uncordon", "demo/node-1")
         self.cluster.wait_until_allocated(self.cluster.nodes)

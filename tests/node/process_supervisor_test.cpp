@@ -21,7 +21,7 @@ bool alive(pid_t pid) {
     return stat && !stat->dead();
 }
 
-// find_by_run_id() looks at all processes of the machine, also at those of another run of these tests.
+// find_by_run_ids() looks at all processes of the machine, also at those of another run of these tests.
 std::string unique(const std::string& name) { return fmt::format("{}-{}-{}", name, ::getpid(), read_stat(::getpid())->start_time); }
 
 pid_t number(const std::string& text) { return static_cast<pid_t>(std::stol(text)); }
@@ -61,8 +61,8 @@ TEST_CASE("the identity of a started process is that of /proc") {
     CHECK(started->process.boot_id == boot_id());
     CHECK(stat->session == started->process.pid);
     CHECK(stat->group == started->process.pid);
-    CHECK(find_by_run_id(id) == started->process);
-    CHECK_FALSE(find_by_run_id("nobody"));
+    const std::map<std::string, ProcessIdentity> expected{{id, started->process}};
+    CHECK((find_by_run_ids({id, "nobody"}) == expected));
     CHECK_FALSE(bench.start(bench.shell(id, "true")));  // the id is in use
 
     CHECK(bench.supervisor->stop(id));
@@ -332,10 +332,10 @@ struct Foreign {
         ::close(request.standard_input);
         REQUIRE(spawned);
         parent = *spawned;
-        REQUIRE(run_until(bench.loop, [this] { return find_by_run_id(id).has_value(); }));
+        REQUIRE(run_until(bench.loop, [this] { return find_by_run_ids({id}).contains(id); }));
         record.run_id = id;
         record.folder = bench.folder / "f";
-        record.process = *find_by_run_id(id);
+        record.process = find_by_run_ids({id}).at(id);
         record.started_at = bench.loop.clock().now();
         record.grace = 200ms;
     }

@@ -59,10 +59,13 @@ Result<> FakeSupervisor::adopt(RunningRecord record, OnEnd on_end) {
     return {};
 }
 
-std::optional<ProcessIdentity> FakeSupervisor::find(std::string_view run_id) {
-    const auto process = processes_.alive_.find(std::string{run_id});
-    if (process == processes_.alive_.end()) return std::nullopt;
-    return process->second.identity;
+std::map<std::string, ProcessIdentity> FakeSupervisor::find(const std::set<std::string>& run_ids) {
+    std::map<std::string, ProcessIdentity> found;
+    for (const auto& id : run_ids) {
+        const auto process = processes_.alive_.find(id);
+        if (process != processes_.alive_.end()) found.emplace(id, process->second.identity);
+    }
+    return found;
 }
 
 bool FakeSupervisor::stop(std::string_view run_id) {

@@ -62,7 +62,7 @@ class FakeSupervisor final : public node::Supervisor {
 
     Result<node::Started> start(node::LaunchSpec spec, OnEnd on_end) override;
     Result<> adopt(node::RunningRecord record, OnEnd on_end) override;
-    std::optional<node::ProcessIdentity> find(std::string_view run_id) override;
+    std::map<std::string, node::ProcessIdentity> find(const std::set<std::string>& run_ids) override;
     bool stop(std::string_view run_id) override;
     std::optional<node::LogProgress> progress(std::string_view) override { return std::nullopt; }
     void on_output(OnOutput) override {}

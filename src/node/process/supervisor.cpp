@@ -163,6 +163,11 @@ class PosixSupervisor final : public Supervisor {
         Pidfd pidfd(number);
         const std::optional<ProcessStat> stat = read_stat(number);
         const bool child = pidfd && register_if_child(number);
+        // What lacks a descriptor cannot tell whether the process is there.
+        if ((!pidfd || !stat) && ::kill(number, 0) == 0) {
+            return fail(Errc::unavailable, "process {} of run {} is there, but the node has too few file descriptors to watch it", number,
+                        record.run_id);
+        }
         // A dead child can still be asked how it ended; another's dead child cannot.
         if (!pidfd || !stat || stat->start_time != record.process.start_time || (stat->dead() && !child)) {
             return fail(Errc::not_found, "process {} of run {} is gone", number, record.run_id);
@@ -339,7 +344,8 @@ class PosixSupervisor final : public Supervisor {
             const Result<ExitStatus> told = exit_status_of(run.pidfd->native_handle());
             if (told) run.status = *told;
             // Until its parent reaps it, the table of processes knows.
-            if (const auto stat = read_stat(run.process.pid); !run.status && stat && stat->start_time == run.process.start_time && stat->wait_status) {
+            if (const auto stat = read_stat(run.process.pid);
+                !run.status && stat && stat->start_time == run.process.start_time && stat->wait_status) {
                 run.status = exit_status_from(*stat->wait_status);
                 return true;
             }
@@ -484,17 +490,20 @@ task::RunState Ended::state() const {
 
 std::unique_ptr<Supervisor> make_supervisor(AsioLoop& loop) { return std::make_unique<PosixSupervisor>(loop); }
 
-std::optional<ProcessIdentity> Supervisor::find(std::string_view run_id) { return find_by_run_id(run_id); }
+std::map<std::string, ProcessIdentity> Supervisor::find(const std::set<std::string>& run_ids) { return find_by_run_ids(run_ids); }
 
-std::optional<ProcessIdentity> find_by_run_id(std::string_view run_id) {
+std::map<std::string, ProcessIdentity> find_by_run_ids(const std::set<std::string>& run_ids) {
     // Of all that carries the id, the run's first process is the oldest that leads a session.
-    std::optional<ProcessStat> first;
+    const std::string boot = boot_id();
+    std::map<std::string, ProcessIdentity> first;
     for (const ProcessStat& process : read_processes()) {
-        if (process.dead() || process.session != process.pid || run_id_of(process.pid) != run_id) continue;
-        if (!first || process.start_time < first->start_time) first = process;
+        if (process.dead() || process.session != process.pid) continue;
+        const std::string run_id = run_id_of(process.pid);
+        if (!run_ids.contains(run_id)) continue;
+        const auto [found, added] = first.try_emplace(run_id, ProcessIdentity{process.pid, process.start_time, boot});
+        if (!added && process.start_time < found->second.start_time) found->second = {process.pid, process.start_time, boot};
     }
-    if (!first) return std::nullopt;
-    return ProcessIdentity{first->pid, first->start_time, boot_id()};
+    return first;
 }
 
 }  // namespace cloudtask::node

@@ -20,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -119,9 +120,9 @@ class Supervisor {
     // process's now), though what it left of its tree is then not ended. The time limit counts from started_at.
     virtual Result<> adopt(RunningRecord record, OnEnd on_end) = 0;
 
-    // The run's first process, where the journal did not get to note it: start() was called and may have come to pass, or not. Blocks; at
-    // start only.
-    virtual std::optional<ProcessIdentity> find(std::string_view run_id);
+    // The first process of each of the runs that has one, by run id. For runs of which the journal knows only that start() was called, and
+    // may have come to pass or not. Blocks; at start only.
+    virtual std::map<std::string, ProcessIdentity> find(const std::set<std::string>& run_ids);
 
     // Ends the run's tree. False when there is no such run, or when it is ending already (its first process has exited, or it was stopped
     // or timed out before).
@@ -140,8 +141,7 @@ class Supervisor {
 // Makes the process a child subreaper (prctl(2)), so that orphans of runs come to it.
 std::unique_ptr<Supervisor> make_supervisor(AsioLoop& loop);
 
-// The first process of a run, found by its environment; for runs whose start the journal did not get to note. Walks /proc: blocking, any
-// thread.
-std::optional<ProcessIdentity> find_by_run_id(std::string_view run_id);
+// The same by the processes' environments: walks /proc once. Blocking, any thread.
+std::map<std::string, ProcessIdentity> find_by_run_ids(const std::set<std::string>& run_ids);
 
 }  // namespace cloudtask::node
