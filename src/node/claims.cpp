@@ -47,7 +47,8 @@ Claims::Owners Claims::earlier_owners(const std::string& task_id, const ring::Pl
     Owners owners;
     if (!chain_.empty() && chain_.front().second.owner(task_id, placement) == nullptr) {
         if (const ring::Gone* last = last_of_the_gone(placement)) {
-            owners.push_back({last->last.incarnation, last->node.id == node_id_, 0, last->lost_in, std::nullopt});
+            // Also of this very node: its journal may have forgotten by now.
+            owners.push_back({last->last.incarnation, false, 0, last->lost_in, std::nullopt});
         }
     }
     std::string before;  // the incarnation that owned it in the membership before

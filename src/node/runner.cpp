@@ -31,6 +31,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         std::optional<Fire> fire;  // of one that was in time when it was taken: to be held against its tolerance once more
         bool intent_written = false;
         bool package_ready = false;
+        bool put_off = false;  // it waits for the run that is in its way
     };
 
     Loop& loop;
@@ -44,6 +45,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
 
     std::unordered_map<std::string, Prepared> prepared;  // by run id
     std::set<std::pair<Instant, std::string>> due;       // the same, by time
+    std::unordered_map<std::string, std::int64_t> put_off_of;  // count of what is put off, by task id
     std::unordered_set<std::string> known_runs;          // in the journal: not begun again
     std::unordered_set<std::string> known_commands;
     std::unordered_set<std::string> disabled;  // ids of tasks
@@ -280,12 +282,16 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         run.ended_at = now();
         due.erase({entry.due, run.id});
         folders.clear_work(run.id);
+        const bool closed = entry.put_off;
+        if (closed) release(entry);
         prepared.erase(run.id);
         Batch batch;
         batch.reports.push_back(run_report(incarnation(), run));
         const auto fire_time = run.fire_time;
         batch.entries.push_back({std::move(run), Phase::ended, std::nullopt, 0, 0});
-        journal.write(std::move(batch), [this, fire_time] { close_fire(fire_time); });
+        journal.write(std::move(batch), [this, fire_time, closed] {
+            if (!closed) close_fire(fire_time);
+        });
     }
 
     void start_due() {
@@ -364,20 +370,35 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         const std::int64_t limit = entry.task->overlap == task::Overlap::forbid ? 1 : entry.task->max_parallel;
         const std::int64_t others = live.count_of(entry.task->id);
         const std::string elsewhere = coordinator->running_elsewhere(entry.task->id);
-        if (others + (elsewhere.empty() ? 0 : 1) >= limit) {
-            if (entry.run.trigger == task::Trigger::rerun) return put_off(entry);
+        const bool rerun = entry.run.trigger == task::Trigger::rerun;
+        // What was put off goes before what is due later.
+        const auto before = rerun ? put_off_of.end() : put_off_of.find(entry.task->id);
+        const std::int64_t waiting = before == put_off_of.end() ? 0 : before->second;
+        if (others + waiting + (elsewhere.empty() ? 0 : 1) >= limit) {
+            if (rerun) return put_off(entry);
             ++counters.skipped;
-            return end_prepared(entry, task::RunState::skipped, overlap_reason(others, elsewhere));
+            return end_prepared(entry, task::RunState::skipped, overlap_reason(others + waiting, elsewhere));
         }
         const auto started = live.start(entry.run, entry.task);
         if (!started) return fail_prepared(run_id, fmt::format("it could not be started: {}", started.error().message));
         due.erase({entry.due, run_id});
-        close_fire(entry.run.fire_time);  // its intent is on disk
+        release(entry);  // its intent is on disk
         prepared.erase(found);
+    }
+
+    // It is accounted for.
+    void release(const Prepared& entry) {
+        if (!entry.put_off) return close_fire(entry.run.fire_time);
+        if (--put_off_of[entry.task->id] == 0) put_off_of.erase(entry.task->id);
     }
 
     // To be run at least once is what its task wants: it waits for the run that is in its way.
     void put_off(Prepared& entry) {
+        // ZooKeeper need not wait for it: that it is to be run is on disk.
+        if (!std::exchange(entry.put_off, true)) {
+            ++put_off_of[entry.task->id];
+            close_fire(entry.run.fire_time);
+        }
         due.erase({entry.due, entry.run.id});
         entry.due = now() + kRerunRetry;
         due.emplace(entry.due, entry.run.id);

@@ -158,6 +158,7 @@ struct Session::Core : std::enable_shared_from_this<Session::Core> {
 
     // Of the loop.
     std::weak_ptr<Worker> worker;
+    SteadyInstant next_authentication{};
     zhandle_t* handle = nullptr;  // null before it is open and authenticated, and from close on
     bool contact = false;         // the library's last word
     SessionState state = SessionState::connecting;
@@ -211,16 +212,28 @@ struct Session::Core : std::enable_shared_from_this<Session::Core> {
             return;
         }
         opened = made;
-        if (!options.secret.empty()) {
-            // Before anything else: what is created before it would belong to nobody.
-            const std::string identity_text = "cloudtask:" + options.secret;
-            zoo_add_auth(made, "digest", identity_text.data(), length_of(identity_text), nullptr, nullptr);
-        }
+        authenticate(made);  // before anything else: what is created before it would belong to nobody
         loop.post([self = shared_from_this(), made] {
             if (self->closing) return;
             self->handle = made;
             self->proceed();
         });
+    }
+
+    void authenticate(zhandle_t* with) const {
+        if (options.secret.empty()) return;
+        const std::string identity_text = "cloudtask:" + options.secret;
+        zoo_add_auth(with, "digest", identity_text.data(), length_of(identity_text), nullptr, nullptr);
+    }
+
+    // The server does not know who we are. The library sends what it was given to authenticate with when it connects, but what it is given
+    // at that very moment may stay behind (seen with a server that was just starting): given once more, it is sent at once.
+    void authenticate_again() {
+        const SteadyInstant now = loop.clock().steady_now();
+        if (!handle || now < next_authentication) return;
+        next_authentication = now + kPrepareRetry;
+        log::warn("ZooKeeper does not know who this session is; it is told once more");
+        authenticate(handle);
     }
 
     void open_failed(const Error& error) {
@@ -331,6 +344,7 @@ struct Session::Core : std::enable_shared_from_this<Session::Core> {
         if (!call->answered) return;
         if (closing) return call->failed(Error{Errc::closing, "the session is being closed"});
         if (answer.rc == ZOK) return call->answered(std::move(answer));
+        if (answer.rc == ZINVALIDACL || answer.rc == ZNOAUTH) authenticate_again();
         call->failed(error_of(answer.rc, multi_fault(*call, answer.rc)));
     }
 
