@@ -71,9 +71,8 @@ def kill_one(cluster, history, name):
     cluster.nodes[name].kill()
 
     def gone_on():
-        rows = history.rows("task_id, min(started_at)", "fire_time > ? AND node_name != ? AND started_at IS NOT NULL GROUP BY task_id",
-                            killed - 5 * SECOND, name)
-        first = [at for task, at in rows if task in orphaned and at > killed]
+        rows = history.rows("task_id, min(started_at)", "started_at > ? AND node_name != ? GROUP BY task_id", killed, name)
+        first = [at for task, at in rows if task in orphaned]
         if len(first) < len(orphaned):
             raise NotYet(f"{len(first)} of its {len(orphaned)} tasks have gone on")
         return min(first)
