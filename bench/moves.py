@@ -63,8 +63,21 @@ class History:
         return self._cluster.wait_for(complete, 30, "every task to run")
 
 
+def wait_until_settled(cluster):
+    """Until no task is on its way from one node to another: every fire from now on is its owner's."""
+
+    def settled():
+        allocation = cluster.api.get("/runtimes/demo/allocation")
+        if allocation["previous"]:
+            raise NotYet(f"epoch {allocation['epoch']} is not settled")
+        return True
+
+    cluster.wait_for(settled, 30, "the ring to settle")
+
+
 def kill_one(cluster, history, name):
     """Kills a node: seconds until another one starts a fire of its tasks, what is LOST, and what is wrong with what moved."""
+    wait_until_settled(cluster)
     before = history.wait_for_runners(now())
     orphaned = {task for task, node in before.items() if node == name}
     killed = now()
@@ -78,9 +91,10 @@ def kill_one(cluster, history, name):
         return min(first)
 
     first = cluster.wait_for(gone_on, 30, f"the tasks of {name} to go on")
+    wait_until_settled(cluster)
     after = history.wait_for_runners(now())
     moved = {task for task, node in after.items() if node != before[task]}
-    lost = history.rows("task_id, fire_time", "state = 'LOST' AND fire_time > ?", killed - 10 * SECOND)
+    lost = history.rows("task_id, fire_time", "state = 'LOST' AND fire_time > ?", killed - 3 * SECOND)
     # `done` follows within a second and a horizon reaches two ahead.
     strange = [task for task, at in lost if task not in orphaned or not killed - 1.5 * SECOND <= at <= killed + 2.5 * SECOND]
     cluster.nodes[name].start()
