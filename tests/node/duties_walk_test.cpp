@@ -365,7 +365,7 @@ class World {
 void walk(bool deaths, std::uint64_t first_seed) {
     const char* wanted = std::getenv("CLOUDTASK_WALKS");
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    constexpr int kUsual = 60;  // pure code on one thread: there is little for a sanitizer to see, and each step costs ten times as much
+    constexpr int kUsual = 15;  // pure code on one thread: there is little for a sanitizer to see, and each step costs ten times as much
 #else
     constexpr int kUsual = 300;
 #endif
