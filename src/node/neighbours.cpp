@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <utility>
 
 #include "cloudtask/zk/recipes.h"
 
@@ -25,6 +26,7 @@ struct Neighbours::Impl : std::enable_shared_from_this<Impl> {
     std::unordered_map<std::string, std::vector<std::string>> running;  // incarnations by task id
     // A record outlives the node that wrote it: whether its runs go on, the registrations tell.
     std::unique_ptr<zk::FolderMirror> registrations;
+    bool tidying = false;
     Timer tidy_timer;
 
     Impl(Loop& l, zk::Client& c, std::string path, std::string own, OnRecords handler)
@@ -89,8 +91,9 @@ struct Neighbours::Impl : std::enable_shared_from_this<Impl> {
 
     // Not at once: a node that restarts changes its registration and its record one after the other, and they are seen in any order.
     void tidy_later() {
-        if (bounds_matter) return;
+        if (bounds_matter || std::exchange(tidying, true)) return;  // not put off anew: it is asked for once a second
         tidy_timer = loop.after(kTidy, [this] {
+            tidying = false;
             if (!bounds_matter && !any_running()) forget();
         });
     }
