@@ -8,26 +8,10 @@
 #include <utility>
 
 #include "archive/walk.h"
+#include "cloudtask/core/descriptor.h"
 
 namespace cloudtask::archive {
 namespace {
-
-class Descriptor {
-  public:
-    explicit Descriptor(int value = -1) : value_(value) {}
-    ~Descriptor() {
-        if (value_ >= 0) ::close(value_);
-    }
-    Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
-    Descriptor& operator=(Descriptor&& other) noexcept {
-        std::swap(value_, other.value_);
-        return *this;
-    }
-    int get() const { return value_; }
-
-  private:
-    int value_;
-};
 
 class Disk final : public Receiver {
   public:

@@ -12,24 +12,12 @@
 #include <cerrno>
 #include <memory>
 
+#include "cloudtask/core/descriptor.h"
+
 namespace cloudtask::archive {
 namespace {
 
 constexpr std::size_t kBlock = 64 << 10;
-
-class Descriptor {
-  public:
-    explicit Descriptor(const std::string& path) : value_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-    ~Descriptor() {
-        if (value_ >= 0) ::close(value_);
-    }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    int value() const { return value_; }
-
-  private:
-    int value_;
-};
 
 using Handle = std::unique_ptr<struct ::archive, int (*)(struct ::archive*)>;
 
@@ -154,14 +142,14 @@ class Nobody final : public Receiver {
 Result<Summary> walk(const std::string& path, std::string_view filename, const Limits& limits, Receiver& receiver) {
     const Result<Format> format = detect(path, filename);
     if (!format) return propagate(format);
-    const Descriptor file(path);
+    const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     struct stat status{};
-    if (file.value() < 0 || ::fstat(file.value(), &status) != 0) return tl::unexpected(system_error(errno, "cannot open " + path));
+    if (file.get() < 0 || ::fstat(file.get(), &status) != 0) return tl::unexpected(system_error(errno, "cannot open " + path));
 
     const auto size = static_cast<std::uint64_t>(status.st_size);
     EntryRules rules(limits, size);
-    if (*format == Format::script) return walk_script(file.value(), filename, size, rules, receiver);
-    return walk_archive(file.value(), *format, rules, receiver);
+    if (*format == Format::script) return walk_script(file.get(), filename, size, rules, receiver);
+    return walk_archive(file.get(), *format, rules, receiver);
 }
 
 Result<Summary> inspect(const std::string& path, std::string_view filename, const Limits& limits) {

@@ -15,23 +15,10 @@
 #include <string_view>
 #include <utility>
 
+#include "cloudtask/core/descriptor.h"
+
 namespace cloudtask::node {
 namespace {
-
-class Descriptor {
-  public:
-    explicit Descriptor(int value) : value_(value) {}
-    ~Descriptor() {
-        if (value_ >= 0) ::close(value_);
-    }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    int get() const { return value_; }
-    int release() { return std::exchange(value_, -1); }
-
-  private:
-    int value_;
-};
 
 tl::unexpected<Error> failed(std::string_view what, const std::string& path) {
     return tl::unexpected(system_error(errno, fmt::format("cannot {} {}", what, path)));
@@ -76,7 +63,7 @@ Result<> copy_entry(int from, int to, const char* name, const std::string& path)
         Descriptor inner(::openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
         const Descriptor copy(::openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
         if (inner.get() < 0 || copy.get() < 0) return failed("open", path);
-        return copy_folder(Descriptor(inner.release()), copy.get(), path);
+        return copy_folder(std::move(inner), copy.get(), path);
     }
     if (S_ISLNK(status.st_mode)) {
         std::array<char, PATH_MAX> target{};
@@ -116,7 +103,7 @@ Result<> copy_tree(const std::string& from, const std::string& to) {
     if (source.get() < 0) return failed("open", from);
     const Descriptor copy(::open(to.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (copy.get() < 0) return failed("open", to);
-    return copy_folder(Descriptor(source.release()), copy.get(), from);
+    return copy_folder(std::move(source), copy.get(), from);
 }
 
 }  // namespace cloudtask::node
