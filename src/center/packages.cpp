@@ -46,10 +46,6 @@ Result<> delete_package(WriteScope& scope, const std::string& sha256) {
     return {};
 }
 
-std::string package_json(const task::Package& package) {
-    json::Writer out;
-    task::write(out, package);
-    return out.text();
-}
+std::string package_json(const task::Package& package) { return task::to_json(package); }
 
 }  // namespace cloudtask::center

@@ -29,12 +29,6 @@ void count_state(const Context& context, WriteScope& scope, RunState state) {
     if (context.run_metrics != nullptr) scope.after_commit([metrics = context.run_metrics, state] { metrics->run_became(state); });
 }
 
-std::string run_document(const task::Run& run) {
-    json::Writer out;
-    task::write(out, run);
-    return out.text();
-}
-
 }  // namespace
 
 MailSettings mail_settings(const Options& options) { return {options.mail_to, options.mail_from, options.site_url}; }
@@ -45,7 +39,7 @@ std::string run_json(const StoredRun& stored) {
         run.reason += (run.reason.empty() ? "" : "; ") + stored.log_note;
         run.output_truncated = true;
     }
-    std::string text = run_document(run);
+    std::string text = task::to_json(run);
     if (stored.late_report.empty()) return text;
     const auto report = json::parse(stored.late_report);
     if (!report || !report->IsObject() || !report->HasMember("run")) return text;
@@ -89,7 +83,7 @@ Result<task::Run> start_task(const Context& context, WriteScope& scope, const St
                     .delivered = std::nullopt};
     command.document = command_document(command.id, "start", run, stored.document);
     insert_command(scope.sql, command, scope.now);
-    write_audit(scope, "task.start", "task:" + task.id, std::nullopt, run_document(run));
+    write_audit(scope, "task.start", "task:" + task.id, std::nullopt, task::to_json(run));
     count_state(context, scope, RunState::pending);
     scope.after_commit([&hooks = context.hooks, node_id = run.node_id] { hooks.fire_commands_waiting(node_id); });
     return run;
@@ -102,7 +96,7 @@ Result<StoredRun> stop_run(const Context& context, WriteScope& scope, const std:
     if (task::is_terminal(run.state)) {
         return fail(Errc::conflict, "run {} has ended: it is {}", run_id, task::to_string(run.state));
     }
-    const std::string before = run_document(run);
+    const std::string before = task::to_json(run);
     if (run.state == RunState::pending) {
         const auto start = open_command(scope.sql, run.id, "start");
         if (start && !start->delivered) {
@@ -113,7 +107,7 @@ Result<StoredRun> stop_run(const Context& context, WriteScope& scope, const std:
             runs.update(run);
             runs.update_task(run, RunState::pending);
             withdraw_commands(scope.sql, run.id);
-            write_audit(scope, "run.stop", "run:" + run.id, before, run_document(run));
+            write_audit(scope, "run.stop", "run:" + run.id, before, task::to_json(run));
             count_state(context, scope, RunState::stopped);
             if (context.log_hub != nullptr) {
                 scope.after_commit([hub = context.log_hub, id = run.id] { hub->notify({id}); });

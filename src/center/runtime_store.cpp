@@ -9,13 +9,6 @@ namespace cloudtask::center {
 
 namespace {
 
-template <class T>
-std::string document_of(const T& value) {
-    json::Writer out;
-    task::write(out, value);
-    return out.text();
-}
-
 // Fields of the server are not read by read_*_input(), which is for what users write.
 template <class T>
 void read_stamps(const json::Value& document, T& out) {
@@ -74,14 +67,14 @@ std::vector<std::string> runtime_names(soci::session& sql) {
 }
 
 void insert_runtime(soci::session& sql, const task::Runtime& runtime) {
-    const std::string document = document_of(runtime);
+    const std::string document = task::to_json(runtime);
     const long long version = runtime.version, created_at = to_db(runtime.created_at), updated_at = to_db(runtime.updated_at);
     sql << "INSERT INTO runtimes (name, document, version, created_at, updated_at) VALUES (:name, :document, :version, :created, :updated)",
         soci::use(runtime.name), soci::use(document), soci::use(version), soci::use(created_at), soci::use(updated_at);
 }
 
 void update_runtime_row(soci::session& sql, const task::Runtime& runtime) {
-    const std::string document = document_of(runtime);
+    const std::string document = task::to_json(runtime);
     const long long version = runtime.version, updated_at = to_db(runtime.updated_at);
     sql << "UPDATE runtimes SET document = :document, version = :version, updated_at = :updated WHERE name = :name", soci::use(document),
         soci::use(version), soci::use(updated_at), soci::use(runtime.name);
@@ -114,7 +107,7 @@ Result<std::optional<task::Group>> find_group_by_name(soci::session& sql, const 
 }
 
 void insert_group(soci::session& sql, const task::Group& group) {
-    const std::string document = document_of(group);
+    const std::string document = task::to_json(group);
     const long long version = group.version, created_at = to_db(group.created_at), updated_at = to_db(group.updated_at);
     sql << "INSERT INTO task_groups (id, runtime, name, document, version, created_at, updated_at) "
            "VALUES (:id, :runtime, :name, :document, :version, :created, :updated)",
@@ -123,7 +116,7 @@ void insert_group(soci::session& sql, const task::Group& group) {
 }
 
 void update_group_row(soci::session& sql, const task::Group& group) {
-    const std::string document = document_of(group);
+    const std::string document = task::to_json(group);
     const long long version = group.version, updated_at = to_db(group.updated_at);
     sql << "UPDATE task_groups SET name = :name, document = :document, version = :version, updated_at = :updated WHERE id = :id",
         soci::use(group.name), soci::use(document), soci::use(version), soci::use(updated_at), soci::use(group.id);

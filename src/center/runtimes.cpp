@@ -118,16 +118,8 @@ Result<> delete_group(WriteScope& scope, const std::string& id, std::int64_t exp
     return {};
 }
 
-std::string runtime_json(const task::Runtime& runtime) {
-    json::Writer out;
-    task::write(out, runtime);
-    return out.text();
-}
+std::string runtime_json(const task::Runtime& runtime) { return task::to_json(runtime); }
 
-std::string group_json(const task::Group& group) {
-    json::Writer out;
-    task::write(out, group);
-    return out.text();
-}
+std::string group_json(const task::Group& group) { return task::to_json(group); }
 
 }  // namespace cloudtask::center

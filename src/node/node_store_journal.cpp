@@ -9,12 +9,6 @@ namespace {
 
 constexpr std::int64_t kForgetAtOnce = 200;
 
-std::string document_of(const task::Run& run) {
-    json::Writer out;
-    task::write(out, run);
-    return out.text();
-}
-
 // The instant in a UUIDv7 (RFC 9562, section 5.7): its first 48 bits are milliseconds. Ids of the center and of runs are such; what is not
 // is never old.
 Instant time_of_id(std::string_view id) {
@@ -40,7 +34,7 @@ Result<> put_entry(Database& database, const JournalEntry& entry, std::int64_t p
         .bind(static_cast<std::int64_t>(entry.phase))
         .bind(to_column(age_of(entry.run)))
         .bind(position)
-        .bind(document_of(entry.run));
+        .bind(task::to_json(entry.run));
     if (entry.process) {
         const RunningRecord& process = *entry.process;
         put.bind(static_cast<std::int64_t>(process.process.pid))

@@ -27,4 +27,12 @@ void write(json::Writer& out, const Task& task);
 void write(json::Writer& out, const Package& package);
 void write(json::Writer& out, const Run& run);
 
+// Any of these as a document of its own.
+template <class T>
+std::string to_json(const T& value) {
+    json::Writer out;
+    write(out, value);
+    return out.text();
+}
+
 }  // namespace cloudtask::task
