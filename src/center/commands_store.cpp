@@ -7,7 +7,7 @@ namespace cloudtask::center {
 
 namespace {
 
-std::vector<Command> select(soci::session& sql, const std::string& rest, const std::vector<std::string>& values) {
+std::vector<Command> select_commands(soci::session& sql, const std::string& rest, const std::vector<std::string>& values) {
     std::vector<Command> found;
     Command row;
     long long delivered = 0;
@@ -46,15 +46,16 @@ void insert_command(soci::session& sql, const Command& command, Instant now) {
 }
 
 std::optional<Command> find_command(soci::session& sql, std::string_view id) {
-    return first(select(sql, "WHERE id = :id", {std::string(id)}));
+    return first(select_commands(sql, "WHERE id = :id", {std::string(id)}));
 }
 
 std::optional<Command> open_command(soci::session& sql, std::string_view run_id, std::string_view kind) {
-    return first(select(sql, "WHERE run_id = :run AND kind = :kind AND state = 'open'", {std::string(run_id), std::string(kind)}));
+    return first(select_commands(sql, "WHERE run_id = :run AND kind = :kind AND state = 'open'", {std::string(run_id), std::string(kind)}));
 }
 
 std::vector<Command> open_commands(soci::session& sql, std::string_view node_id, std::size_t limit) {
-    return select(sql, fmt::format("WHERE node_id = :node AND state = 'open' ORDER BY id LIMIT {}", limit), {std::string(node_id)});
+    return select_commands(sql, fmt::format("WHERE node_id = :node AND state = 'open' ORDER BY id LIMIT {}", limit),
+                           {std::string(node_id)});
 }
 
 void mark_delivered(soci::session& sql, const std::vector<std::string>& ids, Instant now) {
@@ -87,7 +88,8 @@ void withdraw_node_commands(soci::session& sql, std::string_view node_id, std::s
 }
 
 bool has_open_command(soci::session& sql, std::string_view node_id, std::string_view kind) {
-    return !select(sql, "WHERE node_id = :node AND kind = :kind AND state = 'open' LIMIT 1", {std::string(node_id), std::string(kind)})
+    return !select_commands(sql, "WHERE node_id = :node AND kind = :kind AND state = 'open' LIMIT 1",
+                            {std::string(node_id), std::string(kind)})
                 .empty();
 }
 

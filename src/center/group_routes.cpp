@@ -10,7 +10,7 @@ namespace {
 
 using http::Response;
 
-Result<Response> list(Call& call) {
+Result<Response> list_groups_route(Call& call) {
     Faults faults;
     const auto query = call.list_query(kGroupList, faults);
     if (!query) return faulty_query(faults);
@@ -24,7 +24,7 @@ Result<Response> list(Call& call) {
     return Response::json(200, list_body(items, next));
 }
 
-Result<Response> get(Call& call) {
+Result<Response> get_group_route(Call& call) {
     Response response;
     auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
         const auto group = find_group(sql, call.param("id"));
@@ -37,7 +37,7 @@ Result<Response> get(Call& call) {
     return response;
 }
 
-Result<Response> create(Call& call) {
+Result<Response> create_group_route(Call& call) {
     const auto document = call.json_body();
     if (!document) return propagate(document);
     Faults faults;
@@ -53,7 +53,7 @@ Result<Response> create(Call& call) {
     });
 }
 
-Result<Response> update(Call& call) {
+Result<Response> update_group_route(Call& call) {
     const auto expected = call.if_match();
     if (!expected) return propagate(expected);
     const auto document = call.json_body();
@@ -69,7 +69,7 @@ Result<Response> update(Call& call) {
     });
 }
 
-Result<Response> erase(Call& call) {
+Result<Response> erase_group_route(Call& call) {
     const auto expected = call.if_match_or_any();
     if (!expected) return propagate(expected);
     return call.write([&](WriteScope& scope) -> Result<Response> {
@@ -81,11 +81,11 @@ Result<Response> erase(Call& call) {
 }  // namespace
 
 void add_group_routes(RouteTable& table, const Context&) {
-    table.add("GET", "/api/v1/groups", Access::user_read, list);
-    table.add("POST", "/api/v1/groups", Access::user_write, create);
-    table.add("GET", "/api/v1/groups/{id}", Access::user_read, get);
-    table.add("PUT", "/api/v1/groups/{id}", Access::user_write, update);
-    table.add("DELETE", "/api/v1/groups/{id}", Access::user_write, erase);
+    table.add("GET", "/api/v1/groups", Access::user_read, list_groups_route);
+    table.add("POST", "/api/v1/groups", Access::user_write, create_group_route);
+    table.add("GET", "/api/v1/groups/{id}", Access::user_read, get_group_route);
+    table.add("PUT", "/api/v1/groups/{id}", Access::user_write, update_group_route);
+    table.add("DELETE", "/api/v1/groups/{id}", Access::user_write, erase_group_route);
 }
 
 }  // namespace cloudtask::center

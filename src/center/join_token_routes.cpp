@@ -25,7 +25,7 @@ std::string join_token_json(const JoinToken& token, const std::string& secret = 
     return out.text();
 }
 
-Result<Response> list(Call& call) {
+Result<Response> list_join_tokens_route(Call& call) {
     Faults faults;
     const auto query = call.list_query(kJoinTokenList, faults);
     if (!query) return faulty_query(faults);
@@ -42,7 +42,7 @@ Result<Response> list(Call& call) {
     return Response::json(200, list_body(items, next));
 }
 
-Result<Response> create(Call& call) {
+Result<Response> create_join_token_route(Call& call) {
     const auto document = call.json_body();
     if (!document) return propagate(document);
     Faults faults;
@@ -74,7 +74,7 @@ Result<Response> create(Call& call) {
     });
 }
 
-Result<Response> erase(Call& call) {
+Result<Response> erase_join_token_route(Call& call) {
     return call.write([&](WriteScope& scope) -> Result<Response> {
         const auto token = find_join_token(scope.sql, call.param("id"));
         if (!token) return fail(Errc::not_found, "there is no join token {}", call.param("id"));
@@ -87,9 +87,9 @@ Result<Response> erase(Call& call) {
 }  // namespace
 
 void add_join_token_routes(RouteTable& table, const Context&) {
-    table.add("GET", "/api/v1/join-tokens", Access::user_read, list);
-    table.add("POST", "/api/v1/join-tokens", Access::user_write, create);
-    table.add("DELETE", "/api/v1/join-tokens/{id}", Access::user_write, erase);
+    table.add("GET", "/api/v1/join-tokens", Access::user_read, list_join_tokens_route);
+    table.add("POST", "/api/v1/join-tokens", Access::user_write, create_join_token_route);
+    table.add("DELETE", "/api/v1/join-tokens/{id}", Access::user_write, erase_join_token_route);
 }
 
 }  // namespace cloudtask::center

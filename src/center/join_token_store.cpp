@@ -7,9 +7,9 @@ namespace cloudtask::center {
 
 namespace {
 
-constexpr const char* kColumns = "id, token_hash, runtime, description, created_by, created_at, expires_at";
+constexpr const char* kJoinTokenColumns = "id, token_hash, runtime, description, created_by, created_at, expires_at";
 
-struct Row {
+struct JoinTokenColumns {
     JoinToken token;
     long long created_at = 0, expires_at = 0;
 
@@ -30,13 +30,13 @@ struct Row {
     }
 };
 
-std::optional<JoinToken> find_by(soci::session& sql, const std::string& condition, const std::string& value) {
-    Row row;
+std::optional<JoinToken> find_join_token_by(soci::session& sql, const std::string& condition, const std::string& value) {
+    JoinTokenColumns row;
     soci::statement statement(sql);
     row.bind(statement);
     statement.exchange(soci::use(value));
     statement.alloc();
-    statement.prepare(std::string("SELECT ") + kColumns + " FROM join_tokens WHERE " + condition);
+    statement.prepare(std::string("SELECT ") + kJoinTokenColumns + " FROM join_tokens WHERE " + condition);
     statement.define_and_bind();
     if (!statement.execute(true)) return std::nullopt;
     return row.take();
@@ -46,10 +46,10 @@ std::optional<JoinToken> find_by(soci::session& sql, const std::string& conditio
 
 const ListSpec kJoinTokenList{.id_column = "id", .sort = {{"created_at", "id"}}, .default_sort = "-created_at", .filters = {"runtime"}};
 
-std::optional<JoinToken> find_join_token(soci::session& sql, const std::string& id) { return find_by(sql, "id = :id", id); }
+std::optional<JoinToken> find_join_token(soci::session& sql, const std::string& id) { return find_join_token_by(sql, "id = :id", id); }
 
 std::optional<JoinToken> find_valid_join_token(soci::session& sql, const std::string& token_hash, Instant now) {
-    auto token = find_by(sql, "token_hash = :hash", token_hash);
+    auto token = find_join_token_by(sql, "token_hash = :hash", token_hash);
     if (token && token->expires_at <= now) return std::nullopt;
     return token;
 }
@@ -65,9 +65,9 @@ void insert_join_token(soci::session& sql, const JoinToken& token) {
 void erase_join_token(soci::session& sql, const std::string& id) { sql << "DELETE FROM join_tokens WHERE id = :id", soci::use(id); }
 
 std::string list_join_tokens(soci::session& sql, const ListQuery& query, std::vector<JoinToken>& out) {
-    PageQuery page(kColumns, "join_tokens", query, kJoinTokenList.id_column);
+    PageQuery page(kJoinTokenColumns, "join_tokens", query, kJoinTokenList.id_column);
     if (const auto* runtime = query.filter("runtime")) page.where("runtime = :f_runtime", "f_runtime", *runtime);
-    Row row;
+    JoinTokenColumns row;
     return page.run(
         sql, [&](soci::statement& statement) { row.bind(statement); },
         [&] {

@@ -9,7 +9,6 @@ using task::RunState;
 
 namespace {
 
-constexpr Duration kTick{1};
 constexpr std::size_t kLongestCategory = 64;
 constexpr std::string_view kNames[kFireVerdicts] = {"ran",  "late",    "running", "pending", "skipped",    "missed",
                                                     "lost", "changed", "not_yet", "awaited", "unexplained"};

@@ -27,6 +27,9 @@
 
 namespace cloudtask::center {
 
+// The least step of an instant, which is what lies between a fire and the search for the one after it.
+inline constexpr Duration kTick{1};
+
 // skipped: a rule or a person kept it from running (overlap, disabled, deleted, stopped before it began). missed: it was to run, and could
 // not in time (misfire, its package could not be had, it could not be started).
 enum class FireVerdict { ran, late, running, pending, skipped, missed, lost, changed, not_yet, awaited, unexplained };

@@ -16,15 +16,8 @@ std::optional<Instant> optional_instant(long long value, soci::indicator indicat
     return indicator == soci::i_ok ? std::optional<Instant>(from_db(value)) : std::nullopt;
 }
 
-// The least id that a run of a fire in this millisecond can have: ids are UUIDv7 of the fire time.
-std::string least_id(Instant instant) {
-    const auto milliseconds = std::chrono::floor<std::chrono::milliseconds>(instant).time_since_epoch().count();
-    const auto text = fmt::format("{:012x}", static_cast<std::uint64_t>(std::max<std::int64_t>(milliseconds, 0)));
-    return text.substr(0, 8) + "-" + text.substr(8);
-}
-
 // Beyond every id of a fire before `to`.
-std::string end_id(Instant to) { return least_id(std::chrono::ceil<std::chrono::milliseconds>(to)); }
+std::string end_id(Instant to) { return least_run_id(std::chrono::ceil<std::chrono::milliseconds>(to)); }
 
 }  // namespace
 
@@ -108,7 +101,7 @@ std::vector<Cover> read_covers(soci::session& sql, const std::string& task_id, I
 
 void visit_fire_records(soci::session& sql, const std::string& task_id, Instant from, Instant to,
                         const std::function<bool(FireRecord record)>& visit) {
-    const std::string begin = least_id(from), end = end_id(to);
+    const std::string begin = least_run_id(from), end = end_id(to);
     std::string state, reason;
     long long fire_time = 0, attempt = 0, version = 0, started_at = 0, lateness = 0;
     soci::indicator started = soci::i_null, late = soci::i_null;
@@ -129,7 +122,7 @@ void visit_fire_records(soci::session& sql, const std::string& task_id, Instant 
 
 std::optional<Instant> last_fire_before_version(soci::session& sql, const std::string& task_id, std::int64_t version, Instant from,
                                                 Instant to) {
-    const std::string begin = least_id(from), end = end_id(to);
+    const std::string begin = least_run_id(from), end = end_id(to);
     const long long number = version;
     long long latest = 0;
     soci::indicator found = soci::i_null;

@@ -10,31 +10,18 @@
 #include <cerrno>
 
 #include "cloudtask/core/check.h"
+#include "cloudtask/core/descriptor.h"
 #include "cloudtask/core/ids.h"
 
 namespace cloudtask::center {
 
 namespace {
 
-class Descriptor {
-  public:
-    explicit Descriptor(int value) : value_(value) {}
-    ~Descriptor() {
-        if (value_ >= 0) ::close(value_);
-    }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    int get() const { return value_; }
-
-  private:
-    int value_;
-};
-
-Error io_error(int error_number, const std::filesystem::path& path, std::string_view verb) {
+Error log_file_error(int error_number, const std::filesystem::path& path, std::string_view verb) {
     return Error{make_error_code(Errc::io), system_error(error_number, fmt::format("cannot {} {}", verb, path.string())).message};
 }
 
-bool sync_folder(const std::filesystem::path& folder) {
+bool sync_log_folder(const std::filesystem::path& folder) {
     const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     return descriptor.get() >= 0 && ::fsync(descriptor.get()) == 0;
 }
@@ -66,7 +53,7 @@ Result<std::uint64_t> LogFiles::size(std::string_view run_id, LogStream stream) 
     struct stat status{};
     if (::stat(file.c_str(), &status) == 0) return static_cast<std::uint64_t>(status.st_size);
     if (errno == ENOENT) return std::uint64_t{0};
-    return tl::unexpected(io_error(errno, file, "look at"));
+    return tl::unexpected(log_file_error(errno, file, "look at"));
 }
 
 Result<std::string> LogFiles::read(std::string_view run_id, LogStream stream, std::uint64_t from, std::size_t max) const {
@@ -74,10 +61,10 @@ Result<std::string> LogFiles::read(std::string_view run_id, LogStream stream, st
     const Descriptor descriptor(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
     if (descriptor.get() < 0) {
         if (errno == ENOENT) return std::string{};
-        return tl::unexpected(io_error(errno, file, "open"));
+        return tl::unexpected(log_file_error(errno, file, "open"));
     }
     struct stat status{};
-    if (::fstat(descriptor.get(), &status) != 0) return tl::unexpected(io_error(errno, file, "look at"));
+    if (::fstat(descriptor.get(), &status) != 0) return tl::unexpected(log_file_error(errno, file, "look at"));
     const auto size = static_cast<std::uint64_t>(status.st_size);
     if (from >= size) return std::string{};
     std::string text(static_cast<std::size_t>(std::min<std::uint64_t>(max, size - from)), '\0');
@@ -86,7 +73,7 @@ Result<std::string> LogFiles::read(std::string_view run_id, LogStream stream, st
         const auto got = ::pread(descriptor.get(), text.data() + filled, text.size() - filled, static_cast<off_t>(from + filled));
         if (got < 0) {
             if (errno == EINTR) continue;
-            return tl::unexpected(io_error(errno, file, "read"));
+            return tl::unexpected(log_file_error(errno, file, "read"));
         }
         if (got == 0) break;
         filled += static_cast<std::size_t>(got);
@@ -115,17 +102,17 @@ Result<LogBatch::File*> LogBatch::file(std::string_view run_id, LogStream stream
     file.descriptor = ::open(path.c_str(), kFlags);
     if (file.descriptor < 0 && errno == ENOENT) {
         std::error_code code;
-        if (std::filesystem::create_directory(file.folder, code)) sync_folder(file.folder.parent_path());
-        if (code) return tl::unexpected(io_error(code.value(), file.folder, "make"));
+        if (std::filesystem::create_directory(file.folder, code)) sync_log_folder(file.folder.parent_path());
+        if (code) return tl::unexpected(log_file_error(code.value(), file.folder, "make"));
         file.created = true;
         file.descriptor = ::open(path.c_str(), kFlags | O_CREAT, 0640);
     }
-    if (file.descriptor < 0) return tl::unexpected(io_error(errno, path, "open"));
+    if (file.descriptor < 0) return tl::unexpected(log_file_error(errno, path, "open"));
     struct stat status{};
     if (::fstat(file.descriptor, &status) != 0) {
         const int error_number = errno;
         ::close(file.descriptor);
-        return tl::unexpected(io_error(error_number, path, "look at"));
+        return tl::unexpected(log_file_error(error_number, path, "look at"));
     }
     file.size = static_cast<std::uint64_t>(status.st_size);
     return &open_.emplace(key, std::move(file)).first->second;
@@ -150,7 +137,7 @@ Result<> LogBatch::write(std::string_view run_id, LogStream stream, std::uint64_
         const auto put = ::pwrite(file.descriptor, data.data() + done, data.size() - done, static_cast<off_t>(offset + done));
         if (put < 0) {
             if (errno == EINTR) continue;
-            return tl::unexpected(io_error(errno, files_.path(run_id, stream), "write"));
+            return tl::unexpected(log_file_error(errno, files_.path(run_id, stream), "write"));
         }
         done += static_cast<std::size_t>(put);
         file.size = std::max(file.size, offset + done);
@@ -162,7 +149,7 @@ std::vector<LogBatch::Written> LogBatch::sync() {
     std::vector<Written> failed;
     std::map<std::filesystem::path, bool> folders;
     for (const auto& [key, file] : open_) {
-        if (file.created && !folders.contains(file.folder)) folders[file.folder] = sync_folder(file.folder);
+        if (file.created && !folders.contains(file.folder)) folders[file.folder] = sync_log_folder(file.folder);
         if (!file.touched) continue;
         const bool named = !file.created || folders[file.folder];
         if (!named || ::fdatasync(file.descriptor) != 0) failed.push_back({key.first, key.second, file.first_offset});

@@ -17,7 +17,7 @@ using task::RunState;
 
 namespace {
 
-struct Absence {
+struct GoneSince {
     SteadyInstant since;
     Instant wall;  // for people
 };
@@ -62,12 +62,12 @@ struct LostWatch::Impl : std::enable_shared_from_this<LostWatch::Impl> {
         if (!leading) return;
         const auto view = parts.cluster.get();
         const auto now = loop.clock().steady_now();
-        std::map<std::string, Absence> still;  // by node
+        std::map<std::string, GoneSince> still;  // by node
         std::vector<Gone> gone;
         for (const auto& node : nodes) {
             if (!view->gone(node.runtime, node.node_id)) continue;
             const auto known = absent.find(node.node_id);
-            const Absence absence = known != absent.end() ? known->second : Absence{now, loop.clock().now()};
+            const GoneSince absence = known != absent.end() ? known->second : GoneSince{now, loop.clock().now()};
             still[node.node_id] = absence;
             if (now - absence.since >= parts.grace) gone.push_back({node, absence.wall});
         }
@@ -132,7 +132,7 @@ struct LostWatch::Impl : std::enable_shared_from_this<LostWatch::Impl> {
     const LostParts parts;
     const Duration interval;
     bool leading = false;
-    std::map<std::string, Absence> absent;  // by node
+    std::map<std::string, GoneSince> absent;  // by node
     Timer timer;
 };
 

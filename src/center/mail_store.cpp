@@ -25,7 +25,7 @@ std::vector<std::string> split_lines(std::string_view text) {
     return list;
 }
 
-std::vector<QueuedMail> select(soci::session& sql, const std::string& rest, const std::string* text, const long long* number) {
+std::vector<QueuedMail> select_mails(soci::session& sql, const std::string& rest, const std::string* text, const long long* number) {
     std::vector<QueuedMail> found;
     QueuedMail row;
     std::string recipients, delivered;
@@ -93,13 +93,13 @@ bool queue_mail(soci::session& sql, const NewMail& mail, Instant now) {
 
 std::vector<QueuedMail> due_mails(soci::session& sql, Instant now, std::size_t limit) {
     const long long at = to_db(now);
-    return select(sql, fmt::format("WHERE state = 'waiting' AND next_attempt_at <= :now ORDER BY next_attempt_at, id LIMIT {}", limit),
-                  nullptr, &at);
+    return select_mails(
+        sql, fmt::format("WHERE state = 'waiting' AND next_attempt_at <= :now ORDER BY next_attempt_at, id LIMIT {}", limit), nullptr, &at);
 }
 
 std::optional<QueuedMail> find_mail(soci::session& sql, std::string_view unique_key) {
     const std::string key(unique_key);
-    auto found = select(sql, "WHERE unique_key = :key", &key, nullptr);
+    auto found = select_mails(sql, "WHERE unique_key = :key", &key, nullptr);
     return found.empty() ? std::nullopt : std::optional<QueuedMail>(std::move(found.front()));
 }
 

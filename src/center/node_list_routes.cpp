@@ -28,7 +28,7 @@ NodeWork read_work(soci::session& sql, const NodeRow& node) {
 }
 
 // The enabled tasks that the node owns. A look at every task of the runtime, unless the node is not in the ring.
-std::int64_t count_owned(soci::session& sql, const NodeRow& node, const ClusterView& cluster) {
+std::int64_t count_owned_tasks(soci::session& sql, const NodeRow& node, const ClusterView& cluster) {
     if (!cluster.in_ring(node.runtime, node.id)) return 0;
     const auto& ring = *cluster.runtimes.at(node.runtime).ring;
     std::int64_t owned = 0;
@@ -74,14 +74,16 @@ std::string node_json(const NodeRow& node, const ClusterView& cluster, const Nod
     } else {
         out.null();
     }
-    out.member("leaving", leaving).member("in_ring", cluster.in_ring(node.runtime, node.id)).member("ring_settled", cluster.settled(node.runtime));
+    out.member("leaving", leaving)
+        .member("in_ring", cluster.in_ring(node.runtime, node.id))
+        .member("ring_settled", cluster.settled(node.runtime));
     out.member("running_runs", work.running_runs);
     if (work.owned_tasks) out.member("owned_tasks", *work.owned_tasks);
     out.end_object();
     return out.text();
 }
 
-Result<Response> list(Call& call) {
+Result<Response> list_nodes_route(Call& call) {
     Faults faults;
     const auto query = call.list_query(kNodeList, faults);
     if (!query) return faulty_query(faults);
@@ -107,7 +109,7 @@ Result<Response> list(Call& call) {
     return Response::json(200, list_body(items, next));
 }
 
-Result<Response> get(Call& call) {
+Result<Response> get_node_route(Call& call) {
     std::string body;
     // Taken first: what the node reported before it left the ring is then in the database that is read after it.
     const auto view = call.context.cluster.get();
@@ -115,7 +117,7 @@ Result<Response> get(Call& call) {
         const auto node = find_node(sql, call.param("id"));
         if (!node) return fail(Errc::not_found, "there is no node {}", call.param("id"));
         NodeWork work = read_work(sql, *node);
-        work.owned_tasks = count_owned(sql, *node, *view);
+        work.owned_tasks = count_owned_tasks(sql, *node, *view);
         body = node_json(*node, *view, work);
         return {};
     });
@@ -135,7 +137,7 @@ Result<Response> change_cordon(Call& call, bool cordoned) {
 Result<Response> cordon(Call& call) { return change_cordon(call, true); }
 Result<Response> uncordon(Call& call) { return change_cordon(call, false); }
 
-Result<Response> erase(Call& call) {
+Result<Response> erase_node_route(Call& call) {
     return call.write([&](WriteScope& scope) -> Result<Response> {
         const auto node = find_node(scope.sql, call.param("id"));
         if (!node) return fail(Errc::not_found, "there is no node {}", call.param("id"));
@@ -150,9 +152,9 @@ Result<Response> erase(Call& call) {
 }  // namespace
 
 void add_node_list_routes(RouteTable& table, const Context&) {
-    table.add("GET", "/api/v1/nodes", Access::user_read, list);
-    table.add("GET", "/api/v1/nodes/{id}", Access::user_read, get);
-    table.add("DELETE", "/api/v1/nodes/{id}", Access::user_write, erase);
+    table.add("GET", "/api/v1/nodes", Access::user_read, list_nodes_route);
+    table.add("GET", "/api/v1/nodes/{id}", Access::user_read, get_node_route);
+    table.add("DELETE", "/api/v1/nodes/{id}", Access::user_write, erase_node_route);
     table.add("POST", "/api/v1/nodes/{id}/cordon", Access::user_write, cordon);
     table.add("POST", "/api/v1/nodes/{id}/uncordon", Access::user_write, uncordon);
 }

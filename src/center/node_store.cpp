@@ -7,9 +7,9 @@ namespace cloudtask::center {
 
 namespace {
 
-constexpr const char* kColumns = "id, runtime, name, token_hash, document, registered_at, last_seen_at, cordoned_at, cordoned_by";
+constexpr const char* kNodeColumns = "id, runtime, name, token_hash, document, registered_at, last_seen_at, cordoned_at, cordoned_by";
 
-struct Row {
+struct NodeColumns {
     NodeRow node;
     long long registered_at = 0, last_seen_at = 0, cordoned_at = 0;
     std::string cordoned_by;
@@ -34,13 +34,13 @@ struct Row {
     }
 };
 
-std::optional<NodeRow> find_by(soci::session& sql, const std::string& condition, const std::vector<std::string>& values) {
-    Row row;
+std::optional<NodeRow> find_node_by(soci::session& sql, const std::string& condition, const std::vector<std::string>& values) {
+    NodeColumns row;
     soci::statement statement(sql);
     row.bind(statement);
     for (const auto& value : values) statement.exchange(soci::use(value));
     statement.alloc();
-    statement.prepare(std::string("SELECT ") + kColumns + " FROM nodes WHERE " + condition);
+    statement.prepare(std::string("SELECT ") + kNodeColumns + " FROM nodes WHERE " + condition);
     statement.define_and_bind();
     if (!statement.execute(true)) return std::nullopt;
     return row.take();
@@ -53,14 +53,14 @@ const ListSpec kNodeList{.id_column = "id",
                          .default_sort = "name",
                          .filters = {"runtime", "name", "online"}};
 
-std::optional<NodeRow> find_node(soci::session& sql, const std::string& id) { return find_by(sql, "id = :id", {id}); }
+std::optional<NodeRow> find_node(soci::session& sql, const std::string& id) { return find_node_by(sql, "id = :id", {id}); }
 
 std::optional<NodeRow> find_node_by_name(soci::session& sql, const std::string& runtime, const std::string& name) {
-    return find_by(sql, "runtime = :runtime AND name = :name", {runtime, name});
+    return find_node_by(sql, "runtime = :runtime AND name = :name", {runtime, name});
 }
 
 std::optional<NodeRow> find_node_of_token(soci::session& sql, const std::string& token_hash) {
-    return find_by(sql, "token_hash = :hash", {token_hash});
+    return find_node_by(sql, "token_hash = :hash", {token_hash});
 }
 
 void insert_node(soci::session& sql, const NodeRow& node) {
@@ -93,10 +93,10 @@ void touch_node(soci::session& sql, const std::string& id, Instant last_seen_at)
 void erase_node(soci::session& sql, const std::string& id) { sql << "DELETE FROM nodes WHERE id = :id", soci::use(id); }
 
 std::string list_nodes(soci::session& sql, const ListQuery& query, std::vector<NodeRow>& out) {
-    PageQuery page(kColumns, "nodes", query, kNodeList.id_column);
+    PageQuery page(kNodeColumns, "nodes", query, kNodeList.id_column);
     if (const auto* runtime = query.filter("runtime")) page.where("runtime = :f_runtime", "f_runtime", *runtime);
     if (const auto* name = query.filter("name")) page.where("name = :f_name", "f_name", *name);
-    Row row;
+    NodeColumns row;
     return page.run(
         sql, [&](soci::statement& statement) { row.bind(statement); },
         [&] {

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Error io_error(int error_number, std::string_view what) {
+Error package_file_error(int error_number, std::string_view what) {
     log::error("{}: {}", what, system_error(error_number, what).message);
     // The code of all trouble with the disk: the API answers 507, whatever the disk's reason.
     return {make_error_code(Errc::io), error_number == ENOSPC || error_number == EDQUOT
@@ -22,13 +22,13 @@ Error io_error(int error_number, std::string_view what) {
                                            : "the center cannot write to its disk; nothing was kept"};
 }
 
-Result<> sync_folder(const std::string& path) {
+Result<> sync_package_folder(const std::string& path) {
     const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return tl::unexpected<Error>(io_error(errno, "open " + path));
+    if (fd < 0) return tl::unexpected<Error>(package_file_error(errno, "open " + path));
     const int outcome = ::fsync(fd);
     const int error_number = errno;
     ::close(fd);
-    if (outcome != 0) return tl::unexpected<Error>(io_error(error_number, "fsync " + path));
+    if (outcome != 0) return tl::unexpected<Error>(package_file_error(error_number, "fsync " + path));
     return {};
 }
 
@@ -42,13 +42,13 @@ PackageUpload::~PackageUpload() {
 Result<> PackageUpload::append(std::string_view bytes) {
     if (fd_ < 0) {
         fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
-        if (fd_ < 0) return tl::unexpected<Error>(io_error(errno, "open " + path_));
+        if (fd_ < 0) return tl::unexpected<Error>(package_file_error(errno, "open " + path_));
     }
     while (!bytes.empty()) {
         const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
         if (written < 0) {
             if (errno == EINTR) continue;
-            return tl::unexpected<Error>(io_error(errno, "write " + path_));
+            return tl::unexpected<Error>(package_file_error(errno, "write " + path_));
         }
         const std::string_view part = bytes.substr(0, static_cast<std::size_t>(written));
         hash_.update(part);
@@ -64,7 +64,7 @@ Result<std::string> PackageUpload::finish() {
     const int error_number = errno;
     ::close(fd_);
     fd_ = -1;
-    if (!good) return tl::unexpected<Error>(io_error(error_number, "fsync " + path_));
+    if (!good) return tl::unexpected<Error>(package_file_error(error_number, "fsync " + path_));
     return hash_.finish_hex();
 }
 
@@ -98,10 +98,10 @@ std::unique_ptr<PackageUpload> PackageFiles::begin() {
 
 Result<> PackageFiles::keep(PackageUpload& upload, const std::string& sha256) {
     if (::rename(upload.path_.c_str(), path_of(sha256).c_str()) != 0) {
-        return tl::unexpected<Error>(io_error(errno, "rename " + upload.path_));
+        return tl::unexpected<Error>(package_file_error(errno, "rename " + upload.path_));
     }
     upload.path_.clear();
-    return sync_folder(folder_);
+    return sync_package_folder(folder_);
 }
 
 void PackageFiles::remove(const std::string& sha256) {

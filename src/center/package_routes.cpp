@@ -13,7 +13,7 @@ namespace {
 
 using http::Response;
 
-Result<Response> list(Call& call) {
+Result<Response> list_packages_route(Call& call) {
     Faults faults;
     const auto query = call.list_query(kPackageList, faults);
     if (!query) return faulty_query(faults);
@@ -30,7 +30,7 @@ Result<Response> list(Call& call) {
     return Response::json(200, list_body(items, next));
 }
 
-Result<task::Package> read_one(Call& call) {
+Result<task::Package> package_asked_for(Call& call) {
     task::Package package;
     auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
         auto found = find_package(sql, call.param("sha256"));
@@ -42,14 +42,14 @@ Result<task::Package> read_one(Call& call) {
     return package;
 }
 
-Result<Response> get(Call& call) {
-    const auto package = read_one(call);
+Result<Response> get_package_route(Call& call) {
+    const auto package = package_asked_for(call);
     if (!package) return propagate(package);
     return Response::json(200, package_json(*package));
 }
 
 Result<Response> content(Call& call) {
-    const auto package = read_one(call);
+    const auto package = package_asked_for(call);
     if (!package) return propagate(package);
     Response response;
     response.headers.set("Content-Type", "application/octet-stream");
@@ -58,7 +58,7 @@ Result<Response> content(Call& call) {
     return response;
 }
 
-Result<Response> erase(Call& call) {
+Result<Response> erase_package_route(Call& call) {
     PackageFiles& files = call.context.packages;
     std::lock_guard lock(files.names());
     return call.write([&](WriteScope& scope) -> Result<Response> {
@@ -167,12 +167,12 @@ void upload(const Context& context, const std::shared_ptr<http::Exchange>& excha
 }  // namespace
 
 void add_package_routes(RouteTable& table, const Context& context) {
-    table.add("GET", "/api/v1/packages", Access::user_read, list);
+    table.add("GET", "/api/v1/packages", Access::user_read, list_packages_route);
     table.add_stream(
         "POST", "/api/v1/packages", Access::user_write,
         [&context](const std::shared_ptr<http::Exchange>& exchange, Principal who) { upload(context, exchange, std::move(who)); });
-    table.add("GET", "/api/v1/packages/{sha256}", Access::user_read, get);
-    table.add("DELETE", "/api/v1/packages/{sha256}", Access::user_write, erase);
+    table.add("GET", "/api/v1/packages/{sha256}", Access::user_read, get_package_route);
+    table.add("DELETE", "/api/v1/packages/{sha256}", Access::user_write, erase_package_route);
     table.add("GET", "/api/v1/packages/{sha256}/content", Access::user_read, content);
 }
 

@@ -7,9 +7,9 @@ namespace cloudtask::center {
 
 namespace {
 
-constexpr const char* kColumns = "sha256, filename, format, size, uploaded_by, created_at";
+constexpr const char* kPackageColumns = "sha256, filename, format, size, uploaded_by, created_at";
 
-struct Row {
+struct PackageColumns {
     task::Package package;
     long long size = 0, created_at = 0;
 
@@ -37,12 +37,12 @@ const ListSpec kPackageList{.id_column = "sha256",
                             .filters = {"filename", "format"}};
 
 std::optional<task::Package> find_package(soci::session& sql, const std::string& sha256) {
-    Row row;
+    PackageColumns row;
     soci::statement statement(sql);
     row.bind(statement);
     statement.exchange(soci::use(sha256));
     statement.alloc();
-    statement.prepare(std::string("SELECT ") + kColumns + " FROM packages WHERE sha256 = :sha256");
+    statement.prepare(std::string("SELECT ") + kPackageColumns + " FROM packages WHERE sha256 = :sha256");
     statement.define_and_bind();
     if (!statement.execute(true)) return std::nullopt;
     return row.take();
@@ -86,10 +86,10 @@ std::set<std::string> package_names(soci::session& sql) {
 }
 
 std::string list_packages(soci::session& sql, const ListQuery& query, std::vector<task::Package>& out) {
-    PageQuery page(kColumns, "packages", query, kPackageList.id_column);
+    PageQuery page(kPackageColumns, "packages", query, kPackageList.id_column);
     if (const auto* filename = query.filter("filename")) page.where("filename = :f_filename", "f_filename", *filename);
     if (const auto* format = query.filter("format")) page.where("format = :f_format", "f_format", *format);
-    Row row;
+    PackageColumns row;
     return page.run(
         sql, [&](soci::statement& statement) { row.bind(statement); },
         [&] {

@@ -1,8 +1,7 @@
 // SQL of runs: see runs_store.h. Rows are read and written with typed columns: SOCI's dynamic rows take SQLite's INTEGER for 32 bits.
 #include "center/runs_store.h"
 
-#include <soci/soci.h>
-
+#include "center/sql.h"
 #include "cloudtask/core/check.h"
 
 namespace cloudtask::center {
@@ -11,7 +10,7 @@ using task::RunState;
 
 namespace {
 
-constexpr std::string_view kColumns =
+constexpr std::string_view kRunColumns =
     "id, task_id, task_version, runtime, group_name, task_name, trigger_kind, fire_time, attempt, state, reason, package, node_id, "
     "node_name, incarnation, epoch, started_at, ended_at, lateness, exit_code, signal, stdout_bytes, stderr_bytes, output_truncated, "
     "started_by, log_note, covers_until, late_report";
@@ -44,7 +43,7 @@ struct Columns {
     Optional fire_time, started_at, ended_at, lateness, exit_code, signal, covers_until;
     soci::indicator has_late_report = soci::i_null;
 
-    // In the order of kColumns.
+    // In the order of kRunColumns.
     void fetch_into(soci::statement& statement) {
         using soci::into;
         statement.exchange(into(id));
@@ -143,31 +142,24 @@ struct Columns {
 };
 
 // `values` are bound to the ? of `where` in order.
-std::vector<StoredRun> select(soci::session& sql, const std::string& rest, const std::vector<std::string>& values) {
+std::vector<StoredRun> select_runs(soci::session& sql, const std::string& rest, const std::vector<std::string>& values) {
     std::vector<StoredRun> found;
     Columns columns;
     soci::statement statement(sql);
     columns.fetch_into(statement);
     for (const auto& value : values) statement.exchange(soci::use(value));
     statement.alloc();
-    statement.prepare(fmt::format("SELECT {} FROM runs {}", kColumns, rest));
+    statement.prepare(fmt::format("SELECT {} FROM runs {}", kRunColumns, rest));
     statement.define_and_bind();
     statement.execute();
     while (statement.fetch()) found.push_back(columns.get());
     return found;
 }
 
-// The least id that a UUIDv7 of this instant or later can have.
-std::string least_id(Instant instant) {
-    const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(instant).time_since_epoch().count();
-    const auto text = fmt::format("{:012x}", static_cast<std::uint64_t>(milliseconds));
-    return text.substr(0, 8) + "-" + text.substr(8);
-}
-
 }  // namespace
 
 std::optional<StoredRun> find_run(soci::session& sql, std::string_view id) {
-    auto found = select(sql, "WHERE id = :v0", {std::string(id)});
+    auto found = select_runs(sql, "WHERE id = :v0", {std::string(id)});
     return found.empty() ? std::nullopt : std::optional<StoredRun>(std::move(found.front()));
 }
 
@@ -183,14 +175,14 @@ std::vector<StoredRun> list_runs(soci::session& sql, const RunFilter& filter) {
     if (!filter.task_id.empty()) demand("task_id =", filter.task_id);
     if (!filter.node_id.empty()) demand("node_id =", filter.node_id);
     if (filter.state) demand("state =", std::string(task::to_string(*filter.state)));
-    if (filter.since) demand("id >=", least_id(*filter.since));
-    if (filter.until) demand("id <", least_id(*filter.until));
+    if (filter.since) demand("id >=", least_run_id(std::chrono::ceil<std::chrono::milliseconds>(*filter.since)));
+    if (filter.until) demand("id <", least_run_id(std::chrono::ceil<std::chrono::milliseconds>(*filter.until)));
     if (!filter.beyond.empty()) demand(filter.oldest_first ? "id >" : "id <", filter.beyond);
-    return select(sql, fmt::format("{} ORDER BY id {} LIMIT {}", where, filter.oldest_first ? "ASC" : "DESC", filter.limit), values);
+    return select_runs(sql, fmt::format("{} ORDER BY id {} LIMIT {}", where, filter.oldest_first ? "ASC" : "DESC", filter.limit), values);
 }
 
 std::vector<StoredRun> unfinished_runs(soci::session& sql, std::string_view node_id) {
-    return select(sql, "WHERE node_id = :v0 AND state IN ('PENDING', 'RUNNING') ORDER BY id", {std::string(node_id)});
+    return select_runs(sql, "WHERE node_id = :v0 AND state IN ('PENDING', 'RUNNING') ORDER BY id", {std::string(node_id)});
 }
 
 std::int64_t count_unfinished_runs(soci::session& sql, std::string_view node_id) {

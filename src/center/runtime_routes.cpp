@@ -15,7 +15,7 @@ namespace {
 
 using http::Response;
 
-Result<Response> list(Call& call) {
+Result<Response> list_runtimes_route(Call& call) {
     Faults faults;
     const auto query = call.list_query(kRuntimeList, faults);
     if (!query) return faulty_query(faults);
@@ -29,7 +29,7 @@ Result<Response> list(Call& call) {
     return Response::json(200, list_body(items, next));
 }
 
-Result<Response> get(Call& call) {
+Result<Response> get_runtime_route(Call& call) {
     Response response;
     auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
         const auto runtime = find_runtime(sql, call.param("name"));
@@ -42,7 +42,7 @@ Result<Response> get(Call& call) {
     return response;
 }
 
-Result<Response> create(Call& call) {
+Result<Response> create_runtime_route(Call& call) {
     const auto document = call.json_body();
     if (!document) return propagate(document);
     Faults faults;
@@ -57,7 +57,7 @@ Result<Response> create(Call& call) {
     });
 }
 
-Result<Response> update(Call& call) {
+Result<Response> update_runtime_route(Call& call) {
     const auto expected = call.if_match();
     if (!expected) return propagate(expected);
     const auto document = call.json_body();
@@ -75,7 +75,7 @@ Result<Response> update(Call& call) {
     });
 }
 
-Result<Response> erase(Call& call) {
+Result<Response> erase_runtime_route(Call& call) {
     const auto expected = call.if_match_or_any();
     if (!expected) return propagate(expected);
     return call.write([&](WriteScope& scope) -> Result<Response> {
@@ -85,7 +85,7 @@ Result<Response> erase(Call& call) {
 }
 
 // How many enabled tasks each node owns, by node id.
-Result<std::map<std::string, std::int64_t>> count_owned(Call& call, const RuntimeView& runtime) {
+Result<std::map<std::string, std::int64_t>> count_owned_by_node(Call& call, const RuntimeView& runtime) {
     std::map<std::string, std::int64_t> owned;
     auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
         if (!runtime_exists(sql, call.param("name"))) return fail(Errc::not_found, "there is no runtime {}", call.param("name"));
@@ -139,7 +139,7 @@ Result<Response> allocation(Call& call) {
     const auto view = call.context.cluster.get();
     const auto found = view->runtimes.find(call.param("name"));
     const RuntimeView runtime = found == view->runtimes.end() ? RuntimeView{} : found->second;
-    const auto owned = count_owned(call, runtime);
+    const auto owned = count_owned_by_node(call, runtime);
     if (!owned) return propagate(owned);
     if (runtime.allocation.empty()) return Response::json(200, R"({"epoch":0,"nodes":[],"previous":[],"departed":[]})");
     const auto record = ring::read_allocation(runtime.allocation);
@@ -150,11 +150,11 @@ Result<Response> allocation(Call& call) {
 }  // namespace
 
 void add_runtime_routes(RouteTable& table, const Context&) {
-    table.add("GET", "/api/v1/runtimes", Access::user_read, list);
-    table.add("POST", "/api/v1/runtimes", Access::user_write, create);
-    table.add("GET", "/api/v1/runtimes/{name}", Access::user_read, get);
-    table.add("PUT", "/api/v1/runtimes/{name}", Access::user_write, update);
-    table.add("DELETE", "/api/v1/runtimes/{name}", Access::user_write, erase);
+    table.add("GET", "/api/v1/runtimes", Access::user_read, list_runtimes_route);
+    table.add("POST", "/api/v1/runtimes", Access::user_write, create_runtime_route);
+    table.add("GET", "/api/v1/runtimes/{name}", Access::user_read, get_runtime_route);
+    table.add("PUT", "/api/v1/runtimes/{name}", Access::user_write, update_runtime_route);
+    table.add("DELETE", "/api/v1/runtimes/{name}", Access::user_write, erase_runtime_route);
     table.add("GET", "/api/v1/runtimes/{name}/allocation", Access::user_read, allocation);
     table.add("GET", "/api/v1/runtimes/{name}/failover-plan", Access::user_read, get_failover_plan);
 }

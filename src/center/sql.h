@@ -17,6 +17,9 @@ namespace cloudtask::center {
 inline long long to_db(Instant instant) { return instant.time_since_epoch().count(); }
 inline Instant from_db(long long microseconds) { return Instant{Duration{microseconds}}; }
 
+// The least id that a run of a fire in this millisecond can have: ids are UUIDv7 of the fire time.
+std::string least_run_id(Instant instant);
+
 // SELECT <columns> FROM <table> WHERE <conditions> AND (key, id) beyond the cursor, in order, one row more than the page has.
 class PageQuery {
   public:

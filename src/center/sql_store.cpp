@@ -1,9 +1,18 @@
-// PageQuery: the text of a page's SELECT.
+// PageQuery: the text of a page's SELECT; and the ids of runs by time.
+#include <algorithm>
 #include <charconv>
+
+#include <fmt/format.h>
 
 #include "center/sql.h"
 
 namespace cloudtask::center {
+
+std::string least_run_id(Instant instant) {
+    const auto milliseconds = std::chrono::floor<std::chrono::milliseconds>(instant).time_since_epoch().count();
+    const auto text = fmt::format("{:012x}", static_cast<std::uint64_t>(std::max<std::int64_t>(milliseconds, 0)));
+    return text.substr(0, 8) + "-" + text.substr(8);
+}
 
 PageQuery::PageQuery(std::string columns, std::string table, const ListQuery& query, std::string_view id_column)
     : columns_(std::move(columns)), table_(std::move(table)), id_column_(id_column), query_(query) {

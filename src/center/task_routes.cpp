@@ -16,7 +16,7 @@ Response task_response(const Call& call, int status, const StoredTask& stored) {
     return response;
 }
 
-Result<StoredTask> read_one(Call& call) {
+Result<StoredTask> task_asked_for(Call& call) {
     StoredTask stored;
     auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
         auto found = need_task(sql, call.param("id"));
@@ -28,7 +28,7 @@ Result<StoredTask> read_one(Call& call) {
     return stored;
 }
 
-Result<Response> list(Call& call) {
+Result<Response> list_tasks_route(Call& call) {
     Faults faults;
     const auto query = call.list_query(kTaskList, faults);
     if (!query) return faulty_query(faults);
@@ -51,19 +51,19 @@ Result<Response> list(Call& call) {
     return Response::json(200, list_body(items, next));
 }
 
-Result<Response> get(Call& call) {
-    const auto stored = read_one(call);
+Result<Response> get_task_route(Call& call) {
+    const auto stored = task_asked_for(call);
     if (!stored) return propagate(stored);
     return task_response(call, 200, *stored);
 }
 
 Result<Response> owner(Call& call) {
-    const auto stored = read_one(call);
+    const auto stored = task_asked_for(call);
     if (!stored) return propagate(stored);
     return Response::json(200, owner_json(stored->task, *call.context.cluster.get()));
 }
 
-Result<Response> create(Call& call) {
+Result<Response> create_task_route(Call& call) {
     auto document = call.json_body();
     if (!document) return propagate(document);
     Faults faults;
@@ -77,7 +77,7 @@ Result<Response> create(Call& call) {
     });
 }
 
-Result<Response> update(Call& call) {
+Result<Response> update_task_route(Call& call) {
     const auto expected = call.if_match();
     if (!expected) return propagate(expected);
     auto document = call.json_body();
@@ -122,7 +122,7 @@ Result<Response> clone(Call& call) {
     });
 }
 
-Result<Response> erase(Call& call) {
+Result<Response> erase_task_route(Call& call) {
     const auto expected = call.if_match_or_any();
     if (!expected) return propagate(expected);
     return call.write([&](WriteScope& scope) -> Result<Response> {
@@ -134,11 +134,11 @@ Result<Response> erase(Call& call) {
 }  // namespace
 
 void add_task_routes(RouteTable& table, const Context&) {
-    table.add("GET", "/api/v1/tasks", Access::user_read, list);
-    table.add("POST", "/api/v1/tasks", Access::user_write, create);
-    table.add("GET", "/api/v1/tasks/{id}", Access::user_read, get);
-    table.add("PUT", "/api/v1/tasks/{id}", Access::user_write, update);
-    table.add("DELETE", "/api/v1/tasks/{id}", Access::user_write, erase);
+    table.add("GET", "/api/v1/tasks", Access::user_read, list_tasks_route);
+    table.add("POST", "/api/v1/tasks", Access::user_write, create_task_route);
+    table.add("GET", "/api/v1/tasks/{id}", Access::user_read, get_task_route);
+    table.add("PUT", "/api/v1/tasks/{id}", Access::user_write, update_task_route);
+    table.add("DELETE", "/api/v1/tasks/{id}", Access::user_write, erase_task_route);
     table.add("GET", "/api/v1/tasks/{id}/owner", Access::user_read, owner);
     table.add("POST", "/api/v1/tasks/{id}/enable", Access::user_write, [](Call& call) { return set_enabled(call, true); });
     table.add("POST", "/api/v1/tasks/{id}/disable", Access::user_write, [](Call& call) { return set_enabled(call, false); });

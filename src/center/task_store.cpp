@@ -9,9 +9,9 @@ namespace cloudtask::center {
 
 namespace {
 
-constexpr const char* kColumns = "id, name, updated_at, document, last_run_id, last_run_state, last_run_at, running";
+constexpr const char* kTaskColumns = "id, name, updated_at, document, last_run_id, last_run_state, last_run_at, running";
 
-struct Row {
+struct TaskColumns {
     std::string id, name, document, last_run_id, last_run_state;
     long long updated_at = 0, last_run_at = 0, running = 0;
     soci::indicator has_last_run = soci::i_null, has_last_state = soci::i_null, has_last_at = soci::i_null;
@@ -43,12 +43,6 @@ struct Row {
         return stored;
     }
 };
-
-std::string document_of(const task::Task& task) {
-    json::Writer out;
-    task::write(out, task);
-    return out.text();
-}
 
 std::string placement_of(const task::Task& task) {
     if (task.targets.empty() && task.labels.empty()) return {};
@@ -101,12 +95,12 @@ std::int64_t next_revision(soci::session& sql) {
 }
 
 Result<std::optional<StoredTask>> find_task(soci::session& sql, const std::string& id) {
-    Row row;
+    TaskColumns row;
     soci::statement statement(sql);
     row.bind(statement);
     statement.exchange(soci::use(id));
     statement.alloc();
-    statement.prepare(std::string("SELECT ") + kColumns + " FROM tasks WHERE id = :id");
+    statement.prepare(std::string("SELECT ") + kTaskColumns + " FROM tasks WHERE id = :id");
     statement.define_and_bind();
     if (!statement.execute(true)) return std::optional<StoredTask>{};
     auto stored = row.take();
@@ -123,7 +117,7 @@ bool task_name_taken(soci::session& sql, const std::string& runtime, const std::
 }
 
 void insert_task(soci::session& sql, const task::Task& task, const std::string& group_id, const std::string& by) {
-    const std::string document = document_of(task), placement = placement_of(task);
+    const std::string document = task::to_json(task), placement = placement_of(task);
     const int enabled = task.enabled ? 1 : 0;
     const long long version = task.version, revision = task.revision, created_at = to_db(task.created_at),
                     updated_at = to_db(task.updated_at);
@@ -138,7 +132,7 @@ void insert_task(soci::session& sql, const task::Task& task, const std::string& 
 }
 
 void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const std::string& by) {
-    const std::string document = document_of(task), placement = placement_of(task);
+    const std::string document = task::to_json(task), placement = placement_of(task);
     const int enabled = task.enabled ? 1 : 0;
     const long long version = task.version, revision = task.revision, updated_at = to_db(task.updated_at);
     sql << "UPDATE tasks SET group_id = :group_id, group_name = :group, name = :name, enabled = :enabled, package = :package, "
@@ -156,12 +150,12 @@ void erase_task(soci::session& sql, const task::Task& task, std::int64_t revisio
 }
 
 Result<std::string> list_tasks(soci::session& sql, const ListQuery& query, std::optional<bool> enabled, std::vector<StoredTask>& out) {
-    PageQuery page(kColumns, "tasks", query, kTaskList.id_column);
+    PageQuery page(kTaskColumns, "tasks", query, kTaskList.id_column);
     if (const auto* runtime = query.filter("runtime")) page.where("runtime = :f_runtime", "f_runtime", *runtime);
     if (const auto* group = query.filter("group")) page.where("group_name = :f_group", "f_group", *group);
     if (const auto* name = query.filter("name")) filter_name(page, *name);
     if (enabled) page.where("enabled = :f_enabled", "f_enabled", *enabled ? 1LL : 0LL);
-    Row row;
+    TaskColumns row;
     Result<> readable;
     auto next = page.run(
         sql, [&](soci::statement& statement) { row.bind(statement); },

@@ -17,12 +17,6 @@ namespace {
 // (docs/architecture.md, "Where this differs"): as long as the news of a change takes to reach every node, with much to spare.
 constexpr Duration kMoveAhead = std::chrono::seconds{5};
 
-std::string document_of(const task::Task& task) {
-    json::Writer out;
-    task::write(out, task);
-    return out.text();
-}
-
 void tell_nodes(const Context& context, WriteScope& scope, const task::Task& task, std::int64_t revision) {
     scope.after_commit([&context, runtime = task.runtime, revision] { context.hooks.fire_catalog_changed(runtime, revision); });
 }
@@ -48,7 +42,7 @@ Result<std::string> resolve(soci::session& sql, const task::Task& task, Faults& 
     return group_id;
 }
 
-Result<> need_free_name(soci::session& sql, const task::Task& task) {
+Result<> need_free_task_name(soci::session& sql, const task::Task& task) {
     if (!task_name_taken(sql, task.runtime, task.group, task.name, task.id)) return {};
     return fail(Errc::already_exists, "the group {}/{} has a task named {} already", task.runtime, task.group, task.name);
 }
@@ -71,7 +65,7 @@ Result<StoredTask> store_change(const Context& context, WriteScope& scope, const
     changed.updated_at = scope.now;
     update_task_row(scope.sql, changed, group_id, scope.principal.name);
     StoredTask after = before;
-    after.document = document_of(changed);
+    after.document = task::to_json(changed);
     after.task = std::move(changed);
     write_audit(scope, action, "task:" + after.task.id, before.document, after.document);
     tell_nodes(context, scope, after.task, after.task.revision);
@@ -81,12 +75,12 @@ Result<StoredTask> store_change(const Context& context, WriteScope& scope, const
 Result<StoredTask> store_new(const Context& context, WriteScope& scope, task::Task task, const std::string& group_id,
                              std::string_view action) {
     task.id = make_uuid(scope.now, context.random);
-    if (auto free = need_free_name(scope.sql, task); !free) return propagate(free);
+    if (auto free = need_free_task_name(scope.sql, task); !free) return propagate(free);
     task.version = 1;
     task.revision = task.created_revision = next_revision(scope.sql);
     task.created_at = task.updated_at = task.effective_from = scope.now;
     insert_task(scope.sql, task, group_id, scope.principal.name);
-    StoredTask stored{document_of(task), task, {}, 0};
+    StoredTask stored{task::to_json(task), task, {}, 0};
     write_audit(scope, action, "task:" + task.id, {}, stored.document);
     tell_nodes(context, scope, task, task.revision);
     return stored;
@@ -134,8 +128,8 @@ Result<StoredTask> update_task(const Context& context, WriteScope& scope, const 
     input.created_at = old.created_at;
     input.updated_at = old.updated_at;
     input.effective_from = old.effective_from;
-    if (document_of(input) == before->document) return *before;
-    if (auto free = need_free_name(scope.sql, input); !free) return propagate(free);
+    if (task::to_json(input) == before->document) return *before;
+    if (auto free = need_free_task_name(scope.sql, input); !free) return propagate(free);
     return store_change(context, scope, *before, std::move(input), *group_id, "task.update");
 }
 

@@ -48,7 +48,7 @@ Result<Response> log_out(Call& call) {
     return Response::no_content();
 }
 
-Result<Response> list(Call& call) {
+Result<Response> list_users_route(Call& call) {
     Faults faults;
     const auto query = call.list_query(kUserList, faults);
     if (!query) return faulty_query(faults);
@@ -65,7 +65,7 @@ Result<Response> list(Call& call) {
     return Response::json(200, list_body(items, next));
 }
 
-Result<Response> get(Call& call) {
+Result<Response> get_user_route(Call& call) {
     std::optional<User> user;
     auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
         user = find_user(sql, call.param("id"));
@@ -76,7 +76,7 @@ Result<Response> get(Call& call) {
     return versioned_json(200, user_json(*user), user->version);
 }
 
-Result<Response> create(Call& call) {
+Result<Response> create_user_route(Call& call) {
     const auto document = call.json_body();
     if (!document) return propagate(document);
     Faults faults;
@@ -93,7 +93,7 @@ Result<Response> create(Call& call) {
     });
 }
 
-Result<Response> update(Call& call) {
+Result<Response> update_user_route(Call& call) {
     const auto expected = call.if_match();
     if (!expected) return propagate(expected);
     const auto document = call.json_body();
@@ -114,7 +114,7 @@ Result<Response> update(Call& call) {
     });
 }
 
-Result<Response> erase(Call& call) {
+Result<Response> erase_user_route(Call& call) {
     const auto expected = call.if_match_or_any();
     if (!expected) return propagate(expected);
     return call.write([&](WriteScope& scope) -> Result<Response> {
@@ -131,11 +131,11 @@ void add_login_routes(RouteTable& table, const Context&) {
 }
 
 void add_user_routes(RouteTable& table, const Context&) {
-    table.add("GET", "/api/v1/users", Access::user_read, list);
-    table.add("POST", "/api/v1/users", Access::user_write, create, kHashes);
-    table.add("GET", "/api/v1/users/{id}", Access::user_read, get);
-    table.add("PUT", "/api/v1/users/{id}", Access::user_write, update, kHashes);
-    table.add("DELETE", "/api/v1/users/{id}", Access::user_write, erase);
+    table.add("GET", "/api/v1/users", Access::user_read, list_users_route);
+    table.add("POST", "/api/v1/users", Access::user_write, create_user_route, kHashes);
+    table.add("GET", "/api/v1/users/{id}", Access::user_read, get_user_route);
+    table.add("PUT", "/api/v1/users/{id}", Access::user_write, update_user_route, kHashes);
+    table.add("DELETE", "/api/v1/users/{id}", Access::user_write, erase_user_route);
 }
 
 }  // namespace cloudtask::center

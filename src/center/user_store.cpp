@@ -7,7 +7,7 @@ namespace cloudtask::center {
 
 namespace {
 
-constexpr const char* kColumns =
+constexpr const char* kUserColumns =
     "users.id, users.name, users.role, users.email, users.password_hash, users.version, users.created_at, users.updated_at";
 
 // The variables that one row is read into.
@@ -35,13 +35,13 @@ struct UserRow {
     }
 };
 
-std::optional<User> find_by(soci::session& sql, const std::string& condition, const std::string& value) {
+std::optional<User> find_user_by(soci::session& sql, const std::string& condition, const std::string& value) {
     UserRow row;
     soci::statement statement(sql);
     row.bind(statement);
     statement.exchange(soci::use(value));
     statement.alloc();
-    statement.prepare(std::string("SELECT ") + kColumns + " FROM users WHERE " + condition);
+    statement.prepare(std::string("SELECT ") + kUserColumns + " FROM users WHERE " + condition);
     statement.define_and_bind();
     if (!statement.execute(true)) return std::nullopt;
     return row.take();
@@ -52,8 +52,8 @@ std::optional<User> find_by(soci::session& sql, const std::string& condition, co
 const ListSpec kUserList{
     .id_column = "id", .sort = {{"name", "name"}, {"created_at", "id"}}, .default_sort = "name", .filters = {"name", "role"}};
 
-std::optional<User> find_user(soci::session& sql, const std::string& id) { return find_by(sql, "users.id = :id", id); }
-std::optional<User> find_user_by_name(soci::session& sql, const std::string& name) { return find_by(sql, "users.name = :name", name); }
+std::optional<User> find_user(soci::session& sql, const std::string& id) { return find_user_by(sql, "users.id = :id", id); }
+std::optional<User> find_user_by_name(soci::session& sql, const std::string& name) { return find_user_by(sql, "users.name = :name", name); }
 
 void insert_user(soci::session& sql, const User& user) {
     const long long version = user.version, created_at = to_db(user.created_at), updated_at = to_db(user.updated_at);
@@ -86,7 +86,7 @@ int count_admins(soci::session& sql) {
 }
 
 std::string list_users(soci::session& sql, const ListQuery& query, std::vector<User>& out) {
-    PageQuery page(kColumns, "users", query, kUserList.id_column);
+    PageQuery page(kUserColumns, "users", query, kUserList.id_column);
     if (const auto* name = query.filter("name")) page.where("name = :f_name", "f_name", *name);
     if (const auto* role = query.filter("role")) page.where("role = :f_role", "f_role", *role);
     UserRow row;
@@ -113,7 +113,7 @@ std::optional<User> find_user_of_token(soci::session& sql, const std::string& to
     statement.exchange(soci::use(token_hash));
     statement.exchange(soci::use(at));
     statement.alloc();
-    statement.prepare(std::string("SELECT ") + kColumns +
+    statement.prepare(std::string("SELECT ") + kUserColumns +
                       " FROM user_tokens JOIN users ON users.id = user_tokens.user_id WHERE token_hash = :hash AND expires_at > :now");
     statement.define_and_bind();
     if (!statement.execute(true)) return std::nullopt;

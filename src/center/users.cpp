@@ -23,7 +23,7 @@ Result<> keep_an_admin(WriteScope& scope, const User& before) {
     return fail(Errc::conflict, "{} is the last administrator; make another one first", before.name);
 }
 
-Result<> need_free_name(WriteScope& scope, const std::string& name) {
+Result<> need_free_user_name(WriteScope& scope, const std::string& name) {
     if (!find_user_by_name(scope.sql, name)) return {};
     return fail(Errc::already_exists, "there is a user named {} already", name);
 }
@@ -60,7 +60,7 @@ std::optional<UserInput> read_user_input(const json::Value& value, bool is_new, 
 }
 
 Result<User> create_user(const Context& context, WriteScope& scope, const UserInput& input, const std::string& password_hash) {
-    if (auto free = need_free_name(scope, input.name); !free) return propagate(free);
+    if (auto free = need_free_user_name(scope, input.name); !free) return propagate(free);
     User user;
     user.id = make_uuid(scope.now, context.random);
     user.name = input.name;
@@ -79,7 +79,7 @@ Result<User> update_user(WriteScope& scope, const std::string& id, std::int64_t 
     if (!before) return fail(Errc::not_found, "there is no user {}", id);
     if (auto same = check_version(expected, before->version); !same) return propagate(same);
     if (input.name != before->name) {
-        if (auto free = need_free_name(scope, input.name); !free) return propagate(free);
+        if (auto free = need_free_user_name(scope, input.name); !free) return propagate(free);
     }
     if (input.role != "admin") {
         if (auto kept = keep_an_admin(scope, *before); !kept) return propagate(kept);

@@ -14,7 +14,6 @@ using task::RunState;
 
 namespace {
 
-constexpr Duration kTick{1};
 constexpr Duration kFarthestBack = std::chrono::hours{24 * 366 * 5};
 constexpr std::size_t kRunsBefore = 100;  // among which the one that overlapped is looked for
 
