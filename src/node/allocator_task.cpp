@@ -12,7 +12,7 @@ namespace {
 // A horizon record that no live incarnation and no transition needs is erased once it is this old; younger ones may belong to a node that
 // is about to register.
 constexpr Duration kOrphanAge = std::chrono::minutes{5};
-constexpr Duration kRetry = std::chrono::milliseconds{200};
+constexpr Duration kAllocatorRetry = std::chrono::milliseconds{200};
 
 // Does the live part of the ring hold the node of a dead incarnation again? Then it restarted, and waiting for other joins would only delay
 // its tasks.
@@ -240,7 +240,7 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
 
     void finish(bool retry) {
         busy = false;
-        if (retry) return retry_after(kRetry);
+        if (retry) return retry_after(kAllocatorRetry);
         if (std::exchange(again, false)) consider();
     }
 

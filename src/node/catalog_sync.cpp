@@ -26,7 +26,7 @@ struct Kept {
     bool more = false;
 };
 
-void append(CatalogChange& to, CatalogChange&& from) {
+void append_change(CatalogChange& to, CatalogChange&& from) {
     to.past = from.past;
     to.revision = from.revision;
     to.tasks.insert(to.tasks.end(), std::make_move_iterator(from.tasks.begin()), std::make_move_iterator(from.tasks.end()));
@@ -50,7 +50,7 @@ Result<Kept> keep(NodeStore& store, std::string_view body, std::int64_t asked, G
     }
     Kept kept{.change = {}, .gathered = {}, .revision = page->change.revision, .more = page->more};
     if (gathered) {
-        append(*gathered, std::move(page->change));
+        append_change(*gathered, std::move(page->change));
         if (page->more) {
             kept.gathered = std::move(gathered);
             return kept;

@@ -12,7 +12,7 @@ namespace cloudtask::node {
 namespace {
 
 constexpr const char* kTarget = "/api/v1/node/commands?wait=25s";
-constexpr Duration kTimeout = std::chrono::seconds{40};
+constexpr Duration kPollTimeout = std::chrono::seconds{40};
 // A center that is stopping, or a second poll of the same node, ends a poll at once and empty: that is no reason to ask in a circle.
 constexpr Duration kShortest = std::chrono::seconds{1};
 
@@ -86,7 +86,7 @@ struct CommandPoll::Impl : std::enable_shared_from_this<Impl> {
     void ask() {
         http::ClientRequest request;
         request.target = kTarget;
-        request.timeout = kTimeout;
+        request.timeout = kPollTimeout;
         client.send(std::move(request), [weak = weak_from_this(), asked = loop.clock().steady_now()](Result<http::Response> answer) {
             const auto self = weak.lock();
             if (self && !self->closed) self->answered(judge_for_node(std::move(answer)), asked);

@@ -21,7 +21,7 @@ struct Operation {
 
 using Trip = std::vector<Operation>;
 
-void append(Batch& to, Batch&& from) {
+void append_batch(Batch& to, Batch&& from) {
     to.entries.insert(to.entries.end(), std::make_move_iterator(from.entries.begin()), std::make_move_iterator(from.entries.end()));
     to.reports.insert(to.reports.end(), std::make_move_iterator(from.reports.begin()), std::make_move_iterator(from.reports.end()));
     to.commands.insert(to.commands.end(), std::make_move_iterator(from.commands.begin()), std::make_move_iterator(from.commands.end()));
@@ -38,7 +38,7 @@ bool carry_out(Trip& trip, NodeStore& store) {
         }
         Batch group;
         std::size_t end = i;
-        for (; end < trip.size() && !trip[end].job; ++end) append(group, std::move(trip[end].batch));
+        for (; end < trip.size() && !trip[end].job; ++end) append_batch(group, std::move(trip[end].batch));
         const Result<> outcome = store.commit(group);
         reported = reported || (outcome && !group.reports.empty());
         for (; i < end; ++i) trip[i].outcome = outcome;

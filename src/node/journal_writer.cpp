@@ -11,7 +11,7 @@ namespace cloudtask::node {
 
 namespace {
 
-constexpr Duration kRetry = std::chrono::milliseconds{500};
+constexpr Duration kJournalRetry = std::chrono::milliseconds{500};
 
 struct Work {
     Batch batch;
@@ -67,7 +67,7 @@ struct JournalWriter::Impl : std::enable_shared_from_this<Impl> {
         if (!outcome) {
             failing = true;
             log::error("the journal cannot be written, trying again: {}", outcome.error().message);
-            retry = loop.after(kRetry, [this] { send(); });
+            retry = loop.after(kJournalRetry, [this] { send(); });
             return;
         }
         if (std::exchange(failing, false)) log::info("the journal can be written again");

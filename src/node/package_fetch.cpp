@@ -12,7 +12,7 @@ namespace cloudtask::node {
 namespace {
 
 // In all: 512 MiB at 0.6 MiB/s.
-constexpr Duration kTimeout = std::chrono::minutes{15};
+constexpr Duration kFetchTimeout = std::chrono::minutes{15};
 
 int hex_value(char c) {
     if (c >= '0' && c <= '9') return c - '0';
@@ -79,7 +79,7 @@ void fetch_package(http::Client& client, const std::string& sha256, const std::s
     http::ClientRequest request;
     request.target = "/api/v1/node/packages/" + http::encode_component(sha256);
     request.save_to = path;
-    request.timeout = kTimeout;
+    request.timeout = kFetchTimeout;
     client.send(std::move(request), [fetched = std::move(fetched), sha256](Result<http::Response> answer) {
         const auto good = judge_for_node(std::move(answer));
         if (!good) return fetched(fail(good.error().code, "package {} cannot be fetched: {}", sha256, good.error().message));

@@ -55,7 +55,7 @@ Result<> sync_file_system(const std::string& path) {
     return {};
 }
 
-Result<> make_folder(const std::string& path) {
+Result<> make_package_folder(const std::string& path) {
     if (::mkdir(path.c_str(), 0750) == 0 || errno == EEXIST) return {};
     return tl::unexpected(system_error(errno, "cannot make the folder " + path));
 }
@@ -153,7 +153,7 @@ Result<> PackageStore::Impl::check_and_unpack(const std::string& sha256, const s
     if (!actual) return propagate(actual);
     if (*actual != sha256) return fail(Errc::corrupt, "the download of package {} has other content: its SHA-256 is {}", sha256, *actual);
 
-    if (Result<> made = make_folder(draft); !made) return made;
+    if (Result<> made = make_package_folder(draft); !made) return made;
     const std::string archive = draft + "/archive";
     if (::rename(path.c_str(), archive.c_str()) != 0) return tl::unexpected(system_error(errno, "cannot move " + path));
     if (const auto unpacked = archive::unpack(archive, filename, draft + "/tree", limits); !unpacked) return propagate(unpacked);
@@ -169,7 +169,7 @@ Result<> PackageStore::materialise(const std::string& sha256, const std::string&
     if (!has(sha256)) return fail(Errc::not_found, "package {} is not on this node", sha256);
     const std::string work = run_folder + "/work";
     for (const std::string& folder : {run_folder, work}) {
-        if (Result<> made = make_folder(folder); !made) return made;
+        if (Result<> made = make_package_folder(folder); !made) return made;
     }
     std::error_code error;
     if (!fs::is_empty(work, error) || error) return fail(Errc::already_exists, "the working folder {} is not empty", work);

@@ -75,7 +75,7 @@ struct Orphan {
 };
 using RunPointer = std::shared_ptr<Run>;
 
-Result<> make_folder(const std::string& path) {
+Result<> make_run_folder(const std::string& path) {
     if (::mkdir(path.c_str(), 0750) == 0 || errno == EEXIST) return {};
     return tl::unexpected(system_error(errno, "cannot make the run's folder " + path));
 }
@@ -121,7 +121,7 @@ class PosixSupervisor final : public Supervisor {
         SpawnRequest request;
         request.working_folder = spec.folder + "/work";
         for (const std::string& folder : {spec.folder, request.working_folder}) {
-            if (Result<> made = make_folder(folder); !made) return propagate(made);
+            if (Result<> made = make_run_folder(folder); !made) return propagate(made);
         }
         for (const auto& [stream, file] : {std::pair{Stream::out, &run->out}, std::pair{Stream::err, &run->err}}) {
             if (Result<> opened = open_output(spec.folder, stream, spec.output_limit, *file, run->output_lost); !opened) {
