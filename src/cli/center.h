@@ -17,6 +17,10 @@
 
 namespace cloudtask::cli {
 
+// A command that waits for something asks again after this pause, and bears a center that does not answer for a minute.
+inline constexpr Duration kAskAgain = std::chrono::milliseconds{500};
+inline constexpr int kTriesUnanswered = 120;
+
 // Names and values of a query, not encoded; those with an empty value are left out.
 using Query = std::vector<std::pair<std::string, std::string>>;
 

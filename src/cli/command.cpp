@@ -206,4 +206,13 @@ Result<Parsed> parse(const std::vector<Command>& commands, const std::vector<std
     return parsed;
 }
 
+std::string joined(const std::vector<std::string>& words, std::string_view separator) {
+    std::string text;
+    for (const std::string& word : words) {
+        if (!text.empty()) text += separator;
+        text += word;
+    }
+    return text;
+}
+
 }  // namespace cloudtask::cli

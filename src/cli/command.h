@@ -68,6 +68,8 @@ struct Parsed {
     Arguments arguments;               // "help" is set if --help was given
 };
 
+std::string joined(const std::vector<std::string>& words, std::string_view separator);
+
 // Options that every command takes.
 const std::vector<Option>& global_options();
 

@@ -8,12 +8,6 @@ namespace cloudtask::cli {
 
 namespace {
 
-std::string joined(const std::vector<std::string>& words) {
-    std::string text;
-    for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-    return text;
-}
-
 void add_once(std::vector<std::string>& words, const std::string& word) {
     if (std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
 }
@@ -24,7 +18,7 @@ struct Words {
     std::map<std::string, std::vector<std::string>> second;
 };
 
-Words words_of(const std::vector<Command>& commands) {
+Words first_and_second_words(const std::vector<Command>& commands) {
     Words words;
     for (const Command& command : commands) {
         const std::size_t space = command.name.find(' ');
@@ -50,7 +44,7 @@ std::vector<std::string> option_words(const Command& command) {
 }
 
 // In single quotes for a shell.
-std::string quoted(const std::string& text) {
+std::string shell_quoted(const std::string& text) {
     std::string result = "'";
     for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
     return result + "'";
@@ -58,7 +52,7 @@ std::string quoted(const std::string& text) {
 
 // The function that both bash and zsh (through bashcompinit) use.
 std::string bash_function(const std::vector<Command>& commands) {
-    const Words words = words_of(commands);
+    const Words words = first_and_second_words(commands);
     std::string text =
         "_cloudtask() {\n"
         "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command= word i=1\n"
@@ -74,19 +68,20 @@ std::string bash_function(const std::vector<Command>& commands) {
         "    done\n"
         "    case \"$command\" in\n"
         "        '') COMPREPLY=($(compgen -W " +
-        quoted(joined(words.first)) + " -- \"$cur\")) ; return ;;\n";
+        shell_quoted(joined(words.first, " ")) + " -- \"$cur\")) ; return ;;\n";
     for (const auto& [first, second] : words.second) {
-        text += fmt::format("        {}) COMPREPLY=($(compgen -W {} -- \"$cur\")) ; return ;;\n", quoted(first), quoted(joined(second)));
+        text += fmt::format("        {}) COMPREPLY=($(compgen -W {} -- \"$cur\")) ; return ;;\n", shell_quoted(first),
+                            shell_quoted(joined(second, " ")));
     }
     text += "    esac\n    case \"$command\" in\n";
     for (const Command& command : commands) {
-        text += fmt::format("        {0}|{0}' '*)\n            case \"$prev\" in\n", quoted(command.name));
+        text += fmt::format("        {0}|{0}' '*)\n            case \"$prev\" in\n", shell_quoted(command.name));
         for (const Option& option : options_of(command)) {
             if (option.value.empty()) continue;
             const std::string pattern = option.letter == 0 ? "--" + option.name : fmt::format("--{}|-{}", option.name, option.letter);
             std::string action = "return";
             if (!option.choices.empty())
-                action = fmt::format("COMPREPLY=($(compgen -W {} -- \"$cur\")) ; return", quoted(joined(option.choices)));
+                action = fmt::format("COMPREPLY=($(compgen -W {} -- \"$cur\")) ; return", shell_quoted(joined(option.choices, " ")));
             if (option.file) action = "COMPREPLY=($(compgen -f -- \"$cur\")) ; return";
             text += fmt::format("                {}) {} ;;\n", pattern, action);
         }
@@ -95,11 +90,11 @@ std::string bash_function(const std::vector<Command>& commands) {
             plain.insert(plain.end(), positional.choices.begin(), positional.choices.end());
         text +=
             fmt::format("            esac\n            case \"$cur\" in\n                -*) COMPREPLY=($(compgen -W {} -- \"$cur\")) ;;\n",
-                        quoted(joined(option_words(command))));
+                        shell_quoted(joined(option_words(command), " ")));
         // Only the first positional of a command has choices.
         if (!plain.empty()) {
             text += fmt::format("                *) [ \"$command\" = {} ] && COMPREPLY=($(compgen -W {} -- \"$cur\")) ;;\n",
-                                quoted(command.name), quoted(joined(plain)));
+                                shell_quoted(command.name), shell_quoted(joined(plain, " ")));
         }
         text += "            esac ;;\n";
     }
@@ -120,14 +115,14 @@ std::string zsh_completion(const std::vector<Command>& commands) {
 }
 
 std::string fish_completion(const std::vector<Command>& commands) {
-    const Words words = words_of(commands);
+    const Words words = first_and_second_words(commands);
     std::string text = "# fish completion of cloudtask; use: cloudtask completion fish | source\ncomplete -c cloudtask -f\n";
     for (const std::string& first : words.first) {
         std::string meaning = first + " ...";
         for (const Command& command : commands) {
             if (command.name == first) meaning = command.summary;
         }
-        text += fmt::format("complete -c cloudtask -n __fish_use_subcommand -a {} -d {}\n", first, quoted(meaning));
+        text += fmt::format("complete -c cloudtask -n __fish_use_subcommand -a {} -d {}\n", first, shell_quoted(meaning));
     }
     for (const Command& command : commands) {
         const std::size_t space = command.name.find(' ');
@@ -135,33 +130,34 @@ std::string fish_completion(const std::vector<Command>& commands) {
         std::string condition = "__fish_seen_subcommand_from " + first;
         if (space != std::string::npos) {
             const std::string second = command.name.substr(space + 1);
-            const std::string all = joined(words.second.at(first));
-            text += fmt::format("complete -c cloudtask -n {} -a {} -d {}\n",
-                                quoted(fmt::format("__fish_seen_subcommand_from {}; and not __fish_seen_subcommand_from {}", first, all)),
-                                second, quoted(command.summary));
+            const std::string all = joined(words.second.at(first), " ");
+            text +=
+                fmt::format("complete -c cloudtask -n {} -a {} -d {}\n",
+                            shell_quoted(fmt::format("__fish_seen_subcommand_from {}; and not __fish_seen_subcommand_from {}", first, all)),
+                            second, shell_quoted(command.summary));
             condition += "; and __fish_seen_subcommand_from " + second;
         }
         for (const Positional& positional : command.positionals) {
             if (positional.choices.empty()) continue;
-            const std::string choices = joined(positional.choices);
+            const std::string choices = joined(positional.choices, " ");
             text += fmt::format("complete -c cloudtask -n {} -a {} -d {}\n",
-                                quoted(fmt::format("{}; and not __fish_seen_subcommand_from {}", condition, choices)), quoted(choices),
-                                quoted(positional.meaning));
+                                shell_quoted(fmt::format("{}; and not __fish_seen_subcommand_from {}", condition, choices)),
+                                shell_quoted(choices), shell_quoted(positional.meaning));
         }
         for (const Option& option : command.options) {
-            text += fmt::format("complete -c cloudtask -n {} -l {}", quoted(condition), option.name);
+            text += fmt::format("complete -c cloudtask -n {} -l {}", shell_quoted(condition), option.name);
             if (option.letter != 0) text += fmt::format(" -s {}", option.letter);
             if (!option.value.empty()) text += option.file ? " -r -F" : " -x";
-            if (!option.choices.empty()) text += " -a " + quoted(joined(option.choices));
-            text += " -d " + quoted(option.meaning) + "\n";
+            if (!option.choices.empty()) text += " -a " + shell_quoted(joined(option.choices, " "));
+            text += " -d " + shell_quoted(option.meaning) + "\n";
         }
     }
     for (const Option& option : global_options()) {
         text += fmt::format("complete -c cloudtask -l {}", option.name);
         if (option.letter != 0) text += fmt::format(" -s {}", option.letter);
         if (!option.value.empty()) text += option.file ? " -r -F" : " -x";
-        if (!option.choices.empty()) text += " -a " + quoted(joined(option.choices));
-        text += " -d " + quoted(option.meaning) + "\n";
+        if (!option.choices.empty()) text += " -a " + shell_quoted(joined(option.choices, " "));
+        text += " -d " + shell_quoted(option.meaning) + "\n";
     }
     return text;
 }

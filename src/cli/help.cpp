@@ -17,15 +17,6 @@ std::string aligned(const Rows& rows) {
     return text;
 }
 
-std::string joined(const std::vector<std::string>& list, std::string_view separator) {
-    std::string text;
-    for (const std::string& item : list) {
-        if (!text.empty()) text += separator;
-        text += item;
-    }
-    return text;
-}
-
 std::string option_head(const Option& option) {
     std::string head = option.letter == 0 ? "--" + option.name : fmt::format("-{}, --{}", option.letter, option.name);
     if (!option.value.empty()) head += " " + option.value;

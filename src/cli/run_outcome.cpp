@@ -6,13 +6,6 @@
 
 namespace cloudtask::cli {
 
-namespace {
-
-constexpr Duration kPause = std::chrono::milliseconds{500};
-constexpr int kTriesUnanswered = 120;  // a minute
-
-}  // namespace
-
 Result<json::Document> wait_for_end(Center& center, const std::string& run_id) {
     int unanswered = 0;
     for (;;) {
@@ -25,7 +18,7 @@ Result<json::Document> wait_for_end(Center& center, const std::string& run_id) {
         } else if (exit_for(run.error()) != Exit::unreachable || ++unanswered >= kTriesUnanswered) {
             return run;
         }
-        center.api().wait(kPause);
+        center.api().wait(kAskAgain);
     }
 }
 

@@ -14,23 +14,23 @@ namespace {
 constexpr std::size_t kMaxDepth = 32;
 constexpr std::size_t kMaxValues = 200'000;  // an alias of an alias of an alias ... grows without end
 
-enum class Kind { null, boolean, integer, real, text };
+enum class ScalarKind { null, boolean, integer, real, text };
 
 // What a plain scalar is in the core schema (YAML 1.2, section 10.3.2); numbers in decimal only, as JSON has them.
-Kind kind_of(std::string_view text) {
-    if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL") return Kind::null;
+ScalarKind scalar_kind(std::string_view text) {
+    if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL") return ScalarKind::null;
     for (const std::string_view word : {"true", "True", "TRUE", "false", "False", "FALSE"}) {
-        if (text == word) return Kind::boolean;
+        if (text == word) return ScalarKind::boolean;
     }
     const std::string_view digits = text.front() == '-' ? text.substr(1) : text;
-    if (digits.empty() || digits.front() < '0' || digits.front() > '9') return Kind::text;
+    if (digits.empty() || digits.front() < '0' || digits.front() > '9') return ScalarKind::text;
     const char* const end = text.data() + text.size();
     std::int64_t integer = 0;
-    if (const auto read = std::from_chars(text.data(), end, integer); read.ec == std::errc{} && read.ptr == end) return Kind::integer;
+    if (const auto read = std::from_chars(text.data(), end, integer); read.ec == std::errc{} && read.ptr == end) return ScalarKind::integer;
     double real = 0;
     if (const auto read = std::from_chars(text.data(), end, real); read.ec == std::errc{} && read.ptr == end && std::isfinite(real))
-        return Kind::real;
-    return Kind::text;
+        return ScalarKind::real;
+    return ScalarKind::text;
 }
 
 class Converter {
@@ -92,16 +92,16 @@ class Converter {
         const std::string& text = node.Scalar();
         // yaml-cpp tags a plain scalar "?", a quoted one "!".
         if (node.Tag() == "?") {
-            switch (kind_of(text)) {
-                case Kind::null:
+            switch (scalar_kind(text)) {
+                case ScalarKind::null:
                     return json::Value(rapidjson::kNullType);
-                case Kind::boolean:
+                case ScalarKind::boolean:
                     return json::Value(text.front() == 't' || text.front() == 'T');
-                case Kind::integer:
+                case ScalarKind::integer:
                     return json::Value(static_cast<std::int64_t>(std::stoll(text)));
-                case Kind::real:
+                case ScalarKind::real:
                     return json::Value(std::stod(text));
-                case Kind::text:
+                case ScalarKind::text:
                     break;
             }
         } else if (!node.Tag().empty() && node.Tag() != "!" && node.Tag() != "tag:yaml.org,2002:str") {
@@ -145,7 +145,7 @@ tl::expected<std::vector<YamlDocument>, YamlError> read_yaml(const std::string& 
 }
 
 bool is_plain_text(std::string_view text) {
-    if (kind_of(text) != Kind::text) return false;
+    if (scalar_kind(text) != ScalarKind::text) return false;
     if (text.front() == ' ' || text.back() == ' ' || text.back() == ':') return false;
     constexpr std::string_view kIndicators = "-?:,[]{}#&*!|>'\"%@`=<+.";
     if (kIndicators.find(text.front()) != std::string_view::npos) return false;

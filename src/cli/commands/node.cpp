@@ -11,9 +11,7 @@ namespace cloudtask::cli {
 
 namespace {
 
-constexpr Duration kPause = std::chrono::milliseconds{500};
 constexpr Duration kDefaultTimeout = std::chrono::minutes{10};
-constexpr int kTriesUnanswered = 120;  // a minute
 constexpr const char* kMovesPerPage = "10000";
 
 bool flag(const json::Value& object, const char* name) {
@@ -35,7 +33,7 @@ Result<json::Document> named_node(Invocation& invocation, const std::string& ref
     return node;
 }
 
-std::string name_of(const json::Value& node) { return find_resource("node")->name(node); }
+std::string node_name(const json::Value& node) { return find_resource("node")->name(node); }
 
 Result<json::Document> ask(Invocation& invocation, const std::string& action) {
     auto node = named_node(invocation, invocation.arguments().text("NODE"));
@@ -44,7 +42,7 @@ Result<json::Document> ask(Invocation& invocation, const std::string& action) {
                       ->write({.method = "POST",
                                .path = path_of(*find_resource("node"), *node) + "/" + action,
                                .body = "",
-                               .doing = fmt::format("{} node {}", action, name_of(*node))});
+                               .doing = fmt::format("{} node {}", action, node_name(*node))});
     if (answer && !answer->IsObject()) return fail(Exit::failed, "{} node: the center's answer is not a node", action);
     return answer;
 }
@@ -55,7 +53,7 @@ void print_node(Invocation& invocation, const json::Value& node, const std::stri
     } else if (invocation.format() == Format::yaml) {
         invocation.out() << to_yaml(node);
     } else if (invocation.quiet()) {
-        invocation.out() << name_of(node) << '\n';
+        invocation.out() << node_name(node) << '\n';
     } else {
         invocation.out() << sentence << '\n';
     }
@@ -64,14 +62,14 @@ void print_node(Invocation& invocation, const json::Value& node, const std::stri
 Result<> cordon(Invocation& invocation) {
     auto node = ask(invocation, "cordon");
     if (!node) return propagate(node);
-    print_node(invocation, *node, fmt::format("node {} cordoned: its tasks move to other nodes, its runs go on", name_of(*node)));
+    print_node(invocation, *node, fmt::format("node {} cordoned: its tasks move to other nodes, its runs go on", node_name(*node)));
     return {};
 }
 
 Result<> uncordon(Invocation& invocation) {
     auto node = ask(invocation, "uncordon");
     if (!node) return propagate(node);
-    print_node(invocation, *node, fmt::format("node {} uncordoned: it takes its place in the ring again", name_of(*node)));
+    print_node(invocation, *node, fmt::format("node {} uncordoned: it takes its place in the ring again", node_name(*node)));
     return {};
 }
 
@@ -90,7 +88,7 @@ std::string left_to_do(const json::Value& node) {
 // Follows the node until it is drained. The center may be away for a while in between.
 Result<json::Document> follow(Invocation& invocation, const json::Value& asked, Duration timeout) {
     Center& center = **invocation.center();
-    const std::string name = name_of(asked);
+    const std::string name = node_name(asked);
     const std::string path = path_of(*find_resource("node"), asked);
     const SteadyInstant deadline = invocation.context().clock.steady_now() + timeout;
     std::string said;
@@ -111,7 +109,7 @@ Result<json::Document> follow(Invocation& invocation, const json::Value& asked, 
             return fail(Exit::failed, "node {} is not drained after {}: {}; it stays cordoned", name, format_duration(timeout),
                         said.empty() ? "the center does not answer" : said);
         }
-        center.api().wait(kPause);
+        center.api().wait(kAskAgain);
     }
 }
 
@@ -127,7 +125,7 @@ Result<> drain(Invocation& invocation) {
     if (!asked) return propagate(asked);
     auto drained = follow(invocation, *asked, timeout);
     if (!drained) return propagate(drained);
-    print_node(invocation, *drained, fmt::format("node {} drained: it owns no task and runs nothing", name_of(*drained)));
+    print_node(invocation, *drained, fmt::format("node {} drained: it owns no task and runs nothing", node_name(*drained)));
     return {};
 }
 
