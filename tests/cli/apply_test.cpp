@@ -16,7 +16,6 @@ namespace {
 constexpr const char* kRuntime = "kind: runtime\nname: demo\n";
 constexpr const char* kTask =
     "kind: task\nruntime: demo\ngroup: reports\nname: daily\ncommand: [./run.sh, --fast]\npackage: ./program\nschedules:\n  - every: 30s\n";
-constexpr const char* kFindTask = "GET /api/v1/tasks?runtime=demo&group=reports&name=daily&limit=200";
 
 std::string program_digest(const Folder& folder) { return pack_program(folder.path() / "program").value().sha256; }
 

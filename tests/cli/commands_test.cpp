@@ -12,8 +12,6 @@ namespace cloudtask::cli::test {
 
 namespace {
 
-constexpr const char* kId = "0193a0c4-5b7e-7c31-9d52-3f0c1b7a9e10";
-constexpr const char* kFindTask = "GET /api/v1/tasks?runtime=demo&group=reports&name=daily&limit=200";
 constexpr const char* kTaskItem =
     R"({"id":"0193a0c4-5b7e-7c31-9d52-3f0c1b7a9e10","runtime":"demo","group":"reports","name":"daily","shell":"true","enabled":true,"version":3,)"
     R"("schedules":[{"cron":"0 9 * * 1-5","zone":"Europe/Berlin"},{"every":"30s","zone":"UTC"}],"state":"failed",)"

@@ -14,6 +14,10 @@
 
 namespace cloudtask::cli::test {
 
+// An id that a reference may be, and what a command asks to find the task demo/reports/daily.
+inline constexpr const char* kId = "0193a0c4-5b7e-7c31-9d52-3f0c1b7a9e10";
+inline constexpr const char* kFindTask = "GET /api/v1/tasks?runtime=demo&group=reports&name=daily&limit=200";
+
 // Stands still, so that "12s ago" is the same in each run.
 class FixedClock final : public Clock {
   public:

@@ -8,7 +8,6 @@ namespace cloudtask::cli::test {
 
 namespace {
 
-constexpr const char* kId = "0193a0c4-5b7e-7c31-9d52-3f0c1b7a9e10";
 constexpr const char* kLastHour = "GET /api/v1/ledger?from=2026-11-21T11%3A00%3A00Z&to=2026-11-21T12%3A00%3A00Z";
 
 std::string ledger(int unexplained, const std::string& fires) {

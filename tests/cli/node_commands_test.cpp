@@ -9,7 +9,6 @@ namespace cloudtask::cli::test {
 
 namespace {
 
-constexpr const char* kId = "0193a0c4-5b7e-7c31-9d52-3f0c1b7a9e10";
 constexpr const char* kFind = "GET /api/v1/nodes?runtime=demo&limit=200";
 const std::string kPath = std::string("/api/v1/nodes/") + kId;
 

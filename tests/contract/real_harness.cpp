@@ -8,7 +8,7 @@ namespace cloudtask::test {
 namespace {
 
 constexpr auto kPatience = std::chrono::seconds{60};
-constexpr Duration kPollInterval = std::chrono::milliseconds{2};
+constexpr Duration kLookInterval = std::chrono::milliseconds{2};
 
 ZookeeperServer& shared_server() {
     static ZookeeperServer server;
@@ -50,7 +50,7 @@ bool RealHarness::pump_until(const std::function<bool()>& condition) {
         if (holds || std::chrono::steady_clock::now() > deadline) {
             loop_->stop();
         } else {
-            timer = loop_->after(kPollInterval, look);
+            timer = loop_->after(kLookInterval, look);
         }
     };
     if (holds) return true;

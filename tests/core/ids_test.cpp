@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Instant kSome{1'795'228'931s};
+constexpr Instant kBorn{1'795'228'931s};
 
 std::uint64_t milliseconds_of(const std::string& id) { return std::stoull(id.substr(0, 8) + id.substr(9, 4), nullptr, 16); }
 
@@ -27,10 +27,10 @@ void check_layout(const std::string& id) {
 TEST_CASE("a UUID has version 7, variant 10 and the milliseconds first") {
     SeededRandom random(1);
     for (int i = 0; i < 1'000; ++i) {
-        const Instant now = kSome + i * 1ms + 999us;
+        const Instant now = kBorn + i * 1ms + 999us;
         const auto id = make_uuid(now, random);
         check_layout(id);
-        CHECK(milliseconds_of(id) == static_cast<std::uint64_t>(kSome.time_since_epoch() / 1ms) + static_cast<std::uint64_t>(i));
+        CHECK(milliseconds_of(id) == static_cast<std::uint64_t>(kBorn.time_since_epoch() / 1ms) + static_cast<std::uint64_t>(i));
     }
 }
 
@@ -45,18 +45,18 @@ TEST_CASE("UUIDs sort by their time of making and do not repeat") {
     std::set<std::string> seen;
     std::string last;
     for (int i = 0; i < 2'000; ++i) {
-        const auto id = make_uuid(kSome + i * 1ms, random);
+        const auto id = make_uuid(kBorn + i * 1ms, random);
         CHECK(id > last);
         last = id;
     }
-    for (int i = 0; i < 10'000; ++i) CHECK(seen.insert(make_uuid(kSome, random)).second);
+    for (int i = 0; i < 10'000; ++i) CHECK(seen.insert(make_uuid(kBorn, random)).second);
 }
 
 TEST_CASE("a named UUID is the same everywhere") {
-    const auto id = make_named_uuid(kSome, "task/1");
+    const auto id = make_named_uuid(kBorn, "task/1");
     check_layout(id);
-    CHECK(id == make_named_uuid(kSome, "task/1"));
-    CHECK(milliseconds_of(id) == static_cast<std::uint64_t>(kSome.time_since_epoch() / 1ms));
+    CHECK(id == make_named_uuid(kBorn, "task/1"));
+    CHECK(milliseconds_of(id) == static_cast<std::uint64_t>(kBorn.time_since_epoch() / 1ms));
     // Written down, so that a new version of the program cannot give an old run another id without being noticed.
     CHECK(id == "01a1fbfb-93b8-789e-98a5-361894c7df3e");
 }
@@ -65,7 +65,7 @@ TEST_CASE("named UUIDs differ by name and by microsecond") {
     std::set<std::string> seen;
     for (int name = 0; name < 20; ++name) {
         for (int micros = 0; micros < 1'000; ++micros)
-            CHECK(seen.insert(make_named_uuid(kSome + Duration{micros}, fmt::format("task/{}", name))).second);
+            CHECK(seen.insert(make_named_uuid(kBorn + Duration{micros}, fmt::format("task/{}", name))).second);
     }
 }
 

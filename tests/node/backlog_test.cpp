@@ -14,7 +14,7 @@ namespace {
 constexpr Instant kStart{1'900'000'000s};
 
 // Fires every 10 s from kStart + 10 s on; a fire more than 15 s late is a misfire.
-TaskPointer make_task(std::optional<task::Misfire> misfire, Duration interval = 10s) {
+TaskPointer task_with_misfire(std::optional<task::Misfire> misfire, Duration interval = 10s) {
     auto made = std::make_shared<task::Task>();
     made->id = "a";
     made->schedules = {*task::Schedule::every(interval, kStart)};
@@ -23,7 +23,7 @@ TaskPointer make_task(std::optional<task::Misfire> misfire, Duration interval = 
     return made;
 }
 
-std::vector<Duration> times(const std::vector<Fire>& fires) {
+std::vector<Duration> times_of(const std::vector<Fire>& fires) {
     std::vector<Duration> list;
     for (const auto& fire : fires) list.push_back(fire.time - kStart);
     return list;
@@ -34,32 +34,32 @@ using Times = std::vector<Duration>;
 }  // namespace
 
 TEST_CASE("a fire exactly as late as is tolerated is no misfire") {
-    const auto first = *next_fire(make_task(task::Misfire::skip), kStart);
+    const auto first = *next_fire(task_with_misfire(task::Misfire::skip), kStart);
     CHECK(gather_backlog(first, kStart).late.empty());
     CHECK(gather_backlog(first, kStart + 25s).late.empty());
     const auto backlog = gather_backlog(first, kStart + 25s + 1us);
-    CHECK(times(backlog.late) == Times{10s});
+    CHECK(times_of(backlog.late) == Times{10s});
     CHECK_FALSE(backlog.cut);
     CHECK(backlog.passed_until == kStart + 10s);
 }
 
 TEST_CASE("a backlog holds what is too late, and not what is still in time") {
-    const auto first = *next_fire(make_task(task::Misfire::all), kStart);
+    const auto first = *next_fire(task_with_misfire(task::Misfire::all), kStart);
     const auto backlog = gather_backlog(first, kStart + 60s);
-    CHECK(times(backlog.late) == Times{10s, 20s, 30s, 40s});
+    CHECK(times_of(backlog.late) == Times{10s, 20s, 30s, 40s});
     CHECK(backlog.passed_until == kStart + 40s);
 }
 
 // A node that stood still for long has a backlog that reaches beyond its horizon; a new owner starts that part.
 TEST_CASE("a backlog ends where the permission ends") {
-    auto first = *next_fire(make_task(task::Misfire::all), kStart);
+    auto first = *next_fire(task_with_misfire(task::Misfire::all), kStart);
     first.permitted_until = kStart + 30s;
     const auto backlog = gather_backlog(first, kStart + 600s);
-    CHECK(times(backlog.late) == Times{10s, 20s, 30s});
+    CHECK(times_of(backlog.late) == Times{10s, 20s, 30s});
     CHECK_FALSE(backlog.cut);
     CHECK(backlog.passed_until == kStart + 30s);
 
-    auto second = *next_fire(make_task(task::Misfire::all, 1s), kStart);
+    auto second = *next_fire(task_with_misfire(task::Misfire::all, 1s), kStart);
     second.permitted_until = kStart + 5000s;
     const auto cut = gather_backlog(second, kStart + 9000s);
     CHECK(cut.late.size() == kMaxMisfires);
@@ -69,12 +69,12 @@ TEST_CASE("a backlog ends where the permission ends") {
 
 TEST_CASE("a fire that is taken says how far its task may be followed") {
     Timetable timetable;
-    timetable.open(make_task(task::Misfire::all), kStart, kStart + 25s);
+    timetable.open(task_with_misfire(task::Misfire::all), kStart, kStart + 25s);
     CHECK(timetable.take(kStart + 60s)->permitted_until == kStart + 25s);
 
     Duties duties("a", "a.1", {});
     duties.set_catalog_revision(1);
-    duties.put_task(make_task(task::Misfire::all));
+    duties.put_task(task_with_misfire(task::Misfire::all));
     ring::Allocation allocation;
     allocation.epoch = 1;
     allocation.nodes = {{"a", "a.1", "a"}};
@@ -88,7 +88,7 @@ TEST_CASE("a fire that is taken says how far its task may be followed") {
 TEST_CASE("each policy decides") {
     const auto decide = [](std::optional<task::Misfire> misfire) {
         const Instant now = kStart + 60s;
-        return decide_misfires(gather_backlog(*next_fire(make_task(misfire), kStart), now), now);
+        return decide_misfires(gather_backlog(*next_fire(task_with_misfire(misfire), kStart), now), now);
     };
     SECTION("skip: none is run, each is recorded with how late it was") {
         const auto decision = decide(task::Misfire::skip);
@@ -100,14 +100,14 @@ TEST_CASE("each policy decides") {
     SECTION("skip is what a periodic schedule does by default") { CHECK(decide(std::nullopt).run.empty()); }
     SECTION("once: the latest is run for all") {
         const auto decision = decide(task::Misfire::once);
-        CHECK(times(decision.run) == Times{40s});
+        CHECK(times_of(decision.run) == Times{40s});
         REQUIRE(decision.skipped.size() == 3);
         CHECK(decision.skipped[2].fire.time == kStart + 30s);
         CHECK(decision.skipped[2].reason == "misfire: 30s late, tolerance 15s; one later fire is run for all that were missed");
     }
     SECTION("all: each is run, oldest first") {
         const auto decision = decide(task::Misfire::all);
-        CHECK(times(decision.run) == Times{10s, 20s, 30s, 40s});
+        CHECK(times_of(decision.run) == Times{10s, 20s, 30s, 40s});
         CHECK(decision.skipped.empty());
     }
 }
@@ -117,12 +117,12 @@ TEST_CASE("a single instant that was missed is run once by default") {
     task->schedules = {*task::Schedule::at(kStart + 10s)};
     const Instant now = kStart + 24h;
     const auto decision = decide_misfires(gather_backlog(*next_fire(task, kStart), now), now);
-    CHECK(times(decision.run) == Times{10s});
+    CHECK(times_of(decision.run) == Times{10s});
 }
 
 TEST_CASE("a backlog without end is cut, and the rest passed over in one sentence") {
     const Instant now = kStart + 24h;
-    const auto backlog = gather_backlog(*next_fire(make_task(task::Misfire::skip, 1s), kStart), now);
+    const auto backlog = gather_backlog(*next_fire(task_with_misfire(task::Misfire::skip, 1s), kStart), now);
     CHECK(backlog.late.size() == kMaxMisfires);
     CHECK(backlog.cut);
     CHECK(backlog.passed_until == now - 15s);
@@ -136,7 +136,7 @@ TEST_CASE("a backlog without end is cut, and the rest passed over in one sentenc
 
 TEST_CASE("once runs the latest fire of a backlog, also of one that is cut") {
     const Instant now = kStart + 24h;
-    const auto backlog = gather_backlog(*next_fire(make_task(task::Misfire::once, 1s), kStart), now);
+    const auto backlog = gather_backlog(*next_fire(task_with_misfire(task::Misfire::once, 1s), kStart), now);
     REQUIRE(backlog.cut);
     const auto decision = decide_misfires(backlog, now);
     REQUIRE(decision.run.size() == 1);
@@ -146,7 +146,7 @@ TEST_CASE("once runs the latest fire of a backlog, also of one that is cut") {
 }
 
 TEST_CASE("a backlog of exactly the maximum is not cut") {
-    const auto task = make_task(task::Misfire::all, 1s);
+    const auto task = task_with_misfire(task::Misfire::all, 1s);
     const Instant now = kStart + std::chrono::seconds{kMaxMisfires} + 15s + 1us;
     const auto backlog = gather_backlog(*next_fire(task, kStart), now);
     CHECK(backlog.late.size() == kMaxMisfires);
@@ -156,7 +156,7 @@ TEST_CASE("a backlog of exactly the maximum is not cut") {
 
 TEST_CASE("all runs what is recorded of a backlog, and what was cut is not dropped in silence") {
     const Instant now = kStart + 24h;
-    const auto backlog = gather_backlog(*next_fire(make_task(task::Misfire::all, 1s), kStart), now);
+    const auto backlog = gather_backlog(*next_fire(task_with_misfire(task::Misfire::all, 1s), kStart), now);
     REQUIRE(backlog.cut);
     const auto decision = decide_misfires(backlog, now);
     CHECK(decision.run.size() == kMaxMisfires);

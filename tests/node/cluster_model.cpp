@@ -9,8 +9,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr const char* kRuntime = "/runtimes/demo";
-
 CoordinatorOptions options_of(const std::string& id, OnZookeeperLoss on_loss) {
     CoordinatorOptions options;
     options.on_loss = on_loss;

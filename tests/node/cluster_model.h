@@ -21,6 +21,9 @@ namespace cloudtask::node {
 
 using FireKey = std::pair<std::string, Instant>;
 
+// The folder in ZooKeeper of the runtime that all nodes of a model belong to.
+inline constexpr const char* kRuntime = "/runtimes/demo";
+
 // The loop of a machine whose wall clock is off by `skew`.
 class SkewedLoop final : public Loop {
   public:

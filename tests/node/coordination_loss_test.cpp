@@ -11,8 +11,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr const char* kRuntime = "/runtimes/demo";
-
 struct Three : ClusterModel {
     explicit Three(std::uint64_t seed = 1, OnZookeeperLoss mode = OnZookeeperLoss::pause) : ClusterModel(seed) {
         on_loss = mode;

@@ -34,7 +34,7 @@ struct Pair : ClusterModel {
 };
 
 // The cordon of node b.
-struct Fixture : Pair {
+struct CordonedPair : Pair {
     void wish(const std::string& id, Command::Kind kind) {
         Command command;
         command.id = id;
@@ -59,7 +59,7 @@ struct Fixture : Pair {
 };
 
 TEST_CASE("a cordon is on disk and in the ring, and is reported once all is handed over") {
-    Fixture f;
+    CordonedPair f;
     f.wish("c1", Command::Kind::cordon);
     CHECK(f.coordinator.cordoned());
     CHECK(*f.store->load_cordoned());
@@ -70,35 +70,35 @@ TEST_CASE("a cordon is on disk and in the ring, and is reported once all is hand
     CHECK(f.coordinator.handed_over());
     f.wish("c1", Command::Kind::cordon);
     f.loop.advance(1s);
-    CHECK(f.reported() == std::vector<std::string>{Fixture::done("c1")});
+    CHECK(f.reported() == std::vector<std::string>{CordonedPair::done("c1")});
 
     f.wish("c2", Command::Kind::uncordon);
     f.loop.settle();
     CHECK_FALSE(f.coordinator.cordoned());
     CHECK_FALSE(*f.store->load_cordoned());
-    CHECK(f.reported().back() == Fixture::done("c2"));
+    CHECK(f.reported().back() == CordonedPair::done("c2"));
     REQUIRE(f.until([&] { return f.settled_with({"a", "b"}); }));
 }
 
 TEST_CASE("a wish that is withdrawn before it is carried out is not reported") {
-    Fixture f;
+    CordonedPair f;
     f.wish("c1", Command::Kind::cordon);
     f.wish("c2", Command::Kind::uncordon);
     f.loop.advance(10s);
-    CHECK(f.reported() == std::vector<std::string>{Fixture::done("c2")});
+    CHECK(f.reported() == std::vector<std::string>{CordonedPair::done("c2")});
     CHECK_FALSE(*f.store->load_cordoned());
     CHECK(f.settled_with({"a", "b"}));
 }
 
 TEST_CASE("a node is cordoned also while its disk stands still, and says so only when the disk knows") {
-    Fixture f;
+    CordonedPair f;
     f.worker.stopped = true;
     f.wish("c1", Command::Kind::cordon);
     REQUIRE(f.until([&] { return f.settled_with({"a"}); }));
     f.loop.advance(5s);
     CHECK(f.reported().empty());
     f.worker.go_on();
-    REQUIRE(f.until([&] { return f.reported() == std::vector<std::string>{Fixture::done("c1")}; }));
+    REQUIRE(f.until([&] { return f.reported() == std::vector<std::string>{CordonedPair::done("c1")}; }));
     CHECK(*f.store->load_cordoned());
 }
 

@@ -23,7 +23,7 @@ class SlowWorker final : public Worker {
     std::deque<Job> jobs;
 };
 
-struct Fixture {
+struct SlowDisk {
     TempFolder folder;
     FakeLoop loop;
     SlowWorker worker;
@@ -62,7 +62,7 @@ struct Fixture {
 };
 
 TEST_CASE("commits that are asked for while one is under way go together") {
-    Fixture f;
+    SlowDisk f;
     int reported = 0;
     f.disk->on_reports([&] { ++reported; });
     for (int i = 0; i < 50; ++i) f.commit(i);
@@ -76,7 +76,7 @@ TEST_CASE("commits that are asked for while one is under way go together") {
 }
 
 TEST_CASE("jobs and commits are carried out and answered in the order of the calls") {
-    Fixture f;
+    SlowDisk f;
     f.look();
     f.commit(1);
     f.look();
@@ -88,14 +88,14 @@ TEST_CASE("jobs and commits are carried out and answered in the order of the cal
 }
 
 TEST_CASE("a callback may ask for more") {
-    Fixture f;
+    SlowDisk f;
     f.disk->commit(f.batch(1), [&](Result<>) { f.commit(2); });
     f.trips();
     CHECK(f.events == std::vector<std::string>{"kept 2"});
 }
 
 TEST_CASE("a failure concerns every batch of its group, and no reports are announced") {
-    Fixture f;
+    SlowDisk f;
     bool reported = false;
     f.disk->on_reports([&] { reported = true; });
     f.look();
@@ -111,7 +111,7 @@ TEST_CASE("a failure concerns every batch of its group, and no reports are annou
 }
 
 TEST_CASE("after the end nobody is told, and what was asked for is kept all the same") {
-    Fixture f;
+    SlowDisk f;
     SECTION("between the calls") {
         f.commit(1);
         f.commit(2);

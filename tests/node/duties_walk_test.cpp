@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Instant kStart{1'900'000'000s};
+constexpr Instant kWalkStart{1'900'000'000s};
 constexpr DutyOptions kOptions{.horizon = 3s};
 
 using FireKey = std::pair<std::string, Instant>;
@@ -36,7 +36,7 @@ struct Incarnation {
 };
 
 // One machine: its disk (the journal) survives its incarnations.
-struct Machine {
+struct WalkMachine {
     std::set<FireKey> journal;
     Duration skew{};
     bool paused = false;
@@ -54,7 +54,7 @@ class World {
 
     // The first violation, or empty.
     std::string run() {
-        const Instant end = kStart + 40s;
+        const Instant end = kWalkStart + 40s;
         while (now_ < end && violation_.empty()) step();
         quiesce();
         if (violation_.empty()) check_all_accounted(end);
@@ -84,7 +84,7 @@ class World {
         catalog_.push_back(task);
     }
 
-    void begin_incarnation(const std::string& id, Machine& machine) {
+    void begin_incarnation(const std::string& id, WalkMachine& machine) {
         auto incarnation = std::make_unique<Incarnation>();
         incarnation->node_id = id;
         incarnation->name = fmt::format("{}.{}", id, ++incarnations_);
@@ -97,14 +97,14 @@ class World {
 
     void join() {
         const std::string id(1, static_cast<char>('A' + below(4)));
-        Machine& machine = machines_[id];
+        WalkMachine& machine = machines_[id];
         if (!machine.alive.empty()) return;
         machine.skew = std::chrono::seconds{below(3)} - 1s;
         machine.paused = false;
         begin_incarnation(id, machine);
     }
 
-    Instant local(const Machine& machine) const { return now_ + machine.skew; }
+    Instant local(const WalkMachine& machine) const { return now_ + machine.skew; }
 
     void pull_catalog(Incarnation& node) {
         for (const auto& task : catalog_) {
@@ -123,7 +123,7 @@ class World {
         trace("allocation {}", ring::write_allocation(allocation_));
     }
 
-    void start(Machine& machine, Incarnation& node, bool all) {
+    void start(WalkMachine& machine, Incarnation& node, bool all) {
         while (auto fire = node.duties->take(local(machine))) {
             const FireKey key{fire->task->id, fire->time};
             if (!machine.journal.insert(key).second) continue;
@@ -141,7 +141,7 @@ class World {
         }
     }
 
-    void write(Machine& machine, Incarnation& node) {
+    void write(WalkMachine& machine, Incarnation& node) {
         if (!present_.contains(node.name)) return;
         if (!node.sent) {
             std::optional<Instant> earliest;
@@ -158,7 +158,7 @@ class World {
         }
     }
 
-    void act(Machine& machine, Incarnation& node) {
+    void act(WalkMachine& machine, Incarnation& node) {
         const bool connected = present_.contains(node.name);
         switch (below(6)) {
             case 0:
@@ -186,7 +186,7 @@ class World {
         }
     }
 
-    Incarnation* current(Machine& machine) { return machine.alive.empty() ? nullptr : machine.alive.back().get(); }
+    Incarnation* current(WalkMachine& machine) { return machine.alive.empty() ? nullptr : machine.alive.back().get(); }
 
     void end_session(Incarnation& node) {
         if (!present_.contains(node.name)) return;
@@ -197,7 +197,7 @@ class World {
     }
 
     // Process, session or machine trouble.
-    void disturb(const std::string& id, Machine& machine) {
+    void disturb(const std::string& id, WalkMachine& machine) {
         Incarnation* node = current(machine);
         if (node == nullptr) return;
         switch (below(4)) {
@@ -237,7 +237,7 @@ class World {
 
     void step() {
         const double dice = std::uniform_real_distribution<>(0, 1)(random_);
-        const bool late = now_ > kStart + 28s;
+        const bool late = now_ > kWalkStart + 28s;
         if (dice < 0.10) {
             now_ += 1s;
         } else if (dice < 0.26) {
@@ -274,7 +274,7 @@ class World {
     }
 
     // Also of the last node, and of one that is about to come back.
-    void set_cordoned(Machine& machine, bool cordoned) {
+    void set_cordoned(WalkMachine& machine, bool cordoned) {
         Incarnation* node = current(machine);
         if (node == nullptr || !present_.contains(node->name)) return;
         if (leavers_.contains(node->name)) return;
@@ -345,7 +345,7 @@ class World {
     std::mt19937_64 random_;
     bool deaths_;
     bool died_ = false;
-    Instant now_ = kStart;
+    Instant now_ = kWalkStart;
     std::int64_t revision_ = 0;
     int incarnations_ = 0;
     int rewrites_ = 0;
@@ -354,7 +354,7 @@ class World {
     std::map<std::string, ring::Registration> present_;
     std::set<std::string> leavers_;  // incarnations that go for good
     std::map<std::string, ring::HorizonRecord> horizons_;
-    std::map<std::string, Machine> machines_;
+    std::map<std::string, WalkMachine> machines_;
     std::map<FireKey, std::string> started_;
     std::set<FireKey> uncertain_;
     std::string violation_;

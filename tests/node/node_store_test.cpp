@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using Catch::Matchers::Contains;
 
-struct Fixture {
+struct StoreFile {
     TempFolder folder;
     std::string path = folder / "node.db";
     std::unique_ptr<NodeStore> store = open_store(path);
@@ -57,7 +57,7 @@ std::vector<std::int64_t> sequences(NodeStore& store) {
 }
 
 TEST_CASE("an identity is kept") {
-    Fixture f;
+    StoreFile f;
     CHECK_FALSE(f.store->load_identity()->has_value());
     const Identity identity{.node_id = id_of(1),
                             .node_token = "token",
@@ -80,7 +80,7 @@ TEST_CASE("an identity is kept") {
 }
 
 TEST_CASE("whether the node is cordoned is kept, with the report of it or not at all") {
-    Fixture fixture;
+    StoreFile fixture;
     CHECK_FALSE(*fixture.store->load_cordoned());
     Batch batch;
     batch.cordoned = true;
@@ -97,7 +97,7 @@ TEST_CASE("whether the node is cordoned is kept, with the report of it or not at
 }
 
 TEST_CASE("a database of before there were cordons is brought forward") {
-    Fixture fixture;
+    StoreFile fixture;
     REQUIRE(fixture.store->commit(batch_of(ended(kNoon))));
     fixture.store.reset();
     {
@@ -114,7 +114,7 @@ TEST_CASE("a database of before there were cordons is brought forward") {
 }
 
 TEST_CASE("the catalog takes changes and full answers") {
-    Fixture f;
+    StoreFile f;
     CHECK(*f.store->catalog_empty());
     REQUIRE(f.store->apply_catalog({.revision = 5, .full = false, .tasks = {task_named(1), task_named(2), task_named(3)}, .deleted = {}}));
     task::Task changed = task_named(2, 6);
@@ -139,7 +139,7 @@ TEST_CASE("the catalog takes changes and full answers") {
 }
 
 TEST_CASE("a catalog of 20,000 tasks loads in seconds") {
-    Fixture f;
+    StoreFile f;
     CatalogChange change{.revision = 9, .full = true, .tasks = {}, .deleted = {}};
     for (int number = 0; number < 20'000; ++number) change.tasks.push_back(task_named(number));
     REQUIRE(f.store->apply_catalog(change));
@@ -153,7 +153,7 @@ TEST_CASE("a catalog of 20,000 tasks loads in seconds") {
 }
 
 TEST_CASE("a task that cannot be read is left out, and the whole catalog asked for") {
-    Fixture f;
+    StoreFile f;
     REQUIRE(f.store->apply_catalog({.revision = 5, .full = false, .tasks = {task_named(1), task_named(2)}, .deleted = {}}));
     f.store.reset();
     {
@@ -170,7 +170,7 @@ TEST_CASE("a task that cannot be read is left out, and the whole catalog asked f
 }
 
 TEST_CASE("what was committed is there after a crash, whole") {
-    Fixture f;
+    StoreFile f;
     JournalEntry entry{.run = run_at(kNoon),
                        .phase = Phase::started,
                        .process = RunningRecord{.run_id = run_at(kNoon).id,
@@ -218,7 +218,7 @@ TEST_CASE("what was committed is there after a crash, whole") {
 }
 
 TEST_CASE("sequences grow by one within an incarnation, whatever was delivered and however often the node restarts") {
-    Fixture f;
+    StoreFile f;
     for (int i = 0; i < 3; ++i) REQUIRE(f.store->commit(batch_of(ended(kNoon + std::chrono::seconds{i}))));
     CHECK(sequences(*f.store) == std::vector<std::int64_t>{1, 2, 3});
     const auto reports = *f.store->oldest_reports(2);
@@ -241,7 +241,7 @@ TEST_CASE("sequences grow by one within an incarnation, whatever was delivered a
 }
 
 TEST_CASE("a long log report becomes several of 64 KiB, an empty one none") {
-    Fixture f;
+    StoreFile f;
     const LogShape shape{.limit = 1 << 20, .written = 200'000, .final = true};
     Batch batch;
     batch.reports = {log_report("n.1", "run", Stream::err, 1000, 1000 + 150'000, shape),
@@ -264,7 +264,7 @@ TEST_CASE("a long log report becomes several of 64 KiB, an empty one none") {
 }
 
 TEST_CASE("only what has ended, is old and is delivered is forgotten") {
-    Fixture f;
+    StoreFile f;
     const auto later = [](int seconds) { return kNoon + std::chrono::seconds{seconds}; };
     JournalEntry running{.run = run_at(later(-100)), .phase = Phase::started, .process = {}, .stdout_sent = 0, .stderr_sent = 0};
     REQUIRE(f.store->commit(batch_of(running)));
@@ -291,7 +291,7 @@ TEST_CASE("only what has ended, is old and is delivered is forgotten") {
 }
 
 TEST_CASE("at most 200 runs are forgotten at once") {
-    Fixture f;
+    StoreFile f;
     Batch batch;
     for (int i = 0; i < 450; ++i) batch.entries.push_back(ended(kNoon + std::chrono::seconds{i}));
     REQUIRE(f.store->commit(batch));
@@ -301,7 +301,7 @@ TEST_CASE("at most 200 runs are forgotten at once") {
 }
 
 TEST_CASE("a command is forgotten once its outcome is delivered, never before") {
-    Fixture f;
+    StoreFile f;
     const std::string id = id_of(1);
     REQUIRE(f.store->commit({.entries = {}, .reports = {}, .commands = {id, "no uuid"}}));
     REQUIRE(f.store->commit({.entries = {}, .reports = {}, .commands = {id}}));
@@ -321,7 +321,7 @@ TEST_CASE("a command is forgotten once its outcome is delivered, never before") 
 }
 
 TEST_CASE("a commit that the disk does not take leaves nothing, and the next one works") {
-    Fixture f;
+    StoreFile f;
     REQUIRE(f.store->commit(batch_of(ended(kNoon))));
     Batch large = batch_of(ended(kNoon + std::chrono::seconds{1}));
     large.commands = {id_of(1)};
@@ -354,7 +354,7 @@ TEST_CASE("a full disk is told in a sentence that helps") {
 }
 
 TEST_CASE("what is no database of a node is not opened") {
-    Fixture f;
+    StoreFile f;
     SECTION("other bytes") {
         write_file(f.folder / "other.db", std::string(5000, 'x'));
         const auto opened = NodeStore::open(f.folder / "other.db");

@@ -40,10 +40,10 @@ Report run_with_reason(const std::string& reason) {
     return run_report("n.1", run);
 }
 
-struct Fixture : Node {
+struct SendingNode : Node {
     OutboxSender sender{loop, random, worker, client, disk, [this](const std::string& run_id) { return folder / run_id; }};
 
-    Fixture() {
+    SendingNode() {
         disk.on_reports([this] { sender.wake(); });
         center.always("POST", FakeCenter::json(200, R"({"accepted": 1})"));
     }
@@ -56,7 +56,7 @@ struct Fixture : Node {
 };
 
 TEST_CASE("reports arrive in order, whatever happens to the requests") {
-    Fixture f;
+    SendingNode f;
     std::vector<Report> reports;
     for (int i = 1; i <= 450; ++i) reports.push_back(run_with_reason(std::to_string(i)));
     // The center fails, cuts the answer off after it has taken the batch (so it comes twice), is too busy, does not know the token.
@@ -89,7 +89,7 @@ TEST_CASE("reports arrive in order, whatever happens to the requests") {
 }
 
 TEST_CASE("what comes later is sent when it comes") {
-    Fixture f;
+    SendingNode f;
     f.sender.start();
     for (int i = 1; i <= 3; ++i) {
         f.add({run_with_reason(std::to_string(i))});
@@ -122,7 +122,7 @@ TEST_CASE("after a restart what was not acknowledged comes again, with the same 
 }
 
 TEST_CASE("one report that the center refuses does not block the others") {
-    Fixture f;
+    SendingNode f;
     std::vector<Report> reports;
     for (int i = 1; i <= 5; ++i) reports.push_back(run_with_reason(i == 3 ? "poison" : std::to_string(i)));
     std::mutex mutex;
@@ -151,7 +151,7 @@ TEST_CASE("one report that the center refuses does not block the others") {
 }
 
 TEST_CASE("logs are read when they are sent, in batches of a mebibyte at most") {
-    Fixture f;
+    SendingNode f;
     const std::string run = run_at(kNoon).id;
     std::filesystem::create_directory(f.folder / run);
     std::string text;

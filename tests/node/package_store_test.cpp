@@ -18,13 +18,13 @@ namespace fs = std::filesystem;
 using archive::test::Item;
 using archive::test::write_archive;
 
-struct Fixture {
+struct PackageFolder {
     TempFolder folder;
     std::string upload = folder / "upload.tar.gz";
     std::string sha256;
     std::unique_ptr<PackageStore> store;
 
-    Fixture() {
+    PackageFolder() {
         write_archive(upload, {{"run.sh", AE_IFREG, "#!/bin/sh\necho ran\n", 0755},
                                {"data/x", AE_IFREG, std::string(100'000, 'x'), 0640},
                                {"data/link", AE_IFLNK, "x"}});
@@ -47,7 +47,7 @@ struct Fixture {
 };
 
 TEST_CASE("a package is fetched once, kept, and copied for each run") {
-    Fixture f;
+    PackageFolder f;
     CHECK_FALSE(f.store->has(f.sha256));
     CHECK(f.store->materialise(f.sha256, f.folder / "early").error().is(Errc::not_found));
     REQUIRE(f.store->ensure(f.sha256, f.fetcher()));
@@ -78,7 +78,7 @@ TEST_CASE("a package is fetched once, kept, and copied for each run") {
 }
 
 TEST_CASE("what is not the package is never taken for it") {
-    Fixture f;
+    PackageFolder f;
     const auto expect_refused = [&f](const PackageStore::Fetch& fetch, std::error_code code) {
         const Result<> result = f.store->ensure(f.sha256, fetch);
         REQUIRE_FALSE(result);
@@ -110,7 +110,7 @@ TEST_CASE("what is not the package is never taken for it") {
 }
 
 TEST_CASE("a download that a crash broke off is erased at the next start") {
-    Fixture f;
+    PackageFolder f;
     write_file(f.store->incoming_path(f.sha256), "half");
     CHECK_FALSE(f.nothing_incoming());
     f.reopen();
@@ -118,7 +118,7 @@ TEST_CASE("a download that a crash broke off is erased at the next start") {
 }
 
 TEST_CASE("threads that ask for one package are joined") {
-    Fixture f;
+    PackageFolder f;
     constexpr int kThreads = 8;
     std::atomic<int> fetches{0}, good{0}, asked{0};
     std::vector<std::thread> threads;
@@ -139,7 +139,7 @@ TEST_CASE("threads that ask for one package are joined") {
 }
 
 TEST_CASE("on the loop, requests are joined, failures are told, and the next request tries again") {
-    Fixture f;
+    PackageFolder f;
     FakeLoop loop;
     LoopWorker worker(loop);
     int fetches = 0;
@@ -197,7 +197,7 @@ TEST_CASE("on the loop, requests are joined, failures are told, and the next req
 }
 
 TEST_CASE("a package's program runs from its fresh copy") {
-    Fixture f;
+    PackageFolder f;
     REQUIRE(f.store->ensure(f.sha256, f.fetcher()));
     Bench bench;
     REQUIRE(f.store->materialise(f.sha256, bench.folder / "a"));

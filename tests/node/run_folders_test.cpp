@@ -25,7 +25,7 @@ class InlineWorker final : public Worker {
     void submit(Job job) override { job(); }
 };
 
-constexpr const char* kFirst = "018f3c2e-0000-7000-8000-0000000000aa";
+constexpr const char* kFirstRun = "018f3c2e-0000-7000-8000-0000000000aa";
 constexpr const char* kSecond = "018f3c2e-0000-7000-8000-0000000000bb";
 
 struct Folders {
@@ -46,12 +46,12 @@ struct Folders {
     void write(const std::string& path, const std::string& text) const { std::ofstream(path) << text; }
     // As a run leaves it.
     std::string used() {
-        folders->make(kFirst);
-        const std::string folder = folders->of(kFirst);
+        folders->make(kFirstRun);
+        const std::string folder = folders->of(kFirstRun);
         write(folder + "/stdout", "some output\n");
         write(folder + "/work/file", "data");
         fs::create_directories(folder + "/work/deep/deeper");
-        folders->clear_work(kFirst);
+        folders->clear_work(kFirstRun);
         return folder;
     }
     void check_fresh(const std::string& folder) const {
@@ -73,7 +73,7 @@ TEST_CASE("a folder that a run has left is the next run's, empty") {
     const auto inode = Folders::inode(first + "/stdout");
     CHECK(fs::is_empty(first + "/work"));
     CHECK(fs::file_size(first + "/stdout") > 0);  // until it is forgotten
-    f.folders->release(kFirst);
+    f.folders->release(kFirstRun);
     CHECK_FALSE(fs::exists(first));
 
     SECTION("in the same process") {}
@@ -85,7 +85,7 @@ TEST_CASE("a folder that a run has left is the next run's, empty") {
     const std::string second = f.folders->of(kSecond);
     f.check_fresh(second);
     CHECK(Folders::inode(second + "/stdout") == inode);
-    f.folders->make(kFirst);  // there is no other spare one
+    f.folders->make(kFirstRun);  // there is no other spare one
     f.check_fresh(first);
     CHECK(Folders::inode(first + "/stdout") != inode);
 }
@@ -109,7 +109,7 @@ TEST_CASE("a folder that is not as it was made is not used again") {
     SECTION("its working folder is not empty") { f.write(folder + "/work/later", "x"); }
     SECTION("there is something beside") { f.write(folder + "/beside", "x"); }
     SECTION("something is missing") { fs::remove(folder + "/stderr"); }
-    f.folders->release(kFirst);
+    f.folders->release(kFirstRun);
     CHECK_FALSE(fs::exists(folder));
     CHECK(fs::is_empty(f.root / "spare"));
     if (fs::exists(f.root / "precious")) CHECK(fs::file_size(f.root / "precious") == 4);

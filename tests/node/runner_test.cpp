@@ -159,7 +159,7 @@ struct Process {
     std::unique_ptr<Coordinator> coordinator;
 };
 
-struct Machine {
+struct RunnerMachine {
     TempFolder folder;
     ClusterModel cluster;
     FakeLoop& loop = cluster.loop;
@@ -168,11 +168,11 @@ struct Machine {
     std::optional<Process> process;
     std::vector<TaskPointer> tasks;
 
-    Machine() {
+    RunnerMachine() {
         REQUIRE(RunFolders::make_shards(folder / "runs"));
         boot();
     }
-    ~Machine() { kill(); }
+    ~RunnerMachine() { kill(); }
 
     void boot() {
         process.emplace(cluster, disk_worker, folder.path(), processes);
@@ -259,7 +259,7 @@ struct Machine {
 std::string id_of_fire(const TaskPointer& task, Instant time, int attempt = 1) { return task::run_id(task->id, time, attempt); }
 
 TEST_CASE("a fire is in the journal before it is due, starts at its instant, and every step is reported") {
-    Machine m;
+    RunnerMachine m;
     const auto task = m.give(m.make_task());
     const Instant due = m.go_to(10s, 100ms);
     const auto entries = *m.process->store->load_unfinished();
@@ -289,7 +289,7 @@ TEST_CASE("a fire is in the journal before it is due, starts at its instant, and
 }
 
 TEST_CASE("a fire that meets the run before it is skipped, and the next one after its end is not") {
-    Machine m;
+    RunnerMachine m;
     const auto task = m.give(m.make_task());
     const Instant due = m.go_to(10s, 0s) + 10s;
     m.loop.advance(10s);
@@ -304,7 +304,7 @@ TEST_CASE("a fire that meets the run before it is skipped, and the next one afte
 }
 
 TEST_CASE("a command that cannot be started ends as FAILED and says why") {
-    Machine m;
+    RunnerMachine m;
     const auto task = m.give(m.make_task());
     m.processes.refusal = Error{Errc::not_found, "no program /bin/tru"};
     const Instant due = m.go_to(10s, 100ms);
@@ -317,7 +317,7 @@ TEST_CASE("a command that cannot be started ends as FAILED and says why") {
 }
 
 TEST_CASE("a fire whose intent the disk has not taken is not started; how late it may be the task says") {
-    Machine m;
+    RunnerMachine m;
     auto made = m.make_task();
     made->misfire_tolerance = 5s;
     SECTION("within its tolerance it runs") {
@@ -357,7 +357,7 @@ TEST_CASE("a fire whose intent the disk has not taken is not started; how late i
 }
 
 TEST_CASE("a late fire is a misfire when it is taken: skip, once, all") {
-    Machine m;
+    RunnerMachine m;
     auto made = m.make_task();
     made->effective_from = m.loop.clock().now() - 41s;
     made->misfire_tolerance = 5s;
@@ -382,7 +382,7 @@ TEST_CASE("a late fire is a misfire when it is taken: skip, once, all") {
 }
 
 TEST_CASE("while the journal cannot be written no fire is taken, and nothing overtakes what waits") {
-    Machine m;
+    RunnerMachine m;
     auto made = m.make_task();
     made->misfire_tolerance = 3s;
     const auto task = m.give(made);
@@ -412,7 +412,7 @@ TEST_CASE("while the journal cannot be written no fire is taken, and nothing ove
 }
 
 TEST_CASE("what is not on disk as skipped is not told to ZooKeeper as done") {
-    Machine m;
+    RunnerMachine m;
     auto made = m.make_task();
     made->effective_from = m.loop.clock().now() - 41s;
     made->misfire_tolerance = 5s;
@@ -429,7 +429,7 @@ TEST_CASE("what is not on disk as skipped is not told to ZooKeeper as done") {
 }
 
 TEST_CASE("log reports follow each other without a gap, and the rest comes before the end") {
-    Machine m;
+    RunnerMachine m;
     m.give(m.make_task());
     m.go_to(10s, 0s);
     m.loop.settle();
@@ -457,7 +457,7 @@ TEST_CASE("log reports follow each other without a gap, and the rest comes befor
 }
 
 TEST_CASE("a package is unpacked before the start") {
-    Machine m;
+    RunnerMachine m;
     const std::string script = "#!/bin/sh\necho it ran\n";
     auto made = m.make_task();
     made->package = sha256_hex(script);
@@ -504,7 +504,7 @@ TEST_CASE("a package is unpacked before the start") {
 }
 
 TEST_CASE("a task that is disabled or deleted does not start what was prepared") {
-    Machine m;
+    RunnerMachine m;
     const auto task = m.give(m.make_task());
     const Instant due = m.go_to(10s, 100ms);
     REQUIRE(m.process->runner.prepared() == 1);
@@ -527,7 +527,7 @@ TEST_CASE("a task that is disabled or deleted does not start what was prepared")
 }
 
 TEST_CASE("a command is carried out once, whatever happens") {
-    Machine m;
+    RunnerMachine m;
     const auto task = m.give(m.make_task(1h));
     Command start{id_of(501), Command::Kind::start, id_of(601), "alice", *task};
     m.process->runner.handle(start);
@@ -574,7 +574,7 @@ TEST_CASE("a command is carried out once, whatever happens") {
 }
 
 TEST_CASE("a killed node finds again what runs, and reports as lost what is gone") {
-    Machine m;
+    RunnerMachine m;
     auto made = m.make_task();
     made->overlap = task::Overlap::allow;
     made->max_parallel = 5;
@@ -625,7 +625,7 @@ TEST_CASE("a killed node finds again what runs, and reports as lost what is gone
 }
 
 TEST_CASE("a run that was asked to stop is stopped by the next process as well") {
-    Machine m;
+    RunnerMachine m;
     const auto task = m.give(m.make_task());
     m.go_to(10s, 0s);
     m.loop.advance(1s);
@@ -642,7 +642,7 @@ TEST_CASE("a run that was asked to stop is stopped by the next process as well")
 }
 
 TEST_CASE("a process that cannot be watched yet is not lost, and no other run begins beside it") {
-    Machine m;
+    RunnerMachine m;
     const auto task = m.give(m.make_task());
     m.go_to(10s, 0s);
     m.loop.advance(1s);
@@ -668,7 +668,7 @@ TEST_CASE("a process that cannot be watched yet is not lost, and no other run be
 
 TEST_CASE("fires of a node that died are lost, and run again where the task wants that") {
     for (const auto policy : {task::Guarantee::at_most_once, task::Guarantee::at_least_once}) {
-        Machine m;
+        RunnerMachine m;
         auto made = m.make_task(1s);
         made->guarantee = policy;
         made->overlap = task::Overlap::allow;
@@ -700,7 +700,7 @@ TEST_CASE("fires of a node that died are lost, and run again where the task want
 }
 
 TEST_CASE("what the journal forgets is forgotten here, folder and all") {
-    Machine m;
+    RunnerMachine m;
     const auto task = m.give(m.make_task(1h));
     m.process->runner.handle({id_of(501), Command::Kind::start, id_of(601), "alice", *task});
     m.loop.settle();

@@ -13,25 +13,25 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Instant kStart{1'900'000'000s};
+constexpr Instant kOpened{1'900'000'000s};
 
-std::shared_ptr<task::Task> make_task(const std::string& id, std::vector<task::Schedule> schedules) {
+std::shared_ptr<task::Task> task_with(const std::string& id, std::vector<task::Schedule> schedules) {
     auto made = std::make_shared<task::Task>();
     made->id = id;
     made->schedules = std::move(schedules);
-    made->effective_from = kStart;
+    made->effective_from = kOpened;
     return made;
 }
 
-task::Schedule every(Duration interval, Duration offset = {}) { return *task::Schedule::every(interval, kStart + offset); }
+task::Schedule every(Duration interval, Duration offset = {}) { return *task::Schedule::every(interval, kOpened + offset); }
 
-std::vector<Duration> times(Timetable& timetable, Instant until) {
+std::vector<Duration> taken_until(Timetable& timetable, Instant until) {
     std::vector<Duration> list;
-    while (const auto fire = timetable.take(until)) list.push_back(fire->time - kStart);
+    while (const auto fire = timetable.take(until)) list.push_back(fire->time - kOpened);
     return list;
 }
 
-using Times = std::vector<Duration>;
+using Offsets = std::vector<Duration>;
 
 // The same contract, by looking at every stream each time.
 class Model {
@@ -112,98 +112,98 @@ class Model {
 
 TEST_CASE("fires come in order of time, after the floor and up to the limit, both exactly") {
     Timetable timetable;
-    timetable.open(make_task("a", {every(10s)}), kStart, kStart + 30s);
-    timetable.open(make_task("b", {every(10s, 5s)}), kStart + 5s);
+    timetable.open(task_with("a", {every(10s)}), kOpened, kOpened + 30s);
+    timetable.open(task_with("b", {every(10s, 5s)}), kOpened + 5s);
     CHECK(timetable.size() == 2);
-    CHECK(timetable.next_due() == kStart + 10s);
-    CHECK(times(timetable, kStart + 10s - 1us).empty());
-    CHECK(times(timetable, kStart + 60s) == Times{10s, 15s, 20s, 25s, 30s, 35s, 45s, 55s});
+    CHECK(timetable.next_due() == kOpened + 10s);
+    CHECK(taken_until(timetable, kOpened + 10s - 1us).empty());
+    CHECK(taken_until(timetable, kOpened + 60s) == Offsets{10s, 15s, 20s, 25s, 30s, 35s, 45s, 55s});
     CHECK(timetable.size() == 1);
-    CHECK(timetable.next_due() == kStart + 65s);
+    CHECK(timetable.next_due() == kOpened + 65s);
 }
 
 TEST_CASE("two schedules that meet in one instant make one fire") {
-    const auto task = make_task("a", {every(10s), every(15s)});
+    const auto task = task_with("a", {every(10s), every(15s)});
     Timetable timetable;
-    timetable.open(task, kStart);
-    CHECK(times(timetable, kStart + 60s) == Times{10s, 15s, 20s, 30s, 40s, 45s, 50s, 60s});
+    timetable.open(task, kOpened);
+    CHECK(taken_until(timetable, kOpened + 60s) == Offsets{10s, 15s, 20s, 30s, 40s, 45s, 50s, 60s});
 }
 
 TEST_CASE("the misfire policy is that of the schedule that yields the fire") {
     Timetable timetable;
-    timetable.open(make_task("a", {every(10s), *task::Schedule::at(kStart + 5s)}), kStart);
-    CHECK(timetable.take(kStart + 60s)->misfire == task::Misfire::once);
-    CHECK(timetable.take(kStart + 60s)->misfire == task::Misfire::skip);
+    timetable.open(task_with("a", {every(10s), *task::Schedule::at(kOpened + 5s)}), kOpened);
+    CHECK(timetable.take(kOpened + 60s)->misfire == task::Misfire::once);
+    CHECK(timetable.take(kOpened + 60s)->misfire == task::Misfire::skip);
 }
 
 TEST_CASE("a disabled task has no fires, but keeps its place for the version that enables it") {
-    auto disabled = make_task("a", {every(10s)});
+    auto disabled = task_with("a", {every(10s)});
     disabled->enabled = false;
     Timetable timetable;
-    timetable.open(disabled, kStart);
-    timetable.open(make_task("b", {}), kStart);
-    timetable.open(disabled, kStart, kStart + 100s);  // a stream with an end and nothing in it is none
+    timetable.open(disabled, kOpened);
+    timetable.open(task_with("b", {}), kOpened);
+    timetable.open(disabled, kOpened, kOpened + 100s);  // a stream with an end and nothing in it is none
     CHECK(timetable.size() == 2);
     CHECK_FALSE(timetable.next_due().has_value());
     CHECK_FALSE(timetable.take(Instant::max()).has_value());
-    auto enabled = make_task("a", {every(10s)});
-    enabled->effective_from = kStart + 35s;
+    auto enabled = task_with("a", {every(10s)});
+    enabled->effective_from = kOpened + 35s;
     timetable.replace(enabled);
-    CHECK(times(timetable, kStart + 60s) == Times{40s, 50s, 60s});
+    CHECK(taken_until(timetable, kOpened + 60s) == Offsets{40s, 50s, 60s});
 }
 
 TEST_CASE("a new version counts from its effective_from, and not before what was taken") {
     Timetable timetable;
-    timetable.open(make_task("a", {every(10s)}), kStart);
-    CHECK(times(timetable, kStart + 20s) == Times{10s, 20s});
-    auto changed = make_task("a", {every(5s)});
+    timetable.open(task_with("a", {every(10s)}), kOpened);
+    CHECK(taken_until(timetable, kOpened + 20s) == Offsets{10s, 20s});
+    auto changed = task_with("a", {every(5s)});
     changed->version = 2;
-    changed->effective_from = kStart + 12s;
+    changed->effective_from = kOpened + 12s;
     timetable.replace(changed);
-    CHECK(timetable.next_due() == kStart + 25s);
-    changed = make_task("a", {every(5s)});
-    changed->effective_from = kStart + 41s;
+    CHECK(timetable.next_due() == kOpened + 25s);
+    changed = task_with("a", {every(5s)});
+    changed->effective_from = kOpened + 41s;
     timetable.replace(changed);
     // What the version before still owes, it keeps.
-    CHECK(times(timetable, kStart + 50s) == Times{25s, 30s, 35s, 40s, 45s, 50s});
+    CHECK(taken_until(timetable, kOpened + 50s) == Offsets{25s, 30s, 35s, 40s, 45s, 50s});
 }
 
 TEST_CASE("a version that disables leaves what was due before it to the one before") {
     Timetable timetable;
-    timetable.open(make_task("a", {every(10s)}), kStart);
-    auto disabled = make_task("a", {every(10s)});
+    timetable.open(task_with("a", {every(10s)}), kOpened);
+    auto disabled = task_with("a", {every(10s)});
     disabled->enabled = false;
-    disabled->updated_at = kStart + 25s;
+    disabled->updated_at = kOpened + 25s;
     timetable.replace(disabled);
-    CHECK(times(timetable, kStart + 100s) == Times{10s, 20s});
+    CHECK(taken_until(timetable, kOpened + 100s) == Offsets{10s, 20s});
     CHECK(timetable.size() == 1);
-    auto enabled = make_task("a", {every(10s)});
-    enabled->effective_from = kStart + 55s;
+    auto enabled = task_with("a", {every(10s)});
+    enabled->effective_from = kOpened + 55s;
     timetable.replace(enabled);
-    CHECK(times(timetable, kStart + 70s) == Times{60s, 70s});
+    CHECK(taken_until(timetable, kOpened + 70s) == Offsets{60s, 70s});
 }
 
 TEST_CASE("a version that is ahead follows the one before it, whatever else is changed meanwhile") {
     Timetable timetable;
-    timetable.open(make_task("a", {every(1s)}), kStart);
-    auto next = make_task("a", {every(2s)});
-    next->effective_from = kStart + 5s;
+    timetable.open(task_with("a", {every(1s)}), kOpened);
+    auto next = task_with("a", {every(2s)});
+    next->effective_from = kOpened + 5s;
     timetable.succeed(next);
-    CHECK(times(timetable, kStart + 2s) == Times{1s, 2s});
-    auto described = make_task("a", {every(2s)});
-    described->effective_from = kStart + 5s;
+    CHECK(taken_until(timetable, kOpened + 2s) == Offsets{1s, 2s});
+    auto described = task_with("a", {every(2s)});
+    described->effective_from = kOpened + 5s;
     timetable.replace(described);
-    CHECK(times(timetable, kStart + 8s) == Times{3s, 4s, 5s, 6s, 8s});
+    CHECK(taken_until(timetable, kOpened + 8s) == Offsets{3s, 4s, 5s, 6s, 8s});
     // What was taken is not taken again by a version that comes late.
-    auto late = make_task("a", {every(1s)});
-    late->effective_from = kStart + 7s;
+    auto late = task_with("a", {every(1s)});
+    late->effective_from = kOpened + 7s;
     timetable.succeed(late);
-    CHECK(times(timetable, kStart + 10s) == Times{9s, 10s});
+    CHECK(taken_until(timetable, kOpened + 10s) == Offsets{9s, 10s});
     // Disabled is disabled at once.
-    next->effective_from = kStart + 15s;
+    next->effective_from = kOpened + 15s;
     timetable.succeed(next);
-    auto disabled = make_task("a", {every(2s)});
-    disabled->effective_from = kStart + 15s;
+    auto disabled = task_with("a", {every(2s)});
+    disabled->effective_from = kOpened + 15s;
     disabled->enabled = false;
     timetable.replace(disabled);
     CHECK_FALSE(timetable.next_due().has_value());
@@ -212,17 +212,17 @@ TEST_CASE("a version that is ahead follows the one before it, whatever else is c
 
 TEST_CASE("limits cut, skipping passes over, closing ends") {
     Timetable timetable;
-    const auto task = make_task("a", {every(10s)});
-    timetable.open(task, kStart);
-    timetable.limit("a", kStart + 20s);
-    timetable.limit("a", kStart + 50s);  // concerns streams without an end only
-    timetable.open(task, kStart + 60s);
-    timetable.skip_until("a", kStart + 10s);
-    timetable.open(make_task("b", {every(10s, 1s)}), kStart);
-    timetable.limit_all(kStart + 70s);
-    CHECK(times(timetable, Instant::max()) == Times{1s, 11s, 20s, 21s, 31s, 41s, 51s, 61s, 70s});
+    const auto task = task_with("a", {every(10s)});
+    timetable.open(task, kOpened);
+    timetable.limit("a", kOpened + 20s);
+    timetable.limit("a", kOpened + 50s);  // concerns streams without an end only
+    timetable.open(task, kOpened + 60s);
+    timetable.skip_until("a", kOpened + 10s);
+    timetable.open(task_with("b", {every(10s, 1s)}), kOpened);
+    timetable.limit_all(kOpened + 70s);
+    CHECK(taken_until(timetable, Instant::max()) == Offsets{1s, 11s, 20s, 21s, 31s, 41s, 51s, 61s, 70s});
     CHECK(timetable.size() == 0);
-    timetable.open(task, kStart);
+    timetable.open(task, kOpened);
     timetable.close("a");
     timetable.close("unknown");
     CHECK(timetable.size() == 0);
@@ -236,7 +236,7 @@ TEST_CASE("many streams behave as the plain model says") {
         const auto below = [&random](std::uint64_t bound) { return random() % bound; };
         Timetable timetable;
         Model model;
-        Instant now = kStart;
+        Instant now = kOpened;
         std::int64_t version = 0;
         for (int step = 0; step < 300; ++step) {
             const std::string id(1, static_cast<char>('a' + below(12)));
@@ -245,7 +245,7 @@ TEST_CASE("many streams behave as the plain model says") {
                 for (std::uint64_t i = below(3); i > 0; --i)
                     schedules.push_back(every(std::chrono::seconds{1 + below(20)}, std::chrono::seconds{below(5)}));
                 if (below(4) == 0) schedules.push_back(*task::Schedule::at(now + std::chrono::seconds{below(60)}));
-                auto made = make_task(id, std::move(schedules));
+                auto made = task_with(id, std::move(schedules));
                 made->enabled = below(8) != 0;
                 made->version = ++version;
                 made->effective_from = now + std::chrono::seconds{below(20)} - 10s;

@@ -9,9 +9,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Instant kSome{1'900'000'000s};
+constexpr Instant kNow{1'900'000'000s};
 
-Member member(const std::string& id, std::uint32_t weight = 1) {
+Member member_named(const std::string& id, std::uint32_t weight = 1) {
     return {.id = id, .incarnation = id + ".1", .name = id, .weight = weight};
 }
 
@@ -20,20 +20,20 @@ struct Runtime {
     ClusterState state;
 
     void join(const std::string& id, std::uint32_t weight = 1) {
-        state.present[id + ".1"] = Registration{member(id, weight), "1", "h", false, {}};
+        state.present[id + ".1"] = Registration{member_named(id, weight), "1", "h", false, {}};
         state.horizons[id + ".1"];
     }
     void die(const std::string& id) { state.present.erase(id + ".1"); }
     void leave(const std::string& id) { state.present.at(id + ".1").leaving = true; }
     HorizonRecord& record(const std::string& id) { return state.horizons.at(id + ".1"); }
 
-    // A node acknowledges the present epoch, handing over at kSome, and then takes over and starts all.
+    // A node acknowledges the present epoch, handing over at kNow, and then takes over and starts all.
     void acknowledge(const std::string& id) {
         record(id).epoch = state.current.epoch;
-        record(id).handovers.push_back({state.current.epoch, kSome, 0});
+        record(id).handovers.push_back({state.current.epoch, kNow, 0});
     }
     void resume(const std::string& id) { record(id).resumed = state.current.epoch; }
-    void finish(const std::string& id) { record(id).done = kSome; }
+    void finish(const std::string& id) { record(id).done = kNow; }
 
     bool decide(bool admit_joins = true) {
         const auto next = next_allocation(state, admit_joins);
@@ -136,12 +136,12 @@ TEST_CASE("a leaver goes at once, while a joiner is still waited for") {
 TEST_CASE("a dead node goes at once, and its last claim is kept") {
     Runtime runtime = settled_with("abc");
     runtime.record("b") = {
-        .epoch = 1, .horizon = kSome + 2s, .done = kSome, .resumed = 1, .revision = 7, .handovers = {{1, kSome, 6}}, .sealed = false};
+        .epoch = 1, .horizon = kNow + 2s, .done = kNow, .resumed = 1, .revision = 7, .handovers = {{1, kNow, 6}}, .sealed = false};
     runtime.die("b");
     runtime.join("d");
     REQUIRE(runtime.decide(false));
     CHECK(runtime.nodes() == "ac");
-    CHECK(runtime.state.current.departed == std::vector<Departed>{{"b.1", 1, kSome + 2s, kSome, {}, 7, {{1, kSome, 6}}}});
+    CHECK(runtime.state.current.departed == std::vector<Departed>{{"b.1", 1, kNow + 2s, kNow, {}, 7, {{1, kNow, 6}}}});
 }
 
 TEST_CASE("a transition is settled only when all has been said and done") {
@@ -156,7 +156,7 @@ TEST_CASE("a transition is settled only when all has been said and done") {
 
     SECTION("one has not acknowledged") { runtime.record("a").epoch = epoch - 1; }
     SECTION("one has not resumed") { runtime.record("c").resumed = epoch - 1; }
-    SECTION("one has not started all that it handed over") { runtime.record("b").done = kSome - 1us; }
+    SECTION("one has not started all that it handed over") { runtime.record("b").done = kNow - 1us; }
     SECTION("the record of one is not known") { runtime.state.horizons.erase("b.1"); }
     CHECK_FALSE(runtime.decide());
 
@@ -240,7 +240,7 @@ TEST_CASE("a weight that changes is a new membership, once it is admitted") {
 TEST_CASE("a node that restarted is a death and a join in one") {
     Runtime runtime = settled_with("ab");
     runtime.die("a");
-    Member again = member("a");
+    Member again = member_named("a");
     again.incarnation = "a.2";
     runtime.state.present["a.2"] = Registration{again, "1", "h", false};
     runtime.state.horizons["a.2"];
@@ -264,11 +264,11 @@ TEST_CASE("an epoch is beyond all that anybody remembers, and a tree that was lo
     Runtime runtime;
     runtime.join("a");
     runtime.join("b");
-    runtime.state.present.at("b.1").remembers = {41, kSome};
-    runtime.state.claims_end = kSome + 12s;
+    runtime.state.present.at("b.1").remembers = {41, kNow};
+    runtime.state.claims_end = kNow + 12s;
     REQUIRE(runtime.decide());
     CHECK(runtime.state.current.epoch == 42);
-    CHECK((runtime.state.current.rebuilt == Rebuilt{kSome - 1min, kSome + 12s}));
+    CHECK((runtime.state.current.rebuilt == Rebuilt{kNow - 1min, kNow + 12s}));
 
     SECTION("until the transition is settled") {
         runtime.settle();
@@ -285,7 +285,7 @@ TEST_CASE("an epoch is beyond all that anybody remembers, and a tree that was lo
     SECTION("and also one that came back older than what a newcomer remembers") {
         runtime.settle();
         runtime.join("c");
-        runtime.state.present.at("c.1").remembers = {100, kSome};
+        runtime.state.present.at("c.1").remembers = {100, kNow};
         REQUIRE(runtime.decide());
         CHECK(runtime.state.current.epoch == 101);
         CHECK(runtime.state.current.rebuilt.has_value());
@@ -294,16 +294,16 @@ TEST_CASE("an epoch is beyond all that anybody remembers, and a tree that was lo
 
 TEST_CASE("a dead node without a record may have started anything of late") {
     Runtime runtime = settled_with("ab");
-    const HorizonRecord record = unknown_claims(runtime.state.current, kSome, kSome + 12s);
+    const HorizonRecord record = unknown_claims(runtime.state.current, kNow, kNow + 12s);
     CHECK(record.epoch == runtime.state.current.epoch);
-    CHECK(record.done < kSome);
-    CHECK(record.horizon == kSome + 12s);
+    CHECK(record.done < kNow);
+    CHECK(record.horizon == kNow + 12s);
     CHECK(record.floor == record.horizon);
 }
 
 TEST_CASE("a node that is gone is known as such until it is back") {
     Runtime runtime = settled_with("abc");
-    runtime.record("b").horizon = kSome + 7s;
+    runtime.record("b").horizon = kNow + 7s;
     runtime.die("b");
     REQUIRE(runtime.decide());
     const std::int64_t lost_in = runtime.state.current.epoch;
@@ -312,7 +312,7 @@ TEST_CASE("a node that is gone is known as such until it is back") {
     REQUIRE(runtime.state.current.gone.size() == 1);
     CHECK(runtime.state.current.gone[0].node.id == "b");
     CHECK(runtime.state.current.gone[0].lost_in == lost_in);
-    CHECK(runtime.state.current.gone[0].last.horizon == kSome + 7s);
+    CHECK(runtime.state.current.gone[0].last.horizon == kNow + 7s);
 
     SECTION("beside another one that leaves") {
         runtime.leave("c");
@@ -322,7 +322,7 @@ TEST_CASE("a node that is gone is known as such until it is back") {
         CHECK(runtime.state.current.gone.size() == 2);
     }
     SECTION("in a later life") {
-        Member again = member("b");
+        Member again = member_named("b");
         again.incarnation = "b.2";
         runtime.state.present["b.2"] = Registration{again, "1", "h", false, {}};
         runtime.state.horizons["b.2"];
@@ -330,8 +330,8 @@ TEST_CASE("a node that is gone is known as such until it is back") {
         CHECK(runtime.state.current.gone.size() == 1);  // those who take over need it
         for (auto& [incarnation, record] : runtime.state.horizons) {
             record.epoch = record.resumed = runtime.state.current.epoch;
-            record.handovers = {{runtime.state.current.epoch, kSome, 0}};
-            record.done = kSome;
+            record.handovers = {{runtime.state.current.epoch, kNow, 0}};
+            record.done = kNow;
         }
         REQUIRE(runtime.decide());
         CHECK(runtime.state.current.gone.empty());

@@ -20,7 +20,7 @@ namespace {
 
 std::string text_of(std::uint64_t number) { return fmt::format("018f3c2e-0000-7000-8000-{:012x}", number & 0xffffffffffff); }
 
-Member member(std::uint64_t number, std::uint32_t weight = 1, std::map<std::string, std::string> labels = {}) {
+Member member_numbered(std::uint64_t number, std::uint32_t weight = 1, std::map<std::string, std::string> labels = {}) {
     return Member{
         .id = text_of(number), .incarnation = "i", .name = fmt::format("node-{}", number), .labels = std::move(labels), .weight = weight};
 }
@@ -28,7 +28,7 @@ Member member(std::uint64_t number, std::uint32_t weight = 1, std::map<std::stri
 std::vector<Member> members(std::size_t count) {
     std::vector<Member> list;
     for (std::size_t i = 0; i < count; ++i)
-        list.push_back(member(i, 1, {{"zone", i % 3 == 0 ? "a" : "b"}, {"disk", i % 2 == 0 ? "ssd" : "hdd"}}));
+        list.push_back(member_numbered(i, 1, {{"zone", i % 3 == 0 ? "a" : "b"}, {"disk", i % 2 == 0 ? "ssd" : "hdd"}}));
     return list;
 }
 
@@ -70,7 +70,7 @@ TEST_CASE("ring: nobody owns anything on an empty ring") {
 }
 
 TEST_CASE("ring: one node owns everything that it may run") {
-    const Ring ring{{member(7, 1, {{"gpu", "yes"}})}};
+    const Ring ring{{member_numbered(7, 1, {{"gpu", "yes"}})}};
     CHECK(ring.owner("any")->name == "node-7");
     CHECK(ring.owner("any", {.labels = {{"gpu", "yes"}}})->name == "node-7");
     CHECK(ring.owner("any", {.labels = {{"gpu", "no"}}}) == nullptr);
@@ -138,7 +138,7 @@ TEST_CASE("ring: a new node takes tasks only for itself") {
     std::mt19937_64 random{42};
     const auto list = members(10);
     auto more = list;
-    more.push_back(member(99, 1, {{"zone", "a"}, {"disk", "ssd"}}));
+    more.push_back(member_numbered(99, 1, {{"zone", "a"}, {"disk", "ssd"}}));
     const Ring before{list};
     const Ring after{more};
     std::size_t moved = 0;
@@ -168,11 +168,11 @@ TEST_CASE("ring: the order of the members and their incarnations do not matter")
 }
 
 TEST_CASE("ring: of two lives of one node the later counts") {
-    Member old_life = member(1);
-    Member new_life = member(1);
+    Member old_life = member_numbered(1);
+    Member new_life = member_numbered(1);
     old_life.incarnation = "018f0000";
     new_life.incarnation = "018f0001";
-    for (const auto& list : {std::vector{old_life, new_life, member(2)}, std::vector{new_life, member(2), old_life}}) {
+    for (const auto& list : {std::vector{old_life, new_life, member_numbered(2)}, std::vector{new_life, member_numbered(2), old_life}}) {
         const Ring ring{list};
         REQUIRE(ring.members().size() == 2);
         CHECK(ring.members()[0].incarnation == "018f0001");
@@ -181,7 +181,7 @@ TEST_CASE("ring: of two lives of one node the later counts") {
 
 TEST_CASE("ring: shares follow weights") {
     std::mt19937_64 random{5};
-    const Ring ring{{member(1, 1), member(2, 2), member(3, 5), member(4, 0)}};  // 0 counts as 1
+    const Ring ring{{member_numbered(1, 1), member_numbered(2, 2), member_numbered(3, 5), member_numbered(4, 0)}};  // 0 counts as 1
     std::map<std::string, double> share;
     constexpr std::size_t kTasks = 20'000;
     for (const auto& task : task_ids(kTasks, random)) share[ring.owner(task)->name] += 9.0 / kTasks;
@@ -198,7 +198,7 @@ TEST_CASE("ring: the load of ten equal nodes is even") {
     std::vector<double> peaks;
     for (int i = 0; i < 15; ++i) {
         std::vector<Member> list;
-        for (int node = 0; node < 10; ++node) list.push_back(member(random()));
+        for (int node = 0; node < 10; ++node) list.push_back(member_numbered(random()));
         const Ring ring{list};
         std::map<const Member*, std::size_t> load;
         for (const auto& task : tasks) ++load[ring.owner(task)];
@@ -235,6 +235,6 @@ TEST_CASE("ring: few points are enough for a look-up") {
         const Ring ring{members(2), points};
         for (int task = 0; task < 50; ++task) REQUIRE(ring.owner(fmt::format("task-{}", task)) != nullptr);
     }
-    const Ring single{{member(1)}, 1};
+    const Ring single{{member_numbered(1)}, 1};
     CHECK(single.owner("task")->name == "node-1");
 }

@@ -9,8 +9,8 @@ namespace {
 
 using Content = std::map<std::string, std::string>;
 
-struct Watcher : Process {
-    explicit Watcher(World& a_world)
+struct FolderWatcher : Process {
+    explicit FolderWatcher(World& a_world)
         : Process(a_world), mirror(a_world.loop, client, "/f", [this](const FolderMirror::Entries& entries) {
               Content content;
               for (const auto& [name, znode] : entries) content[name] = znode.data;
@@ -24,7 +24,7 @@ struct Watcher : Process {
 
 TEST_CASE("a folder that does not exist is empty, until it does") {
     World world;
-    Watcher watcher(world);
+    FolderWatcher watcher(world);
     CHECK_FALSE(watcher.mirror.complete());
     world.loop.settle();
     CHECK(watcher.mirror.complete());
@@ -47,7 +47,7 @@ TEST_CASE("the first report is of the whole folder, and each change is one repor
     World world;
     world.make("/f");
     for (const char* name : {"/f/a", "/f/b", "/f/c"}) world.make(name, "1");
-    Watcher watcher(world);
+    FolderWatcher watcher(world);
     world.loop.settle();
     CHECK(watcher.seen == std::vector<Content>{{{"a", "1"}, {"b", "1"}, {"c", "1"}}});
     world.write("/f/b", "2");
@@ -68,7 +68,7 @@ TEST_CASE("a child that is replaced in one multi is seen as the new one") {
     World world;
     world.make("/f");
     world.make("/f/a", "old");
-    Watcher watcher(world);
+    FolderWatcher watcher(world);
     world.loop.settle();
     world.admin->multi({Op::erase("/f/a"), Op::create("/f/a", "new")}, [](const Result<std::vector<OpResult>>&) {});
     world.loop.settle();
@@ -80,7 +80,7 @@ TEST_CASE("without contact the mirror keeps what it knew; a new session reports 
     World world;
     world.make("/f");
     world.make("/f/a", "1");
-    Watcher watcher(world);
+    FolderWatcher watcher(world);
     world.loop.settle();
     watcher.set_connected(false);
     world.loop.settle();
@@ -104,7 +104,7 @@ TEST_CASE("a session without changes reports the same content once") {
     World world;
     world.make("/f");
     world.make("/f/a", "1");
-    Watcher watcher(world);
+    FolderWatcher watcher(world);
     world.loop.settle();
     watcher.client.renew();
     REQUIRE(world.until([&] { return watcher.client.generation() == 2 && watcher.mirror.complete(); }));

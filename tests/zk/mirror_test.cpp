@@ -7,8 +7,8 @@ namespace cloudtask::zk {
 
 namespace {
 
-struct Watcher : Process {
-    explicit Watcher(World& a_world) : Process(a_world) { watch(); }
+struct ZnodeWatcher : Process {
+    explicit ZnodeWatcher(World& a_world) : Process(a_world) { watch(); }
     void watch() {
         mirror = std::make_unique<Mirror>(world.loop, client, "/z",
                                           [this](const std::optional<Znode>& znode) { seen.push_back(znode ? znode->data : "(none)"); });
@@ -23,7 +23,7 @@ using Seen = std::vector<std::string>;
 
 TEST_CASE("a mirror follows its znode through its life") {
     World world;
-    Watcher watcher(world);
+    ZnodeWatcher watcher(world);
     CHECK_FALSE(watcher.mirror->complete());
     world.loop.settle();
     CHECK(watcher.mirror->complete());
@@ -42,7 +42,7 @@ TEST_CASE("a mirror follows its znode through its life") {
 TEST_CASE("a mirror reports changes only, and re-reading piles up no watches") {
     World world;
     world.make("/z", "one");
-    Watcher watcher(world);
+    ZnodeWatcher watcher(world);
     world.loop.settle();
     for (int i = 0; i < 5; ++i) {
         watcher.mirror->refresh();
@@ -59,7 +59,7 @@ TEST_CASE("a mirror reports changes only, and re-reading piles up no watches") {
 TEST_CASE("a mirror without contact keeps what it knew, and catches up") {
     World world;
     world.make("/z", "one");
-    Watcher watcher(world);
+    ZnodeWatcher watcher(world);
     world.loop.settle();
     watcher.set_connected(false);
     world.loop.settle();
@@ -76,7 +76,7 @@ TEST_CASE("a mirror without contact keeps what it knew, and catches up") {
 TEST_CASE("a mirror tells once in each session, also when nothing has changed") {
     World world;
     world.make("/z", "one");
-    Watcher watcher(world);
+    ZnodeWatcher watcher(world);
     world.loop.settle();
     watcher.expire();
     world.loop.settle();
@@ -89,7 +89,7 @@ TEST_CASE("a mirror tells once in each session, also when nothing has changed") 
 TEST_CASE("a mirror sees a znode that was made anew with the same data") {
     World world;
     world.make("/z", "one");
-    Watcher watcher(world);
+    ZnodeWatcher watcher(world);
     world.loop.settle();
     watcher.set_connected(false);
     world.loop.settle();
