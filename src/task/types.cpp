@@ -58,6 +58,8 @@ std::string_view to_string(Misfire misfire) { return name_of(kMisfires, misfire)
 std::string_view to_string(Overlap overlap) { return name_of(kOverlaps, overlap); }
 std::string_view to_string(Guarantee guarantee) { return name_of(kGuarantees, guarantee); }
 
+Instant tenure_end(const Task& next) { return next.enabled ? next.effective_from : next.updated_at; }
+
 Result<RunState> parse_run_state(std::string_view text) { return parse(kRunStates, text, "state of a run"); }
 Result<Trigger> parse_trigger(std::string_view text) { return parse(kTriggers, text, "trigger of a run"); }
 

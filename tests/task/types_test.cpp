@@ -50,3 +50,12 @@ TEST_CASE("types: the id of a fire's run is the same everywhere, and another for
     CHECK(id.substr(0, 8) + id.substr(9, 4) == fmt::format("{:012x}", 1'800'000'000'123));
     CHECK(id < run_id("task-0", fire + std::chrono::milliseconds{1}, 1));
 }
+
+TEST_CASE("types: a version is in force until the next one takes effect, or disables the task") {
+    Task next;
+    next.updated_at = Instant{std::chrono::seconds{1000}};
+    next.effective_from = next.updated_at + std::chrono::seconds{5};
+    CHECK(tenure_end(next) == next.effective_from);
+    next.enabled = false;
+    CHECK(tenure_end(next) == next.updated_at);
+}

@@ -79,6 +79,13 @@ struct Task {
     }
 };
 
+// What a version of a task owes when the next one comes is still to be accounted for: so long after its end, nodes know of it.
+inline constexpr Duration kSupersededKept = std::chrono::minutes{10};
+
+// Until when (inclusive) the versions before `next` are in force at most: by the least of all that came after it, a version ends. For the
+// same reason it is from when on (exclusive) `next` itself is in force, also when it is disabled and fires nothing.
+Instant tenure_end(const Task& next);
+
 // An uploaded program, immutable, named by its content.
 struct Package {
     std::string sha256;
