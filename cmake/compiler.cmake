@@ -22,8 +22,8 @@ if(CLOUDTASK_SANITIZE)
     target_compile_options(cloudtask_compiler INTERFACE -Wno-tsan)
   endif()
 endif()
-# The presets asan and tsan join the files of a target into a few (CMAKE_UNITY_BUILD), for headers are most of what such a build compiles: half
-# the time. Release and debug compile file by file, so that each includes what it uses.
+# The presets asan and tsan join the files of a target by eight (CMAKE_UNITY_BUILD), for headers are most of what such a build compiles: half the
+# time. Release and debug compile file by file, so that each includes what it uses.
 if(CMAKE_UNITY_BUILD)
   # GCC takes every included file for a header, in which an unnamed namespace would be a fault.
   target_compile_options(cloudtask_compiler INTERFACE -Wno-subobject-linkage)
