@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cloudtask/core/clock.h"
 #include "cloudtask/ring/allocation.h"
 
 namespace soci {
@@ -16,18 +17,27 @@ class session;
 
 namespace cloudtask::center {
 
-// So many changes are in one answer (more only if one revision changed more).
+// So many tasks are in one answer (more only if one revision changed more), and about so many bytes of their documents.
 inline constexpr int kCatalogPage = 500;
+inline constexpr std::size_t kCatalogPageBytes = 32U << 20;
+// So many superseded versions of one task are told of, the newest: it was changed more often only by mistake.
+inline constexpr std::size_t kVersionsTold = 200;
 
 struct CatalogPage {
-    std::int64_t revision = 0;         // what to ask with next
-    bool full = false;                 // `since` is unknown here: what the answer's pages do not name is gone
-    std::vector<std::string> tasks;    // documents
-    std::vector<std::string> deleted;  // task ids
+    struct Deleted {
+        std::string id;
+        Instant at{};
+    };
+    std::int64_t revision = 0;       // what to ask with next
+    bool full = false;               // `since` is unknown here: what the answer's pages do not name is gone
+    std::vector<std::string> tasks;  // documents; the versions of one task beside each other, oldest first
+    std::vector<Deleted> deleted;
     bool more = false;
 };
 
-CatalogPage read_catalog(soci::session& sql, std::string_view runtime, std::int64_t since, int page = kCatalogPage);
+// With each task that was changed or deleted since come its versions that were in force within task::kSupersededKept before `now`: also
+// those of before `since`, as a node that is taking in a catalog page by page may have got past them.
+CatalogPage read_catalog(soci::session& sql, std::string_view runtime, std::int64_t since, Instant now, int page = kCatalogPage);
 
 // The highest epoch of the runtime that was ever noted; {} if there is none.
 ring::Memory read_past(soci::session& sql, std::string_view runtime);

@@ -87,7 +87,7 @@ Result<Response> get_catalog(Call& call) {
     }
     CatalogPage page;
     const auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
-        page = read_catalog(sql, call.principal.runtime, since);
+        page = read_catalog(sql, call.principal.runtime, since, call.context.clock.now());
         return {};
     });
     if (!read) return propagate(read);
@@ -98,7 +98,9 @@ Result<Response> get_catalog(Call& call) {
     if (past->epoch > 0) out.key("past").begin_object().member("epoch", past->epoch).member("at", past->at).end_object();
     out.key("tasks").begin_array();
     for (const auto& document : page.tasks) out.raw(document);
-    out.end_array().member("deleted", page.deleted).member("more", page.more).end_object();
+    out.end_array().key("deleted").begin_array();
+    for (const auto& deleted : page.deleted) out.begin_object().member("id", deleted.id).member("at", deleted.at).end_object();
+    out.end_array().member("more", page.more).end_object();
     return Response::json(200, out.text());
 }
 

@@ -12,8 +12,8 @@ struct CatalogPage {
     bool more = false;
 };
 
-// A task that this program cannot read is left out, said in the log, and counted as deleted: an older version of it must not go on. Errors:
-// Errc::unavailable, not an answer of a center.
+// A task that this program cannot read is left out, said in the log, and counted as deleted when it was changed: an older version of it must
+// not go on. A superseded version that cannot be read is left out. Errors: Errc::unavailable, not an answer of a center.
 Result<CatalogPage> read_catalog_page(std::string_view body);
 
 }  // namespace cloudtask::node

@@ -106,6 +106,7 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
         runner.recover(std::move(loaded.unfinished), loaded.run_ids, loaded.command_ids);
         coordinator->set_cordoned(loaded.cordoned);  // before there is a session, so that none ever takes part
         for (auto& task : loaded.catalog.tasks) put_task(std::move(task));
+        for (const auto& deleted : loaded.catalog.deleted) erase_task(deleted.id);
         catalog_revision = loaded.catalog.revision;
         // 0 on disk: never synchronised. What the center holds, be it nothing, has to be heard first.
         if (catalog_revision > 0) coordinator->set_catalog_revision(catalog_revision);
@@ -153,8 +154,11 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
             }
             for (const auto& id : gone) erase_task(id);
         }
-        for (auto& task : change.tasks) put_task(std::move(task));
-        for (const auto& id : change.deleted) erase_task(id);
+        for (std::size_t i = 0; i < change.tasks.size(); ++i) {
+            const bool superseded = i + 1 < change.tasks.size() && change.tasks[i + 1].id == change.tasks[i].id;
+            if (!superseded) put_task(std::move(change.tasks[i]));
+        }
+        for (const auto& deleted : change.deleted) erase_task(deleted.id);
         fetch_ahead();
     }
 

@@ -79,13 +79,24 @@ struct Batch {
     bool empty() const { return entries.empty() && reports.empty() && commands.empty() && !cordoned; }
 };
 
+struct DeletedTask {
+    std::string id;
+    Instant at{};  // when the center deleted it: up to there its versions may owe something
+};
+
 struct CatalogChange {
     ring::Memory past{};  // as the center knows it
     std::int64_t revision = 0;
     bool full = false;  // what `tasks` does not name is gone
+    // Versions, those of one task beside each other and oldest first. The last of them is the task as it is now, whatever the replica had
+    // before; the others are superseded, and may be known already.
     std::vector<task::Task> tasks;
-    std::vector<std::string> deleted;
+    std::vector<DeletedTask> deleted;  // may have versions in `tasks`, too: what they owed until then
 };
+
+// The newest instant that the change tells of: the center's clock was there. A task that a full answer does not name ended then at the
+// latest. Instant{} if it tells of none.
+Instant newest_instant(const CatalogChange& change);
 
 class NodeStore {
   public:
@@ -103,12 +114,16 @@ class NodeStore {
     Result<ring::Memory> load_memory();
     Result<> remember(const ring::Memory& memory);
 
+    // A version that is superseded is kept for task::kSupersededKept after its end, also if its task is deleted. Of a disabled one, that
+    // it ended the one before; what was never in force is not kept.
     struct Catalog {
         std::int64_t revision = 0;
-        std::vector<task::Task> tasks;
+        std::vector<task::Task> tasks;     // the superseded versions of a task come before it, oldest first
+        std::vector<DeletedTask> deleted;  // tasks of which only superseded versions are left
     };
     Result<Catalog> load_catalog();
     Result<> apply_catalog(const CatalogChange& change);
+    // Holds no task; deleted ones do not count.
     Result<bool> catalog_empty();
 
     // A log report of more than 64 KiB becomes several; one of no bytes, none. A command that was taken on before stays as it is. Errors:

@@ -56,6 +56,13 @@ CREATE TABLE sequences (incarnation TEXT PRIMARY KEY, last INTEGER NOT NULL) WIT
     "CREATE TABLE past (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, at INTEGER NOT NULL)",
     // What a task says of a node's death has got another name.
     R"(UPDATE tasks SET document = replace(document, '"on_lost":"at_', '"guarantee":"at_'))",
+    // Versions of tasks that are not in force any more, but may still owe something: each was in force in (begins, until].
+    R"sql(
+CREATE TABLE superseded (
+    task_id TEXT NOT NULL, version INTEGER NOT NULL, begins INTEGER NOT NULL, until INTEGER NOT NULL, document TEXT NOT NULL,
+    PRIMARY KEY (task_id, version)) WITHOUT ROWID;
+CREATE INDEX superseded_until ON superseded (until);
+)sql",
 };
 
 Result<std::int64_t> version_of(Database& database) {

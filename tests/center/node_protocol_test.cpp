@@ -176,7 +176,8 @@ TEST_CASE("the catalog comes in order, in pages, with what is deleted", "[node]"
     const auto changes = w.as_node("GET", fmt::format("/api/v1/node/catalog?since={}", revision)).json();
     CHECK_FALSE(changes["full"].GetBool());
     REQUIRE(changes["deleted"].Size() == 1);
-    CHECK(changes["deleted"][0].GetString() == ids[1]);
+    CHECK(changes["deleted"][0]["id"].GetString() == ids[1]);
+    CHECK(changes["deleted"][0]["at"].GetString() == format_instant(w.clock.now()));
     CHECK(changes["revision"].GetInt64() == revision + 1);
     CHECK(w.as_node("GET", "/api/v1/node/catalog?since=x").status == 400);
 
@@ -184,7 +185,7 @@ TEST_CASE("the catalog comes in order, in pages, with what is deleted", "[node]"
     CatalogPage page;
     do {
         REQUIRE(w.store->read([&](soci::session& sql) -> Result<> {
-            page = read_catalog(sql, "demo", page.revision, 2);
+            page = read_catalog(sql, "demo", page.revision, w.clock.now(), 2);
             return {};
         }));
         CHECK(page.full == (pages == 0));

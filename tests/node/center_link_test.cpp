@@ -15,7 +15,9 @@ std::string page(std::int64_t revision, bool full, const std::vector<int>& tasks
     json::Writer out;
     out.begin_object().member("revision", revision).member("full", full).key("tasks").begin_array();
     for (const int number : tasks) task::write(out, task_named(number, revision));
-    out.end_array().member("deleted", deleted).member("more", more).end_object();
+    out.end_array().key("deleted").begin_array();
+    for (const auto& id : deleted) out.begin_object().member("id", id).member("at", kNoon).end_object();
+    out.end_array().member("more", more).end_object();
     return out.text();
 }
 

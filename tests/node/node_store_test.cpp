@@ -106,6 +106,7 @@ TEST_CASE("a database of before there were cordons is brought forward") {
         REQUIRE(database.execute("DELETE FROM counters WHERE name = 'cordoned'"));
         REQUIRE(database.execute("ALTER TABLE journal DROP COLUMN stop_asked"));
         REQUIRE(database.execute("DROP TABLE past"));
+        REQUIRE(database.execute("DROP TABLE superseded"));
         REQUIRE(database.execute("PRAGMA user_version = 1"));
     }
     fixture.reopen();
@@ -119,7 +120,7 @@ TEST_CASE("the catalog takes changes and full answers") {
     REQUIRE(f.store->apply_catalog({.revision = 5, .full = false, .tasks = {task_named(1), task_named(2), task_named(3)}, .deleted = {}}));
     task::Task changed = task_named(2, 6);
     changed.description = "another";
-    REQUIRE(f.store->apply_catalog({.revision = 7, .full = false, .tasks = {changed}, .deleted = {id_of(1), id_of(99)}}));
+    REQUIRE(f.store->apply_catalog({.revision = 7, .full = false, .tasks = {changed}, .deleted = {{id_of(1), kNoon}, {id_of(99), kNoon}}}));
     CHECK_FALSE(*f.store->catalog_empty());
     f.reopen();
     auto catalog = f.store->load_catalog();

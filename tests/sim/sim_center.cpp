@@ -1,6 +1,7 @@
 // SimCenter: see sim_center.h.
 #include "tests/sim/sim_center.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "center/run_rules.h"
@@ -19,6 +20,7 @@ SimCenter::SimCenter(const Clock& clock, zk::Keeper& keeper, std::function<void(
 
 void SimCenter::put(task::Task task) {
     task.revision = ++revision_;
+    task.updated_at = clock_.now();
     auto& versions = versions_[task.id];
     if (versions.empty()) task.created_revision = revision_;
     task.version = static_cast<std::int64_t>(versions.size()) + 1;
@@ -49,18 +51,24 @@ void SimCenter::publish_revision() {
     keeper_.set(std::string{kRuntime} + "/revision", std::to_string(revision_), zk::kAnyVersion, [](const Result<zk::Stat>&) {});
 }
 
+// As the center's catalog route answers, in one page.
 node::CatalogChange SimCenter::changes_since(std::int64_t revision) const {
     node::CatalogChange change;
     change.revision = revision_;
     change.full = revision == 0;
+    const Instant from = clock_.now() - task::kSupersededKept;
     for (const auto& [id, versions] : versions_) {
         const Version& last = versions.back();
         if (last.revision <= revision) continue;
-        if (last.deleted) {
-            change.deleted.push_back(id);
-        } else {
-            change.tasks.push_back(last.task);
+        for (auto version = versions.begin(); version != versions.end() && !version->deleted; ++version) {
+            Instant end = Instant::max();
+            for (auto later = version + 1; later != versions.end(); ++later) {
+                end = std::min(end, later->deleted ? later->at : task::tenure_end(later->task));
+            }
+            const bool current = version + 1 == versions.end();
+            if (current || (end > task::tenure_end(version->task) && end >= from)) change.tasks.push_back(version->task);
         }
+        if (last.deleted) change.deleted.push_back({id, last.at});
     }
     return change;
 }
