@@ -5,6 +5,7 @@
 #include <charconv>
 #include <deque>
 #include <optional>
+#include <utility>
 
 #include "cloudtask/core/log.h"
 #include "cloudtask/ring/allocation.h"
@@ -30,8 +31,11 @@ struct RuntimeWatch::Impl : std::enable_shared_from_this<RuntimeWatch::Impl> {
         observer.on_session = [self = weak_from_this()](zk::Keeper&, std::uint64_t generation) {
             if (const auto watch = self.lock()) watch->session(generation);
         };
-        observer.on_connection = [self = weak_from_this()](bool) {
-            if (const auto watch = self.lock()) watch->on_change();
+        observer.on_connection = [self = weak_from_this()](bool connected) {
+            const auto watch = self.lock();
+            if (!watch) return;
+            watch->on_change();
+            if (connected) watch->contact_is_back();
         };
         observer.on_session_end = [self = weak_from_this()](std::uint64_t) {
             const auto watch = self.lock();
@@ -39,6 +43,7 @@ struct RuntimeWatch::Impl : std::enable_shared_from_this<RuntimeWatch::Impl> {
             watch->laid_out = false;
             watch->published.reset();
             watch->busy = false;
+            watch->give_up_retry();
             watch->on_change();
         };
         subscription.emplace(client.subscribe(std::move(observer)));
@@ -57,7 +62,7 @@ struct RuntimeWatch::Impl : std::enable_shared_from_this<RuntimeWatch::Impl> {
         laid_out = false;
         published.reset();
         busy = false;
-        retry_delay = kFirstRetry;
+        give_up_retry();
         lay_out(generation, 0);
     }
 
@@ -133,10 +138,28 @@ struct RuntimeWatch::Impl : std::enable_shared_from_this<RuntimeWatch::Impl> {
     void failed(std::string_view what, const Error& error, std::function<void(Impl&)> again) {
         log::warn("cannot {} runtime {} in ZooKeeper: {}; again in {} ms", what, name, error.message,
                   std::chrono::duration_cast<std::chrono::milliseconds>(retry_delay).count());
-        retry = loop.after(retry_delay, [self = weak_from_this(), again = std::move(again)] {
-            if (const auto watch = self.lock()) again(*watch);
+        to_retry = std::move(again);
+        retry = loop.after(retry_delay, [self = weak_from_this()] {
+            if (const auto watch = self.lock()) watch->try_again();
         });
         retry_delay = std::min(retry_delay * 2, kLongestRetry);
+    }
+
+    void try_again() {
+        if (const auto again = std::exchange(to_retry, nullptr)) again(*this);
+    }
+
+    // What failed for want of contact is done now: nodes are to learn of a change at once, not when the wait that has grown is over.
+    void contact_is_back() {
+        retry.cancel();
+        retry_delay = kFirstRetry;
+        try_again();
+    }
+
+    void give_up_retry() {
+        retry.cancel();
+        retry_delay = kFirstRetry;
+        to_retry = nullptr;
     }
 
     void read_allocation(const std::optional<zk::Znode>& znode) {
@@ -192,6 +215,7 @@ struct RuntimeWatch::Impl : std::enable_shared_from_this<RuntimeWatch::Impl> {
     std::int64_t wanted = 0;
     std::optional<std::int64_t> published;
     Timer coalesce, retry;
+    std::function<void(Impl&)> to_retry;  // what failed
     Duration retry_delay = kFirstRetry;
 
     std::int64_t epoch = 0;

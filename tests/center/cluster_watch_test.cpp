@@ -141,6 +141,19 @@ TEST_CASE("the center lays out its runtimes, registers, leads, and publishes rev
     CHECK(stat.version <= 3);
 }
 
+TEST_CASE("a revision of the time without contact is published as soon as contact is back", "[cluster]") {
+    World w;
+    w.loop.advance(seconds{1});
+    REQUIRE(w.data("/runtimes/demo/revision") == "5");
+    w.tree.set_connected(w.current->session_id(), false);
+    w.watch.publish_revision("demo", 77);
+    w.loop.advance(seconds{120});  // the waits between attempts have grown
+    CHECK(w.data("/runtimes/demo/revision") == "5");
+    w.tree.set_connected(w.current->session_id(), true);
+    w.loop.advance(milliseconds{100});
+    CHECK(w.data("/runtimes/demo/revision") == "77");
+}
+
 TEST_CASE("members and allocation become the snapshot", "[cluster]") {
     World w;
     w.loop.advance(seconds{1});
