@@ -25,8 +25,7 @@ FireRecord record_of(const task::Run& run) {
     return {*run.fire_time, run.attempt, run.task_version, run.state, run.reason, run.started_at, run.lateness};
 }
 
-// The last fire of the version before `at` and after `floor`. Looks back in growing steps, then halves what lies between: millions of fires
-// may.
+// The last fire of the version before `at` and after `floor`. Looks back in growing steps.
 std::optional<Instant> fire_before(const DefinitionVersion& version, Instant at, Instant floor) {
     for (Duration back = std::chrono::seconds{1}; back < kFarthestBack; back *= 4) {
         const Instant from = std::max(at - back, floor);
@@ -35,25 +34,17 @@ std::optional<Instant> fire_before(const DefinitionVersion& version, Instant at,
             if (from == floor) return std::nullopt;
             continue;
         }
-        for (Instant beyond = at; beyond - *found > kTick;) {
-            const Instant middle = *found + (beyond - *found) / 2;
-            const auto later = next_fire(version, middle);
-            if (later && *later < at) {
-                found = later;
-            } else {
-                beyond = middle;
-            }
-        }
+        for (auto later = found; later && *later < at; later = next_fire(version, *later)) found = later;
         return found;
     }
     return std::nullopt;
 }
 
 // The version that was in force, by what nodes go by: the one whose fires counted, else the newest that was known.
-std::optional<std::size_t> version_in_force(const Definition& definition, const std::vector<Tenure>& tenures, Instant at) {
+std::optional<std::size_t> version_in_force(const Definition& definition, Instant at) {
     std::optional<std::size_t> known;
     for (std::size_t i = 0; i < definition.versions.size(); ++i) {
-        if (tenures[i].contains(at)) return i;
+        if (tenure_of(definition, i).contains(at)) return i;
         if (definition.versions[i].changed_at <= at) known = i;
     }
     return known;
@@ -78,17 +69,17 @@ class Explanation {
         why_.at = at;
     }
 
-    Why make() {
+    Result<Why> make() {
         find_runs();
+        if (const auto index = version_in_force(definition_, why_.at)) why_.version = definition_.versions[*index];
         DueFires due(definition_, why_.at, why_.at + kTick);
-        if (const auto index = version_in_force(definition_, due.tenures(), why_.at)) why_.version = definition_.versions[*index];
         why_.due = due.next().has_value();
         if (!why_.runs.empty()) {
             tell_runs();
         } else if (why_.due) {
             tell_absent(*due.next());
-        } else {
-            tell_not_due();
+        } else if (auto told = tell_not_due(); !told) {
+            return propagate(told);
         }
         return std::move(why_);
     }
@@ -146,7 +137,7 @@ class Explanation {
                 tell_not_started(judgement, run.state, run.reason, run.ended_at.value_or(why_.at));
                 break;
         }
-        if (!why_.due && !within_change(definition_, tenures_of(definition_), why_.at, rules_)) {
+        if (!why_.due && !within_change(definition_, why_.at, rules_)) {
             why_.sentence += " By the definition that was in force it was not due.";
         }
     }
@@ -259,9 +250,11 @@ class Explanation {
             default:
                 break;
         }
-        if (const Cover* cover = covers.at(why_.at)) {
-            tell_not_started(judgement, cover->state, cover->reason + " (told by the entry of " + format_instant(cover->after) + ")",
-                             why_.at);
+        for (const auto& cover : covers) {
+            if (why_.at > cover.after && why_.at <= cover.until) {
+                return tell_not_started(judgement, cover.state,
+                                        cover.reason + " (told by the entry of " + format_instant(cover.after) + ")", why_.at);
+            }
         }
     }
 
@@ -272,7 +265,7 @@ class Explanation {
     }
 
     void tell_changed(const DueFires::Due& due, const std::string& reason) {
-        const Instant until = due.until;
+        const Instant until = tenure_of(definition_, due.version).until;
         if (definition_.deleted_at == until) return tell_deleted();
         for (const auto& version : definition_.versions) {
             if (version.version <= definition_.versions[due.version].version && until != version.effective_from) continue;
@@ -286,26 +279,23 @@ class Explanation {
 
     // --- it was not due
 
-    void tell_not_due() {
-        if (definition_.deleted_at && why_.at > *definition_.deleted_at) return tell_deleted();
+    Result<> tell_not_due() {
+        if (definition_.deleted_at && why_.at > *definition_.deleted_at) {
+            tell_deleted();
+            return {};
+        }
         const DefinitionVersion& first = definition_.versions.front();
         if (!why_.version) {
             why_.by = first.changed_by;
             why_.since = first.changed_at;
-            return say("not_created", fmt::format("The task did not exist yet: {} made it at {}.", why_.by, format_instant(*why_.since)));
+            say("not_created", fmt::format("The task did not exist yet: {} made it at {}.", why_.by, format_instant(*why_.since)));
+            return {};
         }
         const DefinitionVersion& version = *why_.version;
-        if (!version.problem.empty()) {
-            why_.by = version.changed_by;
-            why_.since = version.changed_at;
-            return say("unreadable",
-                       fmt::format("Version {} of the definition, which {} saved at {}, cannot be read ({}), so that nobody knows "
-                                   "whether it was due.",
-                                   version.version, why_.by, format_instant(*why_.since), version.problem));
-        }
         if (!version.enabled && fires_at(version, why_.at, false)) return tell_disabled_then();
         if (fires_at(version, why_.at, true) && !fires_at(version, why_.at, false)) {
-            return say("schedule_disabled", "The schedule that names this instant was disabled.");
+            say("schedule_disabled", "The schedule that names this instant was disabled.");
+            return {};
         }
         why_.before = fire_before(version, why_.at, version.effective_from);
         why_.after = next_fire(version, why_.at);
@@ -314,18 +304,21 @@ class Explanation {
         if (why_.after) text += fmt::format(" The fire after it: {}.", format_instant(*why_.after));
         if (!version.enabled) text += " The task was disabled, too.";
         say("not_a_fire_time", std::move(text));
+        return {};
     }
 
     // Who disabled it is told by the first of the versions without a break; it may be long before.
-    void tell_disabled_then() {
+    Result<> tell_disabled_then() {
         const auto all = read_definition(sql_, why_.task_id, Instant{}, why_.at + kTick);
-        for (auto version = all.versions.rbegin(); version != all.versions.rend(); ++version) {
+        if (!all) return propagate(all);
+        for (auto version = all->versions.rbegin(); version != all->versions.rend(); ++version) {
             if (version->version > why_.version->version) continue;
             if (version->enabled) break;
             why_.by = version->changed_by;
             why_.since = version->changed_at;
         }
         say("disabled", fmt::format("The task was disabled, by {} at {}.", why_.by, format_instant(why_.since.value_or(why_.at))));
+        return {};
     }
 
     soci::session& sql_;
@@ -339,15 +332,17 @@ class Explanation {
 }  // namespace
 
 Result<Why> explain_fire(Store& store, const ClusterView& cluster, const LedgerRules& rules, Instant now, const std::string& task_id,
-                         Instant at, const std::function<bool()>& over) {
+                         Instant at) {
     Why why;
-    const auto explain = [&](soci::session& sql) -> Result<> {
+    const auto read = store.read([&](soci::session& sql) -> Result<> {
         auto definition = read_definition(sql, task_id, at, std::max(at, now) + kTick);
-        if (definition.versions.empty()) return fail(Errc::not_found, "there is no task {}", task_id);
-        why = Explanation(sql, cluster, rules, now, std::move(definition), at).make();
+        if (!definition) return propagate(definition);
+        if (definition->versions.empty()) return fail(Errc::not_found, "there is no task {}", task_id);
+        auto made = Explanation(sql, cluster, rules, now, std::move(*definition), at).make();
+        if (!made) return propagate(made);
+        why = std::move(*made);
         return {};
-    };
-    const auto read = store.read(explain, over);
+    });
     if (!read) return propagate(read);
     return why;
 }

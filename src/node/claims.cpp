@@ -2,6 +2,7 @@
 #include "node/claims.h"
 
 #include <algorithm>
+#include <set>
 
 #include "cloudtask/core/check.h"
 
@@ -26,12 +27,21 @@ void may_have_settled(std::vector<Uncertain>& earlier) {
     }
 }
 
+constexpr char kVersionMark = '@';      // in no id
+constexpr int kAttemptsPerEpoch = 100;  // numbers for the reruns after a lost tree
+
+// A later change that left effective_from as it was has a later time.
+std::int64_t begun_in(const task::Task& task) { return task.effective_from >= task.updated_at ? task.revision : 0; }
+
 }  // namespace
+
+std::string task_id_of(const std::string& key) { return key.substr(0, key.find(kVersionMark)); }
+std::string version_key(const task::Task& version) { return version.id + kVersionMark + std::to_string(version.version); }
 
 Claims::Claims(std::string node_id, std::string incarnation) : node_id_(std::move(node_id)), incarnation_(std::move(incarnation)) {}
 
 bool Claims::is_ours(const std::string& task_id, const ring::Placement& placement) const {
-    const ring::Member* owner = ring_.owner(task_id, placement);
+    const ring::Member* owner = ring_.owner(task_id_of(task_id), placement);
     return owner != nullptr && owner->incarnation == incarnation_;
 }
 
@@ -43,12 +53,13 @@ bool Claims::in_reach(const task::Task& task) const {
 
 // One entry for each unbroken time of ownership: a node that lost the task and got it back may have acknowledged the first and not the
 // second.
-Claims::Owners Claims::earlier_owners(const std::string& task_id, const ring::Placement& placement) const {
+Claims::Owners Claims::earlier_owners(const std::string& key, const ring::Placement& placement) const {
+    const std::string task_id = task_id_of(key);
     Owners owners;
     if (!chain_.empty() && chain_.front().second.owner(task_id, placement) == nullptr) {
-        if (const ring::Gone* last = last_of_the_gone(placement)) {
+        if (const ring::Gone* last = last_of_the_gone(task_id, placement)) {
             // Also of this very node: its journal may have forgotten by now.
-            owners.push_back({last->last.incarnation, false, 0, last->lost_in, std::nullopt});
+            owners.push_back({last->last.incarnation, false, 0, last->lost_in});
         }
     }
     std::string before;  // the incarnation that owned it in the membership before
@@ -60,7 +71,7 @@ Claims::Owners Claims::earlier_owners(const std::string& task_id, const ring::Pl
             if (incarnation == before) {
                 owners.back().lost_in = next_epoch;
             } else {
-                owners.push_back({incarnation, owner->id == node_id_, chain_[i].first, next_epoch, std::nullopt});
+                owners.push_back({incarnation, owner->id == node_id_, chain_[i].first, next_epoch});
             }
         }
         before = incarnation;
@@ -68,13 +79,29 @@ Claims::Owners Claims::earlier_owners(const std::string& task_id, const ring::Pl
     return owners;
 }
 
-// While no node could take the task, it was nobody's. Before that it was the last one's that could.
-const ring::Gone* Claims::last_of_the_gone(const ring::Placement& placement) const {
-    const ring::Gone* last = nullptr;
-    for (const auto& one : allocation_.gone) {
-        if (placement.accepts(one.node) && (last == nullptr || one.lost_in > last->lost_in)) last = &one;
+// Whoever may fire the task by the targets and labels that it had before, now or in a membership that is not settled.
+void Claims::add_owners_before(const std::string& key, const Move& move, Owners& owners) const {
+    const std::string task_id = task_id_of(key);
+    std::set<std::string> added{incarnation_};
+    const auto add = [&](const ring::Ring& ring) {
+        const ring::Member* owner = ring.owner(task_id, move.from);
+        if (owner == nullptr || !added.insert(owner->incarnation).second) return;
+        owners.push_back({.incarnation = owner->incarnation, .moved_in = move.revision});
+    };
+    for (const auto& [epoch, ring] : chain_) add(ring);
+    add(ring_);
+}
+
+// While no node could take the task, it was nobody's. Before that it was that one's of the nodes that could to which their ring gave it.
+const ring::Gone* Claims::last_of_the_gone(const std::string& task_id, const ring::Placement& placement) const {
+    for (const auto& [lost_in, ring] : gone_) {
+        const ring::Member* owner = ring.owner(task_id, placement);
+        if (owner == nullptr) continue;
+        const auto last = std::find_if(allocation_.gone.begin(), allocation_.gone.end(),
+                                       [owner](const ring::Gone& one) { return one.node.incarnation == owner->incarnation; });
+        return last == allocation_.gone.end() ? nullptr : &*last;
     }
-    return last;
+    return nullptr;
 }
 
 // What an incarnation that is no member any more has left; null for one that is.
@@ -87,7 +114,8 @@ const ring::Departed* Claims::find_departed(const std::string& incarnation) cons
 }
 
 void Claims::take_over(Gained gained, Owners owners, ClaimChanges& changes) {
-    raise_to_ = std::max(raise_to_, gained.floor);
+    // Who comes after this node starts behind the task's effective_from anyway.
+    if (gained.floor > tasks_.at(gained.task_id).effective_from) raise_to_ = std::max(raise_to_, gained.floor);
     promised_ = promised_ || std::any_of(owners.begin(), owners.end(), [](const Owner& owner) { return owner.promised.has_value(); });
     owned_.insert_or_assign(gained.task_id, std::move(owners));
     changes.gained.push_back(std::move(gained));
@@ -95,21 +123,38 @@ void Claims::take_over(Gained gained, Owners owners, ClaimChanges& changes) {
 
 void Claims::lose(const std::string& task_id, ClaimChanges& changes) {
     changes.lost.push_back({task_id, handover_});
-    given_up_[task_id] = handover_;
+    // Others go by the revision of the handover: what is newer, this node never had.
+    if (made_in(task_id) <= handover_revision_) given_up_[task_id] = handover_;
     owned_.erase(task_id);
+}
+
+// What waits for nothing but an owner's knowledge of a move was this node's already: it is dealt with up to the handover, as if it had been
+// taken over. What waits for the bounds of a transition goes on along the chain.
+void Claims::give_up_waiting(const std::string& task_id) {
+    const auto found = waiting_.find(task_id);
+    if (found == waiting_.end() || found->second.limit != Instant::max()) return;
+    const Owners& owners = found->second.owners;
+    const bool in_transition = std::any_of(owners.begin(), owners.end(), [](const Owner& owner) { return owner.moved_in == 0; });
+    // The next owner goes by the revision of the handover: what is newer is all its own.
+    if (in_transition || made_in(task_id) > handover_revision_) {
+        waiting_.erase(found);
+        return;
+    }
+    found->second.limit = handover_;
 }
 
 // Brings one task's state in line with the present allocation. A task with earlier owners waits for resolve().
 void Claims::place(const std::string& task_id, const Known& known, ClaimChanges& changes) {
     if (!is_ours(task_id, known.placement)) {
-        waiting_.erase(task_id);
+        give_up_waiting(task_id);
         if (owned_.contains(task_id)) lose(task_id, changes);
         return;
     }
     if (owned_.contains(task_id)) return;
     Owners owners = earlier_owners(task_id, known.placement);
+    if (const auto move = moves_.find(task_id); move != moves_.end()) add_owners_before(task_id, move->second, owners);
     if (!owners.empty()) {
-        waiting_.insert_or_assign(task_id, std::move(owners));
+        waiting_.insert_or_assign(task_id, Waiting{std::move(owners)});
         return;
     }
     waiting_.erase(task_id);
@@ -123,25 +168,46 @@ Gained Claims::before_owners(const std::string& task_id, const Known& known) con
         gained.floor = std::max(gained.floor, given_up->second);
     } else if (const auto& rebuilt = allocation_.rebuilt) {
         const Interval fires{std::max(gained.floor, rebuilt->since), rebuilt->until};
-        if (!fires.empty()) gained.uncertain.push_back({fires, {}, false});
+        // Nobody knows how often they were begun. Along a chain of owners a few times; far fewer than this.
+        const int begun = kAttemptsPerEpoch * static_cast<int>(allocation_.epoch);
+        if (!fires.empty()) gained.uncertain.push_back({fires, {}, false, begun});
         gained.floor = std::max(gained.floor, rebuilt->until);
     }
     return gained;
 }
 
 ClaimChanges Claims::put_task(const task::Task& task) {
-    Known known{{task.targets, task.labels}, task.effective_from, task.created_revision};
     const auto before = tasks_.find(task.id);
-    const bool moved = before != tasks_.end() && (before->second.placement.targets != known.placement.targets ||
-                                                  before->second.placement.labels != known.placement.labels);
-    ClaimChanges changes;
+    // A change that moves the task has begun it anew.
+    const std::int64_t created = before == tasks_.end() ? task.created_revision : before->second.created_revision;
+    const Known known{{task.targets, task.labels}, task.effective_from, created, begun_in(task)};
     tasks_.insert_or_assign(task.id, known);
-    if (moved && owned_.contains(task.id) && !is_ours(task.id, known.placement)) {
-        changes.lost.push_back({task.id, known.effective_from});
-        given_up_[task.id] = known.effective_from;
-        owned_.erase(task.id);
-        return changes;
-    }
+    ClaimChanges changes;
+    place(task.id, known, changes);
+    return changes;
+}
+
+void Claims::supersede(const task::Task& version) {
+    const std::string key = version_key(version);
+    const auto copy = [&](auto& map) {
+        if (const auto found = map.find(version.id); found != map.end()) {
+            auto state = found->second;
+            map.insert_or_assign(key, std::move(state));
+        }
+    };
+    copy(tasks_);
+    copy(waiting_);
+    copy(owned_);
+    copy(given_up_);
+    copy(moves_);
+}
+
+ClaimChanges Claims::move_task(const task::Task& task, const task::Task& before, Instant fired_until) {
+    erase_task(task.id);
+    const Known known{{task.targets, task.labels}, std::max(task.effective_from, fired_until), task.revision, begun_in(task)};
+    tasks_.insert_or_assign(task.id, known);
+    moves_.insert_or_assign(task.id, Move{{before.targets, before.labels}, task.revision});
+    ClaimChanges changes;
     place(task.id, known, changes);
     return changes;
 }
@@ -151,9 +217,10 @@ void Claims::erase_task(const std::string& task_id) {
     waiting_.erase(task_id);
     owned_.erase(task_id);
     given_up_.erase(task_id);
+    moves_.erase(task_id);
 }
 
-ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon_bound, Instant now) {
+ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon_bound, std::int64_t revision, Instant now) {
     ClaimChanges changes;
     if (allocation.epoch < allocation_.epoch) return changes;
     if (allocation.epoch == allocation_.epoch) {
@@ -171,15 +238,46 @@ ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon
     ring_ = ring::Ring(allocation.nodes);
     chain_.clear();
     for (const auto& membership : allocation.previous) chain_.emplace_back(membership.epoch, ring::Ring(membership.nodes));
+    std::map<std::int64_t, std::vector<ring::Member>, std::greater<>> gone;
+    for (const auto& one : allocation.gone) gone[one.lost_in].push_back(one.node);
+    gone_.clear();
+    for (auto& [lost_in, nodes] : gone) gone_.emplace_back(lost_in, ring::Ring(std::move(nodes)));
     handover_ = std::max({handover_, horizon_bound, now});
+    handover_revision_ = revision;
     for (const auto& [id, known] : tasks_) place(id, known, changes);
     report_broken_promises(changes);
     return changes;
 }
 
+// An owner of the task as it was placed before. Once it knows of the move it fires nothing beyond, or beyond what it had fired by then. False
+// if it does not know yet.
+bool Claims::pass_moved(const Owner& owner, const Horizons& horizons, Gained& resolution) const {
+    const Instant lower = resolution.floor;
+    const auto late = [&](const std::vector<ring::LateMove>& moves) {
+        if (const auto at = ring::find_late(moves, owner.moved_in)) resolution.floor = std::max(lower, *at);
+    };
+    if (const ring::Departed* departed = find_departed(owner.incarnation)) {
+        if (departed->revision >= owner.moved_in) {
+            late(departed->late);
+            return true;
+        }
+        add_uncertain(resolution.uncertain, {std::max(lower, departed->done), departed->horizon}, *departed, false);
+        resolution.floor = std::max(lower, departed->horizon);
+        return true;
+    }
+    const auto record = horizons.find(owner.incarnation);
+    if (record == horizons.end() || record->second.revision < owner.moved_in) return false;
+    late(record->second.late);
+    return true;
+}
+
 std::optional<Gained> Claims::resolve_task(const std::string& task_id, const Known& known, Owners& owners, const Horizons& horizons) const {
     Gained resolution = before_owners(task_id, known);
     for (Owner& owner : owners) {
+        if (owner.moved_in > 0) {
+            if (!pass_moved(owner, horizons, resolution)) return std::nullopt;
+            continue;
+        }
         const Instant lower = resolution.floor;
         if (const ring::Departed* departed = find_departed(owner.incarnation)) {
             const ring::Handover* handover = ring::find_handover(departed->handovers, owner.lost_in);
@@ -187,7 +285,9 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, const Kno
             const std::int64_t revision = handover == nullptr ? departed->revision : handover->revision;
             if (known.created_revision > revision || departed->epoch < owner.owned_since) continue;
             const Instant bound = handover == nullptr ? departed->horizon : std::min(handover->at, departed->horizon);
-            const Interval fires{std::max(lower, departed->done), bound};
+            // What it had done it had done by the version that it knew.
+            const Instant done = departed->revision < known.begun_in ? lower : departed->done;
+            const Interval fires{std::max(lower, done), bound};
             may_have_settled(resolution.uncertain);
             add_uncertain(resolution.uncertain, fires, *departed, owner.same_node);
             resolution.floor = std::max(lower, bound);
@@ -212,14 +312,22 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, const Kno
 ClaimChanges Claims::resolve(const Horizons& horizons) {
     ClaimChanges changes;
     for (auto waiting = waiting_.begin(); waiting != waiting_.end();) {
-        const auto& [task_id, owners] = *waiting;
-        Owners taken_from = owners;
+        const auto& [task_id, entry] = *waiting;
+        Owners taken_from = entry.owners;
         auto resolution = resolve_task(task_id, tasks_.at(task_id), taken_from, horizons);
         if (!resolution) {
             ++waiting;
             continue;
         }
-        take_over(std::move(*resolution), std::move(taken_from), changes);
+        std::erase_if(taken_from, [](const Owner& owner) { return owner.moved_in > 0; });
+        moves_.erase(task_id);
+        resolution->limit = entry.limit;
+        if (entry.limit == Instant::max()) {
+            take_over(std::move(*resolution), std::move(taken_from), changes);
+        } else {
+            given_up_[task_id] = entry.limit;
+            changes.gained.push_back(std::move(*resolution));
+        }
         waiting = waiting_.erase(waiting);
     }
     return changes;
@@ -242,19 +350,29 @@ void Claims::report_broken_promises(ClaimChanges& changes) {
     }
 }
 
+bool Claims::taking_over() const {
+    return std::any_of(waiting_.begin(), waiting_.end(), [](const auto& entry) {
+        const Owners& owners = entry.second.owners;
+        return std::any_of(owners.begin(), owners.end(), [](const Owner& owner) { return owner.moved_in == 0; });
+    });
+}
+
 std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
-    // What an owner gives up later can only be bound higher than its first handover, or than its horizon if it has handed nothing over.
-    const auto claimed_by = [](const auto& record) {
+    // What an owner gives up later can only be bound higher than its first handover, or than its horizon if it has handed nothing over; of
+    // a task that it does not know it gives up nothing.
+    const auto claimed_by = [](const auto& record, const Owner& owner, const Known& known) {
+        if (owner.moved_in == 0 && record.revision < known.created_revision) return known.effective_from;
         return record.handovers.empty() ? record.horizon : std::min(record.horizon, record.handovers.front().at);
     };
     std::optional<Instant> limit;
-    for (const auto& [task_id, owners] : waiting_) {
-        for (const Owner& owner : owners) {
+    for (const auto& [task_id, waiting] : waiting_) {
+        const Known& known = tasks_.at(task_id);
+        for (const Owner& owner : waiting.owners) {
             Instant claimed{};
             if (const ring::Departed* departed = find_departed(owner.incarnation)) {
-                claimed = claimed_by(*departed);
+                claimed = claimed_by(*departed, owner, known);
             } else if (const auto record = horizons.find(owner.incarnation); record != horizons.end()) {
-                claimed = claimed_by(record->second);
+                claimed = claimed_by(record->second, owner, known);
             }
             limit = std::min(limit.value_or(claimed), claimed);
         }

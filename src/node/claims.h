@@ -3,7 +3,8 @@
 // what it answers.
 //
 // A task is, to this node: not ours; waiting (ours by the allocation, but an earlier owner's bound is not known yet); or owned from a floor
-// on.
+// on. What is in force is known by a task's id; a version that was superseded goes on under a key of its own (version_key()) for a while, as
+// its fires may be owed by somebody who is gone: it has the owners that its own targets and labels give it.
 #pragma once
 
 #include <cstdint>
@@ -30,19 +31,20 @@ struct Interval {
 // Fires that an incarnation which is gone may have started or not.
 struct Uncertain {
     Interval fires;
-    std::string incarnation;
+    std::string incarnation;  // empty: the tree was lost, and with it whose they were
     bool ours = false;  // nobody but an earlier life of this very node can have started them: its journal knows
     int begun = 1;      // attempts that may have been begun: one by the owner, one by each later owner that may have run them again
 };
 
 struct Gained {
-    std::string task_id;
+    std::string task_id;  // or the key of a version
     Instant floor{};  // this node fires what lies after it
     std::vector<Uncertain> uncertain;
+    Instant limit = Instant::max();  // and up to here: by now it is another's
 };
 
 struct Lost {
-    std::string task_id;
+    std::string task_id;  // or the key of a version
     Instant limit{};  // this node still fires what it has not fired up to here
 };
 
@@ -56,21 +58,31 @@ struct ClaimChanges {
     bool empty() const { return gained.empty() && lost.empty() && uncertain_only.empty(); }
 };
 
+// Of a version that was superseded.
+std::string version_key(const task::Task& version);
+// The ring knows tasks by their ids, whatever the version.
+std::string task_id_of(const std::string& key);
+
 class Claims {
   public:
     using Horizons = std::map<std::string, ring::HorizonRecord>;  // by incarnation
 
     Claims(std::string node_id, std::string incarnation);
 
-    // The task is new in the catalog, or its definition changed. A changed placement moves it at its effective_from, which the center puts
-    // far enough ahead for every node to have learnt of it: the old owner fires up to there, the new one beyond.
+    // The task is new in the catalog, or has another effective_from.
     ClaimChanges put_task(const task::Task& task);
-    // The task is gone: nothing of it is fired any more.
+    // What is known of the task stays so for `version`, which was in force up to now, under its key.
+    void supersede(const task::Task& version);
+    // A change of targets or labels, as of its revision: a task of its own, whose fires begin where those of `before` end. Owners of `before`
+    // go on with it until they have learnt of the change: they are waited for. `fired_until`: by this node, as an owner of `before`.
+    ClaimChanges move_task(const task::Task& task, const task::Task& before, Instant fired_until);
+    // The task, or the version of that key, is gone: nothing of it is fired any more.
     void erase_task(const std::string& task_id);
 
     // A new allocation is seen. `horizon_bound` is the highest horizon that this incarnation has written or may have written; what is lost
-    // is fired up to the later of that and `now`. The caller must then write an acknowledgement: handover() says of what.
-    ClaimChanges observe(const ring::Allocation& allocation, Instant horizon_bound, Instant now);
+    // is fired up to the later of that and `now`. `revision` of the catalog is what its record names. The caller must then write an
+    // acknowledgement: handover() says of what.
+    ClaimChanges observe(const ring::Allocation& allocation, Instant horizon_bound, std::int64_t revision, Instant now);
 
     // Takes over what can be taken over, by the bounds that stand in `horizons`. The caller must raise its horizon to raise_to() first.
     ClaimChanges resolve(const Horizons& horizons);
@@ -78,10 +90,14 @@ class Claims {
     std::int64_t epoch() const { return allocation_.epoch; }
     const ring::Allocation& allocation() const { return allocation_; }
     bool waiting() const { return !waiting_.empty(); }
+    // It waits for bounds that the transition is about (not only for an owner to learn of a move).
+    bool taking_over() const;
     // Tasks were taken over in this transition whose earlier owners live and may still start what they kept of them.
     bool shares_tasks() const { return promised_; }
     std::size_t owned_count() const { return owned_.size(); }
     bool owns(const std::string& task_id) const { return owned_.contains(task_id); }
+    // The revision of the catalog that made the task, or moved it to where it is.
+    std::int64_t made_in(const std::string& task_id) const { return tasks_.at(task_id).created_revision; }
     // Is this node the task's owner by the present allocation, or next in line?
     bool in_reach(const task::Task& task) const;
 
@@ -106,22 +122,36 @@ class Claims {
         std::int64_t owned_since = 0;  // the epoch that gave it the task
         std::int64_t lost_in = 0;      // the epoch that took it away
         // When it was taken over from a living owner by its handover: what that owner still had to start. If it dies, this is uncertain.
-        std::optional<Interval> promised;
+        std::optional<Interval> promised{};
+        // It may fire the task as it was placed before, until it has got this revision of the catalog. 0: an owner as it is placed now.
+        std::int64_t moved_in = 0;
     };
     struct Known {
         ring::Placement placement;
         Instant effective_from{};
         std::int64_t created_revision = 0;
+        std::int64_t begun_in = 0;  // the revision that set effective_from; 0 if a later one left it as it was
+    };
+    struct Move {
+        ring::Placement from;
+        std::int64_t revision = 0;
     };
     using Owners = std::vector<Owner>;  // oldest first
+    struct Waiting {
+        Owners owners;
+        Instant limit = Instant::max();  // it has another owner by now, who starts beyond
+    };
 
     bool is_ours(const std::string& task_id, const ring::Placement& placement) const;
     Owners earlier_owners(const std::string& task_id, const ring::Placement& placement) const;
-    const ring::Gone* last_of_the_gone(const ring::Placement& placement) const;
+    void add_owners_before(const std::string& task_id, const Move& move, Owners& owners) const;
+    const ring::Gone* last_of_the_gone(const std::string& task_id, const ring::Placement& placement) const;
     const ring::Departed* find_departed(const std::string& incarnation) const;
     void place(const std::string& task_id, const Known& known, ClaimChanges& changes);
     void lose(const std::string& task_id, ClaimChanges& changes);
+    void give_up_waiting(const std::string& task_id);
     Gained before_owners(const std::string& task_id, const Known& known) const;
+    bool pass_moved(const Owner& owner, const Horizons& horizons, Gained& resolution) const;
     std::optional<Gained> resolve_task(const std::string& task_id, const Known& known, Owners& owners, const Horizons& horizons) const;
     void take_over(Gained gained, Owners owners, ClaimChanges& changes);
     void report_broken_promises(ClaimChanges& changes);
@@ -130,11 +160,14 @@ class Claims {
     ring::Allocation allocation_;
     ring::Ring ring_;
     std::vector<std::pair<std::int64_t, ring::Ring>> chain_;  // the unsettled memberships, oldest first
+    std::vector<std::pair<std::int64_t, ring::Ring>> gone_;   // the nodes of allocation_.gone, by the epoch that left them out, latest first
     Instant handover_{}, raise_to_{};
+    std::int64_t handover_revision_ = 0;
     bool promised_ = false;  // some owner has a promise, or had one in this transition
 
-    std::unordered_map<std::string, Known> tasks_;
-    std::unordered_map<std::string, Owners> waiting_;
+    std::unordered_map<std::string, Known> tasks_;  // by id, or by key
+    std::unordered_map<std::string, Move> moves_;   // by id: those that owners may not have learnt of
+    std::unordered_map<std::string, Waiting> waiting_;
     std::unordered_map<std::string, Owners> owned_;      // with the owners that it was taken over from, until the transition is settled
     std::unordered_map<std::string, Instant> given_up_;  // lost in the transition in progress: our bound, should the task come back
 };

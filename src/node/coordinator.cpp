@@ -10,6 +10,7 @@
 #include "cloudtask/core/version.h"
 #include "cloudtask/zk/recipes.h"
 #include "node/allocator_task.h"
+#include "node/catalog_past.h"
 #include "node/neighbours.h"
 
 namespace cloudtask::node {
@@ -33,6 +34,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     const std::string runtime_path;
 
     TaskIndex catalog;
+    CatalogPast past;
     std::optional<std::int64_t> catalog_revision;  // nothing before the first one is known; 0: a center without tasks
 
     // --- of the present session
@@ -103,6 +105,13 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         for (const auto& earlier : retired) earlier->keep_to_horizon();
         duties = std::make_unique<Duties>(options.node_id, incarnation, options.duties);
         for (const auto& task_id : running) duties->set_running(task_id, true);
+        past.each(loop.clock().now(), [this](const CatalogPast::Entry& entry) {
+            if (entry.erased_at) {
+                duties->erase_task(entry.task->id, *entry.erased_at);
+            } else {
+                duties->put_task(entry.task);
+            }
+        });
         for (const auto& task : catalog) duties->put_task(task);
         duties->set_catalog_revision(catalog_revision.value_or(0));
         log::info("ZooKeeper: session {:#x}, incarnation {}", keeper.session_id(), incarnation);
@@ -464,13 +473,18 @@ Coordinator::Coordinator(Loop& loop, Random& random, zk::Client& client, Coordin
 Coordinator::~Coordinator() = default;
 
 void Coordinator::put_task(TaskPointer task) {
+    if (const TaskPointer* before = impl_->catalog.find(task->id)) impl_->past.superseded(*before, *task);
     impl_->each_duties([&task](Duties& duties) { duties.put_task(task); });
     impl_->catalog.put(std::move(task));
 }
 
-void Coordinator::erase_task(const std::string& task_id) {
-    impl_->each_duties([&task_id](Duties& duties) { duties.erase_task(task_id); });
-    impl_->catalog.erase(task_id);
+void Coordinator::erase_task(const std::string& task_id, Instant at) {
+    const TaskPointer* found = impl_->catalog.find(task_id);
+    if (found == nullptr) return;
+    const TaskPointer task = *found;
+    impl_->past.erased(task, at);
+    impl_->each_duties([&](Duties& duties) { duties.erase_task(task_id, at); });
+    impl_->catalog.erase(task->id);
 }
 
 void Coordinator::set_catalog_revision(std::int64_t revision) {

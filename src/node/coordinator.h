@@ -53,9 +53,9 @@ class Coordinator {
     Coordinator(Loop& loop, Random& random, zk::Client& client, CoordinatorOptions options, Hooks hooks);
     ~Coordinator();
 
-    // --- the catalog (from its replica)
+    // --- the catalog (from its replica); the versions of a task in their order
     void put_task(TaskPointer task);
-    void erase_task(const std::string& task_id);
+    void erase_task(const std::string& task_id, Instant at);
     // The replica holds everything up to `revision`. The node registers once this was said and the replica has reached what the centers
     // have published.
     void set_catalog_revision(std::int64_t revision);

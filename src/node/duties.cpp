@@ -12,6 +12,7 @@ namespace {
 constexpr Duration kTick{1};                                      // instants count microseconds
 constexpr Duration kDonePeriod = std::chrono::seconds{1};         // `done` alone is written this often at the most
 constexpr Duration kEndsPeriod = std::chrono::milliseconds{250};  // and so are the ends of runs that others wait for
+constexpr Duration kForgetPeriod = std::chrono::seconds{10};
 constexpr std::size_t kMaxRunning = 4000;                         // named in a record: it has to fit into a znode
 
 }  // namespace
@@ -19,29 +20,41 @@ constexpr std::size_t kMaxRunning = 4000;                         // named in a 
 Duties::Duties(std::string node_id, std::string incarnation, DutyOptions options)
     : options_(options), claims_(std::move(node_id), std::move(incarnation)) {}
 
-void Duties::accept(const Gained& gained, bool opens) {
-    const TaskPointer* found = tasks_.find(gained.task_id);
-    CLOUDTASK_CHECK(found != nullptr, "a task is gained that was never put");
-    const TaskPointer& task = *found;
-    for (const auto& uncertain : gained.uncertain) {
-        if (uncertain.ours) {
-            // Our own journal knows what was started: what it does not know is fired, what it knows is refused as a repetition.
-            openings_.push_back({task, uncertain.fires.after, uncertain.fires.until});
-        } else {
-            // The interval may have been worked out by an earlier version of the task.
-            const Interval fires{std::max(uncertain.fires.after, task->effective_from), uncertain.fires.until};
-            if (!fires.empty()) uncertain_.push_back({task, fires, uncertain.incarnation, uncertain.begun});
+// The version of a key (see Claims), and until when it is in force.
+Duties::Version Duties::find(const std::string& key) const {
+    if (const TaskPointer* task = tasks_.find(key)) return {task};
+    if (const auto versions = earlier_.find(task_id_of(key)); versions != earlier_.end()) {
+        for (const auto& earlier : versions->second) {
+            if (version_key(*earlier.task) == key) return {&earlier.task, earlier.until};
         }
     }
-    if (opens) openings_.push_back({task, gained.floor});
+    CLOUDTASK_CHECK(false, "claims know a version that was never put");
+    return {};
+}
+
+void Duties::accept(const Gained& gained, bool opens) {
+    const Version version = find(gained.task_id);
+    const TaskPointer& task = *version.task;
+    for (const auto& uncertain : gained.uncertain) {
+        const Interval fires{std::max(uncertain.fires.after, task->effective_from), std::min(uncertain.fires.until, version.until)};
+        if (uncertain.ours) {
+            // Our own journal knows what was started: what it does not know is fired, what it knows is refused as a repetition.
+            owed_.add(Opening{task, fires.after, fires.until});
+        } else {
+            owed_.add(UncertainFires{task, fires, uncertain.incarnation, uncertain.begun});
+        }
+    }
+    if (!opens) return;
+    owed_.add(Opening{task, std::max(gained.floor, task->effective_from), std::min(gained.limit, version.until),
+                      claims_.made_in(gained.task_id)});
 }
 
 void Duties::apply(const ClaimChanges& changes) {
     for (const auto& lost : changes.lost) {
-        timetable_.limit(lost.task_id, lost.limit);
-        for (auto& opening : openings_) {
-            if (opening.task->id == lost.task_id) opening.limit = std::min(opening.limit, lost.limit);
-        }
+        const TaskPointer& task = *find(lost.task_id).task;
+        timetable_.limit(*task, lost.limit);
+        // The handover says by which revision of the catalog: what is newer is all the next owner's.
+        owed_.hand_over(task, lost.limit, written_.revision);
     }
     for (const auto& gained : changes.gained) accept(gained, true);
     for (const auto& gained : changes.uncertain_only) accept(gained, false);
@@ -68,57 +81,104 @@ void Duties::set_running(const std::string& task_id, bool running) {
 // never fired.
 void Duties::open_acknowledged() {
     if (written_.epoch < claims_.epoch()) return;
-    for (auto& opening : openings_) timetable_.open(std::move(opening.task), opening.floor, opening.limit);
-    openings_.clear();
+    for (auto& opening : owed_.take_openings(written_.revision)) timetable_.open(std::move(opening.task), opening.floor, opening.limit);
 }
 
 void Duties::put_task(TaskPointer task) {
-    if (retired_) {
-        timetable_.replace(std::move(task));
+    const TaskPointer* found = tasks_.find(task->id);
+    if (found == nullptr) {
+        if (retired_) return;
+        if (task->created_revision > written_.revision) {
+            pending_.push_back({std::move(task)});
+            return;
+        }
+        tasks_.put(task);
+        return apply(claims_.put_task(*task));
+    }
+    const TaskPointer before = *found;
+    const bool moves = before->targets != task->targets || before->labels != task->labels;
+    if (!moves && before->enabled == task->enabled && before->effective_from == task->effective_from) {
+        timetable_.amend(*before, task);
+        owed_.amend(before, task);
+        tasks_.put(std::move(task));
         return;
     }
-    const std::string id = task->id;
-    if (task->created_revision > written_.revision) {
-        pending_.put(std::move(task));
-        return;
-    }
-    const TaskPointer* before = tasks_.find(id);
-    // It moves at its effective_from, which is ahead, be it from this node to this node.
-    const bool moves = before != nullptr && task->enabled && ((*before)->targets != task->targets || (*before)->labels != task->labels);
-    const ClaimChanges changes = claims_.put_task(*task);
-    // What moves away keeps its old version up to the limit.
-    if (!changes.lost.empty()) apply(changes);
+    end_earlier(task->id, task::tenure_end(*task));
+    if (moves) return move(before, task);
+    supersede(before, task::tenure_end(*task), task);
     tasks_.put(task);
-    replace_openings(task);
-    if (!changes.gained.empty()) {
-        apply(changes);
-    } else if (changes.lost.empty() && moves) {
-        timetable_.succeed(task);
-    } else if (changes.lost.empty()) {
-        timetable_.replace(std::move(task));
-    }
-    try_resolve();
+    if (!retired_) apply(claims_.put_task(*task));
 }
 
-// As Timetable::replace() and succeed(), for what is not open yet.
-void Duties::replace_openings(const TaskPointer& task) {
-    std::vector<Opening> earlier;
-    for (auto& opening : openings_) {
-        if (opening.task->id != task->id) continue;
-        const Instant from = task->effective_from;
-        if (opening.limit <= from && task->enabled) continue;
-        if (task->enabled && opening.floor < from) earlier.push_back({opening.task, opening.floor, from});
-        opening = {task, std::max(opening.floor, from), opening.limit};
+// What was superseded before is in force no longer than that: a task may be disabled before its next version is in force.
+void Duties::end_earlier(const std::string& task_id, Instant until) {
+    const auto versions = earlier_.find(task_id);
+    if (versions == earlier_.end()) return;
+    for (auto& earlier : versions->second) {
+        if (earlier.until <= until) continue;
+        earlier.until = until;
+        timetable_.limit(*earlier.task, until);
+        owed_.supersede(earlier.task, until, nullptr);
     }
-    openings_.insert(openings_.end(), earlier.begin(), earlier.end());
 }
 
-void Duties::erase_task(const std::string& task_id) {
+// `before` is in force up to `until`; `next` takes its streams over, if it is given.
+void Duties::supersede(const TaskPointer& before, Instant until, const TaskPointer& next) {
+    if (!retired_ && before->enabled && until > before->effective_from) {
+        earlier_[before->id].push_back({before, until});
+        claims_.supersede(*before);
+    }
+    timetable_.supersede(*before, until, next);
+    owed_.supersede(before, until, next);
+}
+
+// Other targets or labels: as if `before` ended, and `task` were another task.
+void Duties::move(const TaskPointer& before, const TaskPointer& task) {
+    const Instant fired_until = timetable_.taken_until(*before).value_or(Instant{});
+    const bool late = fired_until > task->effective_from && before->enabled;
+    supersede(before, task::tenure_end(*task), nullptr);
+    tasks_.put(task);
+    if (retired_) return;
+    if (late) {
+        if (wanted_.late.size() < ring::kMaxLateMoves) {
+            wanted_.late.push_back({task->revision, task->revision, fired_until});
+        } else {
+            auto& last = wanted_.late.back();
+            last = {last.from, task->revision, std::max(last.at, fired_until)};
+        }
+    }
+    apply(claims_.move_task(*task, *before, late ? fired_until : Instant{}));
+}
+
+void Duties::erase_task(const std::string& task_id, Instant at) {
+    const TaskPointer* found = tasks_.find(task_id);
+    if (found == nullptr) {
+        const auto pending = std::find_if(pending_.begin(), pending_.end(), [&](const Pending& one) { return one.task->id == task_id; });
+        if (pending != pending_.end()) pending_.push_back({pending->task, at});
+        return;
+    }
+    const TaskPointer task = *found;
+    end_earlier(task_id, at);
+    supersede(task, at, nullptr);
     claims_.erase_task(task_id);
-    timetable_.close(task_id);
-    std::erase_if(openings_, [&task_id](const Opening& opening) { return opening.task->id == task_id; });
     tasks_.erase(task_id);
-    pending_.erase(task_id);
+}
+
+// Nobody can owe fires of a version that ended so long ago, once no transition is in progress.
+void Duties::forget_earlier(Instant now) {
+    if (now < forgotten_at_ + kForgetPeriod || claims_.waiting() || !claims_.allocation().previous.empty()) return;
+    forgotten_at_ = now;
+    std::erase_if(wanted_.late, [now](const ring::LateMove& move) { return move.at + task::kSupersededKept < now; });
+    const Instant before = now - task::kSupersededKept;
+    owed_.forget_taken(before);
+    for (auto entry = earlier_.begin(); entry != earlier_.end();) {
+        std::erase_if(entry->second, [&](const Earlier& earlier) {
+            if (earlier.until >= before) return false;
+            claims_.erase_task(version_key(*earlier.task));
+            return true;
+        });
+        entry = entry->second.empty() ? earlier_.erase(entry) : std::next(entry);
+    }
 }
 
 void Duties::set_catalog_revision(std::int64_t revision) {
@@ -133,7 +193,7 @@ Instant Duties::horizon_bound() const { return std::max(written_.horizon, in_fli
 void Duties::observe(const ring::Allocation& allocation, Instant now) {
     if (retired_) return;
     const std::int64_t before = claims_.epoch();
-    apply(claims_.observe(allocation, horizon_bound(), now));
+    apply(claims_.observe(allocation, horizon_bound(), written_.revision, now));
     if (claims_.epoch() > before) {
         wanted_.epoch = claims_.epoch();
         wanted_.horizon = std::max(wanted_.horizon, claims_.handover());
@@ -152,7 +212,7 @@ void Duties::set_horizons(Claims::Horizons horizons) {
 void Duties::try_resolve() {
     if (retired_) return;
     apply(claims_.resolve(horizons_));
-    if (!claims_.waiting() && pending_.empty() && claims_.heard_of_all(horizons_) &&
+    if (!claims_.taking_over() && pending_.empty() && claims_.heard_of_all(horizons_) &&
         catalog_revision_ >= claims_.needed_revision(horizons_))
         wanted_.resumed = claims_.epoch();
 }
@@ -160,10 +220,9 @@ void Duties::try_resolve() {
 Instant Duties::done(std::optional<Instant> earliest_unstarted) const {
     Instant done = written_.horizon;
     if (const auto due = timetable_.next_due()) done = std::min(done, *due - kTick);
-    for (const auto& opening : openings_) done = std::min(done, opening.floor);
+    done = std::min(done, owed_.after());  // not with the runner yet
     // The very write that admits these says already that they may be fired.
-    for (const auto& task : pending_) done = std::min(done, task->effective_from);
-    for (const auto& uncertain : uncertain_) done = std::min(done, uncertain.fires.after);  // not with the runner yet
+    for (const auto& [task, erased_at] : pending_) done = std::min(done, task->effective_from);
     if (earliest_unstarted) done = std::min(done, *earliest_unstarted - kTick);
     if (const auto limit = claims_.done_limit(horizons_)) done = std::min(done, *limit);
     return done;
@@ -171,6 +230,7 @@ Instant Duties::done(std::optional<Instant> earliest_unstarted) const {
 
 std::optional<ring::HorizonRecord> Duties::next_write(Instant now, std::optional<Instant> earliest_unstarted) {
     if (retired_ || in_flight_) return std::nullopt;
+    forget_earlier(now);
     const auto due = timetable_.next_due();
     // Not only when the next fire lies beyond the horizon: the one after it may be due before its write is acknowledged.
     const Instant soon = now + options_.horizon / 2;
@@ -195,9 +255,14 @@ void Duties::written() {
     written_ = std::move(*in_flight_);
     in_flight_.reset();
     open_acknowledged();
-    const auto admitted = std::move(pending_);
-    pending_.clear();
-    for (const auto& task : admitted) put_task(task);  // what is newer still waits on
+    // What is newer still waits on.
+    for (auto& [task, erased_at] : std::exchange(pending_, {})) {
+        if (erased_at) {
+            erase_task(task->id, *erased_at);
+        } else {
+            put_task(task);
+        }
+    }
     set_catalog_revision(catalog_revision_);
 }
 
@@ -207,7 +272,7 @@ void Duties::retire() {
     retired_ = true;
     in_flight_.reset();
     pending_.clear();
-    openings_.clear();
+    owed_.drop_openings();
     if (!beyond_horizon_) timetable_.limit_all(written_.horizon);
 }
 
@@ -227,7 +292,7 @@ std::optional<Fire> Duties::take(Instant until) {
 std::vector<UncertainFires> Duties::take_uncertain() {
     // As with fires: a successor takes an owner that never acknowledged for one that has settled nothing.
     if (written_.epoch < claims_.epoch()) return {};
-    return std::exchange(uncertain_, {});
+    return owed_.take_uncertain();
 }
 
 bool Duties::handed_over(Instant now) const {

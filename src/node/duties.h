@@ -10,9 +10,11 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "node/claims.h"
+#include "node/owed.h"
 #include "node/timetable.h"
 
 namespace cloudtask::node {
@@ -22,14 +24,6 @@ struct DutyOptions {
     Duration horizon = std::chrono::seconds{2};
 };
 
-// Fires that somebody else may have started or not; to be settled by the tasks' policy and reported.
-struct UncertainFires {
-    TaskPointer task;
-    Interval fires;
-    std::string incarnation;
-    int begun = 1;  // attempts that may have been begun
-};
-
 class Duties {
   public:
     Duties(std::string node_id, std::string incarnation, DutyOptions options);
@@ -37,8 +31,10 @@ class Duties {
     // --- what is learnt
     // A task that is new in the catalog counts only once the record says so (its revision is written): a successor must know what this node
     // could fire.
+    // The versions of a task come in their order: what one that is superseded owes, up to tenure_end() of the next, it goes on owing.
     void put_task(TaskPointer task);
-    void erase_task(const std::string& task_id);
+    // It was deleted at `at`: what it owed up to there it owes.
+    void erase_task(const std::string& task_id, Instant at);
     // The catalog replica has reached `revision`; all its tasks have been put.
     void set_catalog_revision(std::int64_t revision);
     void observe(const ring::Allocation& allocation, Instant now);
@@ -86,16 +82,29 @@ class Duties {
     bool handed_over(Instant now) const;
 
   private:
-    // A stream of fires that begins once ZooKeeper knows that this node has acknowledged the epoch that gave it.
-    struct Opening {
+    // A version that was superseded, or whose task was deleted, while somebody may still owe fires of it.
+    struct Earlier {
         TaskPointer task;
-        Instant floor{}, limit = Instant::max();
+        Instant until{};  // it was in force up to here
+    };
+    // A task that is not admitted yet, or its deletion, in the order in which it came.
+    struct Pending {
+        TaskPointer task;
+        std::optional<Instant> erased_at{};
+    };
+    struct Version {
+        const TaskPointer* task = nullptr;
+        Instant until = Instant::max();
     };
 
     void apply(const ClaimChanges& changes);
     void accept(const Gained& gained, bool opens);
     void open_acknowledged();
-    void replace_openings(const TaskPointer& task);
+    Version find(const std::string& key) const;
+    void end_earlier(const std::string& task_id, Instant until);
+    void supersede(const TaskPointer& before, Instant until, const TaskPointer& next);
+    void move(const TaskPointer& before, const TaskPointer& task);
+    void forget_earlier(Instant now);
     void try_resolve();
     void name_running();
     Instant horizon_bound() const;
@@ -105,10 +114,10 @@ class Duties {
     Claims claims_;
     Timetable timetable_;
     Claims::Horizons horizons_;
-    TaskIndex tasks_;    // of the runtime
-    TaskIndex pending_;  // newer than the record's revision
-    std::vector<Opening> openings_;
-    std::vector<UncertainFires> uncertain_;
+    TaskIndex tasks_;                                                // of the runtime, as they are in force
+    std::unordered_map<std::string, std::vector<Earlier>> earlier_;  // by task id, oldest first
+    std::vector<Pending> pending_;                                   // newer than the record's revision
+    Owed owed_;
     std::set<std::string> running_;  // ids of tasks
 
     ring::HorizonRecord written_;                   // what ZooKeeper acknowledged; the claims know every task up to its revision
@@ -118,6 +127,7 @@ class Duties {
     bool retired_ = false;
     bool beyond_horizon_ = false;
     Instant written_at_{};  // or asked to be
+    Instant forgotten_at_{};
 };
 
 }  // namespace cloudtask::node

@@ -106,7 +106,7 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
         runner.recover(std::move(loaded.unfinished), loaded.run_ids, loaded.command_ids);
         coordinator->set_cordoned(loaded.cordoned);  // before there is a session, so that none ever takes part
         for (auto& task : loaded.catalog.tasks) put_task(std::move(task));
-        for (const auto& deleted : loaded.catalog.deleted) erase_task(deleted.id);
+        for (const auto& deleted : loaded.catalog.deleted) erase_task(deleted);
         catalog_revision = loaded.catalog.revision;
         // 0 on disk: never synchronised. What the center holds, be it nothing, has to be heard first.
         if (catalog_revision > 0) coordinator->set_catalog_revision(catalog_revision);
@@ -131,34 +131,46 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
 
     // --- the catalog
 
-    void put_task(task::Task definition) {
+    // `superseded`: a later version follows, and this one may be known already.
+    void put_task(task::Task definition, bool superseded = false) {
+        const TaskPointer* known = tasks.find(definition.id);
+        if (superseded && known != nullptr && (*known)->version >= definition.version) return;
         auto task = std::make_shared<const task::Task>(std::move(definition));
         runner.put_task(task);
         coordinator->put_task(task);
         tasks.put(std::move(task));
     }
 
-    void erase_task(const std::string& id) {
-        coordinator->erase_task(id);
-        runner.erase_task(id);
-        tasks.erase(id);
+    void erase_task(const DeletedTask& deleted) {
+        coordinator->erase_task(deleted.id, deleted.at);
+        runner.erase_task(deleted.id);
+        tasks.erase(deleted.id);
     }
 
     void apply(CatalogChange change) {
+        if (change.full && !tasks.empty()) {
+            // Deleted before: what they owed was dealt with then.
+            std::unordered_set<std::string> deleted;
+            for (const auto& one : change.deleted) deleted.insert(one.id);
+            std::erase_if(change.tasks, [&](const task::Task& task) { return deleted.contains(task.id) && tasks.find(task.id) == nullptr; });
+        }
         if (change.full) {
             std::unordered_set<std::string> named;
             for (const auto& task : change.tasks) named.insert(task.id);
-            std::vector<std::string> gone;
+            for (const auto& deleted : change.deleted) named.insert(deleted.id);
+            // The center does not say when they went. As of its newest news they were not there.
+            const Instant newest = newest_instant(change);
+            std::vector<DeletedTask> gone;
             for (const auto& task : tasks) {
-                if (!named.contains(task->id)) gone.push_back(task->id);
+                if (!named.contains(task->id)) gone.push_back({task->id, newest});
             }
-            for (const auto& id : gone) erase_task(id);
+            for (const auto& deleted : gone) erase_task(deleted);
         }
         for (std::size_t i = 0; i < change.tasks.size(); ++i) {
             const bool superseded = i + 1 < change.tasks.size() && change.tasks[i + 1].id == change.tasks[i].id;
-            if (!superseded) put_task(std::move(change.tasks[i]));
+            put_task(std::move(change.tasks[i]), superseded);
         }
-        for (const auto& deleted : change.deleted) erase_task(deleted.id);
+        for (const auto& deleted : change.deleted) erase_task(deleted);
         fetch_ahead();
     }
 

@@ -2,6 +2,7 @@
 #include "node/runner.h"
 
 #include <algorithm>
+#include <deque>
 #include <set>
 #include <unordered_set>
 
@@ -48,7 +49,9 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     std::unordered_map<std::string, std::int64_t> put_off_of;  // count of what is put off, by task id
     std::unordered_set<std::string> known_runs;          // in the journal: not begun again
     std::unordered_set<std::string> known_commands;
-    std::unordered_set<std::string> disabled;  // ids of tasks
+    // Tasks that start nothing any more, by id: why. What they owed by an earlier version is recorded as skipped.
+    std::unordered_map<std::string, const char*> ended;
+    std::deque<std::pair<Instant, std::string>> deleted;  // of these, in the order in which that was learnt
     // The times of the fires that were taken and are neither started nor on disk as ended: what ZooKeeper must not hear of as done.
     std::multiset<Instant> open_fires;
     bool fires_closed = false;    // since the coordinator was told
@@ -113,9 +116,8 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     }
 
     void accept(const Fire& fire) {
-        if (disabled.contains(fire.task->id)) {
-            return record_unstarted(describe_fire(fire.task, fire.time, 1), task::RunState::skipped,
-                                    "disabled: the task was disabled before the fire was started");
+        if (const auto why = ended.find(fire.task->id); why != ended.end()) {
+            return record_unstarted(describe_fire(fire.task, fire.time, 1), task::RunState::skipped, why->second);
         }
         const Backlog backlog = gather_backlog(fire, now());
         if (backlog.late.empty()) {
@@ -145,10 +147,11 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
                 reason += fmt::format("; so it is with all further ones up to {}", format_instant(uncertain.fires.until));
                 lost.covers_until = uncertain.fires.until;
             }
-            const bool rerun = !cut && uncertain.task->guarantee == task::Guarantee::at_least_once;
+            const bool rerun = !cut && uncertain.task->guarantee == task::Guarantee::at_least_once && !ended.contains(uncertain.task->id);
             Batch batch;
             // Each attempt that may have been begun is accounted for, and none is begun a second time.
-            for (int attempt = 2; rerun && attempt <= uncertain.begun; ++attempt) {
+            const int told = uncertain.incarnation.empty() ? 1 : uncertain.begun;
+            for (int attempt = 2; rerun && attempt <= told; ++attempt) {
                 task::Run again = describe_fire(uncertain.task, fire->time, attempt);
                 again.incarnation = uncertain.incarnation;
                 add_unstarted(batch, std::move(again), task::RunState::lost, reason);
@@ -158,7 +161,8 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
             // node that came no further.
             const bool begun =
                 rerun &&
-                prepare(std::move(batch), {describe_fire(uncertain.task, fire->time, uncertain.begun + 1), uncertain.task, now(), {}});
+                prepare(std::move(batch), {describe_fire(uncertain.task, fire->time, uncertain.begun + 1), uncertain.task,
+                                           std::max(now(), fire->time), {}});  // a claim reaches beyond now, and its clock may have been ahead
             if (!begun) write_unstarted(std::move(batch), fire->time);
             if (cut) return;
         }
@@ -405,6 +409,12 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         retry(kRerunRetry, [this] { start_due(); });
     }
 
+    // By then no fire of them can come up any more.
+    void forget_deleted() {
+        const Instant before = now() - 2 * task::kSupersededKept;
+        for (; !deleted.empty() && deleted.front().first < before; deleted.pop_front()) ended.erase(deleted.front().second);
+    }
+
     void running_changed(const std::string& task_id) {
         if (coordinator != nullptr) coordinator->set_running(task_id, live.count_of(task_id) > 0);
     }
@@ -456,7 +466,9 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         live.recover(std::move(unfinished));
     }
 
-    void cancel_prepared(const std::string& task_id, const char* reason) {
+    // From the moment that the node learns of it, also of fires that were taken by a version before.
+    void end_task(const std::string& task_id, const char* reason) {
+        ended.insert_or_assign(task_id, reason);
         std::vector<std::string> ids;
         for (const auto& [id, entry] : prepared) {
             if (entry.task->id == task_id && entry.run.trigger != task::Trigger::manual) ids.push_back(id);
@@ -482,17 +494,16 @@ void Runner::recover(std::vector<JournalEntry> unfinished, const std::vector<std
 
 void Runner::put_task(TaskPointer task) {
     if (task->enabled) {
-        impl_->disabled.erase(task->id);
+        impl_->ended.erase(task->id);
         return;
     }
-    // Fires that were taken by the old definition: a disabled task starts nothing any more, from the moment that the node learns of it.
-    impl_->disabled.insert(task->id);
-    impl_->cancel_prepared(task->id, "disabled: the task was disabled before the fire was due");
+    impl_->end_task(task->id, "disabled: the task was disabled before the fire was started");
 }
 
 void Runner::erase_task(const std::string& task_id) {
-    impl_->disabled.erase(task_id);
-    impl_->cancel_prepared(task_id, "deleted: the task was deleted before the fire was due");
+    impl_->end_task(task_id, "deleted: the task was deleted before the fire was started");
+    impl_->forget_deleted();
+    impl_->deleted.emplace_back(impl_->now(), task_id);
 }
 
 void Runner::duties_changed() { impl_->take_fires(); }

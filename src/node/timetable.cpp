@@ -3,8 +3,16 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 
 namespace cloudtask::node {
+
+namespace {
+
+constexpr std::uint32_t kParkedPosition = std::numeric_limits<std::uint32_t>::max();  // not in the heap
+constexpr Duration kKeepParked = std::chrono::minutes{1};
+
+}  // namespace
 
 std::optional<Fire> next_fire(const TaskPointer& task, Instant after) {
     if (!task->enabled) return std::nullopt;
@@ -72,15 +80,19 @@ bool Timetable::advance(Stream& stream) {
     return true;
 }
 
-void Timetable::open(TaskPointer task, Instant floor, Instant limit) {
-    const std::string id = task->id;
-    Stream stream{std::move(task), floor, limit, {}, {}, 0};
-    if (!advance(stream)) {
-        // A task without a fire to come keeps a stream only if it is owned: its next version may have one.
-        if (limit != Instant::max()) return;
-        stream.due = Instant::max();
-    }
-    if (streams_of(id).empty()) ++tasks_;
+std::vector<std::uint32_t> Timetable::streams_of(const task::Task& version) const {
+    auto found = streams_of(version.id);
+    std::erase_if(found, [&](std::uint32_t index) { return streams_[index].task->version != version.version; });
+    return found;
+}
+
+void Timetable::open(TaskPointer version, Instant floor, Instant limit) {
+    add({std::move(version), floor, {}, limit, {}, {}, kParkedPosition});
+}
+
+void Timetable::add(Stream stream) {
+    if (stream.limit <= stream.after) return;
+    const std::size_t hash = std::hash<std::string>{}(stream.task->id);
     std::uint32_t index = 0;
     if (free_.empty()) {
         index = static_cast<std::uint32_t>(streams_.size());
@@ -90,12 +102,27 @@ void Timetable::open(TaskPointer task, Instant floor, Instant limit) {
         free_.pop_back();
         streams_[index] = std::move(stream);
     }
-    by_task_.emplace(std::hash<std::string>{}(id), index);
-    heap_.push_back(index);
-    move_up(static_cast<std::uint32_t>(heap_.size() - 1));
+    by_task_.emplace(hash, index);
+    resume(index);
 }
 
-void Timetable::erase(std::uint32_t index) {
+// Puts the stream to where its next fire belongs, after it was changed: into the heap or, with an end and no fire before it, aside.
+void Timetable::resume(std::uint32_t index) {
+    Stream& stream = streams_[index];
+    if (stream.position == kParkedPosition) parked_.erase({stream.limit, index});
+    if (!advance(stream)) {
+        if (stream.limit != Instant::max()) return park(index);
+        stream.due = Instant::max();  // its next version may have a fire
+    }
+    if (stream.position == kParkedPosition) {
+        heap_.push_back(index);
+        move_up(static_cast<std::uint32_t>(heap_.size() - 1));
+    } else {
+        settle(stream.position);
+    }
+}
+
+void Timetable::leave_heap(std::uint32_t index) {
     const std::uint32_t position = streams_[index].position;
     const std::uint32_t last = heap_.back();
     heap_.pop_back();
@@ -103,73 +130,79 @@ void Timetable::erase(std::uint32_t index) {
         put(position, last);
         settle(position);
     }
-    const std::string& id = streams_[index].task->id;
-    if (streams_of(id).size() == 1) --tasks_;
-    const auto [begin, end] = by_task_.equal_range(std::hash<std::string>{}(id));
-    by_task_.erase(std::find_if(begin, end, [index](const auto& entry) { return entry.second == index; }));
-    streams_[index] = Stream{};
-    free_.push_back(index);
+    streams_[index].position = kParkedPosition;
 }
 
-// Sets the stream's limit; a stream that has nothing left before it goes.
-void Timetable::cut(std::uint32_t index, Instant limit) {
-    streams_[index].limit = limit;
-    if (streams_[index].due > limit) erase(index);
+void Timetable::park(std::uint32_t index) {
+    Stream& stream = streams_[index];
+    if (stream.position != kParkedPosition) leave_heap(index);
+    parked_.emplace(stream.limit, index);
 }
 
-void Timetable::limit(const std::string& task_id, Instant limit) {
-    for (const std::uint32_t index : streams_of(task_id)) {
-        if (streams_[index].limit == Instant::max()) cut(index, limit);
+// Drops what was parked long ago.
+void Timetable::sweep(Instant now) {
+    while (!parked_.empty() && parked_.begin()->first < now - kKeepParked) {
+        const std::uint32_t index = parked_.begin()->second;
+        parked_.erase(parked_.begin());
+        const auto [begin, end] = by_task_.equal_range(std::hash<std::string>{}(streams_[index].task->id));
+        by_task_.erase(std::find_if(begin, end, [index](const auto& entry) { return entry.second == index; }));
+        streams_[index] = Stream{};
+        free_.push_back(index);
     }
+}
+
+void Timetable::limit(const task::Task& version, Instant limit) {
+    for (const std::uint32_t index : streams_of(version)) cut(index, limit);
 }
 
 void Timetable::limit_all(Instant limit) {
-    const auto indices = heap_;
-    for (const std::uint32_t index : indices) cut(index, std::min(limit, streams_[index].limit));
+    for (const auto& [hash, index] : by_task_) cut(index, limit);
 }
 
-// Moves the stream behind `until`, and on to the definition `task` if it is given.
-void Timetable::pass(std::uint32_t index, Instant until, const TaskPointer& task) {
+// The stream ends at `limit`, if it did not end before.
+void Timetable::cut(std::uint32_t index, Instant limit) {
     Stream& stream = streams_[index];
-    if (task) stream.task = task;
-    stream.after = std::max(stream.after, until);
-    if (!advance(stream)) {
-        if (stream.limit != Instant::max()) return erase(index);
-        stream.due = Instant::max();
+    if (stream.limit <= limit) return;
+    if (stream.position == kParkedPosition) {
+        parked_.erase({stream.limit, index});
+        stream.limit = limit;
+        return park(index);
     }
-    settle(stream.position);
+    stream.limit = limit;
+    if (stream.due > limit) park(index);
 }
 
-void Timetable::replace(TaskPointer task) {
-    for (const std::uint32_t index : streams_of(task->id)) {
-        const Stream& stream = streams_[index];
-        const Instant until = task->enabled ? task->effective_from : task->updated_at;
-        if (stream.limit <= until) continue;
-        if (stream.due > until) {
-            pass(index, until, task);
-            continue;
-        }
-        const Instant floor = std::max(stream.after, until), limit = stream.limit;
+void Timetable::amend(const task::Task& before, const TaskPointer& next) {
+    for (const std::uint32_t index : streams_of(before)) {
+        streams_[index].task = next;
+        resume(index);
+    }
+}
+
+void Timetable::supersede(const task::Task& before, Instant until, const TaskPointer& next) {
+    for (const std::uint32_t index : streams_of(before)) {
+        Stream rest = streams_[index];
         cut(index, until);
-        open(task, floor, limit);
-    }
-}
-
-void Timetable::succeed(const TaskPointer& task) {
-    for (const std::uint32_t index : streams_of(task->id)) {
-        if (streams_[index].limit != Instant::max()) continue;
-        const Instant floor = std::max(streams_[index].after, task->effective_from);
-        cut(index, task->effective_from);
-        open(task, floor);
+        if (!next) continue;
+        rest.task = next;
+        rest.after = std::max(rest.after, next->effective_from);
+        rest.position = kParkedPosition;
+        add(std::move(rest));
     }
 }
 
 void Timetable::skip_until(const std::string& task_id, Instant until) {
-    for (const std::uint32_t index : streams_of(task_id)) pass(index, until, nullptr);
+    for (const std::uint32_t index : streams_of(task_id)) {
+        if (streams_[index].after >= until) continue;
+        streams_[index].after = streams_[index].taken = until;
+        resume(index);
+    }
 }
 
-void Timetable::close(const std::string& task_id) {
-    for (const std::uint32_t index : streams_of(task_id)) erase(index);
+std::optional<Instant> Timetable::taken_until(const task::Task& version) const {
+    std::optional<Instant> taken;
+    for (const std::uint32_t index : streams_of(version)) taken = std::max(taken, std::optional{streams_[index].taken});
+    return taken;
 }
 
 std::optional<Instant> Timetable::next_due() const {
@@ -178,20 +211,14 @@ std::optional<Instant> Timetable::next_due() const {
 }
 
 std::optional<Fire> Timetable::take(Instant until) {
+    sweep(until);
     if (heap_.empty()) return std::nullopt;
     const std::uint32_t index = heap_.front();
     Stream& stream = streams_[index];
     if (stream.due > until || stream.due == Instant::max()) return std::nullopt;
     Fire fire{stream.task, stream.due, stream.misfire, stream.limit};
-    stream.after = stream.due;
-    if (advance(stream)) {
-        move_down(0);
-    } else if (stream.limit != Instant::max()) {
-        erase(index);
-    } else {
-        stream.due = Instant::max();
-        move_down(0);
-    }
+    stream.after = stream.taken = stream.due;
+    resume(index);
     return fire;
 }
 

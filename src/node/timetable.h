@@ -1,5 +1,6 @@
-// Timetable: the fires that this node may start, in order of time. One stream for each (task, from, to): an owned task has a stream without
-// end; a task that was handed over keeps one that ends at the handover. Pure: no clock, no I/O.
+// Timetable: the fires that this node may start, in order of time. One stream for each (version of a task, from, to): the version in force
+// of an owned task has a stream without end; that of a task that was handed over, and a version that was superseded, one that ends. Pure:
+// no clock, no I/O.
 //
 // Cost: a heap of streams; O(log n) per fire, nothing per idle task.
 #pragma once
@@ -7,8 +8,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "cloudtask/task/types.h"
@@ -30,21 +33,22 @@ std::optional<Fire> next_fire(const TaskPointer& task, Instant after);
 
 class Timetable {
   public:
-    // Fires of `task` after `floor`, up to `limit`, are this node's, until close() or limit().
-    void open(TaskPointer task, Instant floor, Instant limit = Instant::max());
-    // The task's endless stream ends at `limit` (inclusive).
-    void limit(const std::string& task_id, Instant limit);
+    // Fires of this version after `floor`, up to `limit`, are this node's, until limit().
+    void open(TaskPointer version, Instant floor, Instant limit = Instant::max());
+    // The version's streams end at `limit` (inclusive), or where they ended already.
+    void limit(const task::Task& version, Instant limit);
     // Every stream ends at `limit` or where it ended already.
     void limit_all(Instant limit);
-    // A new version of the definition: its streams go on with it, from its effective_from (from its change, if that disabled it) or where
-    // they are, the later. What the version before still owes up to there stays with it.
-    void replace(TaskPointer task);
-    // A new version that counts only from its effective_from: up to there the endless stream goes on with the version that it has.
-    void succeed(const TaskPointer& task);
+    // `next` has the fires that `before` had, and takes its place.
+    void amend(const task::Task& before, const TaskPointer& next);
+    // `before` is in force up to `until`. From its effective_from on, where they had not come further already, its streams go on as those
+    // of `next`; null: they do not.
+    void supersede(const task::Task& before, Instant until, const TaskPointer& next);
     // What the task's streams would yield up to `until` is passed over.
     void skip_until(const std::string& task_id, Instant until);
-    // Nothing of the task is fired any more.
-    void close(const std::string& task_id);
+    // Up to where fires of this version, or of one before it by who did not know it yet, were taken or passed over, as far as that is
+    // remembered (a minute beyond a stream's end).
+    std::optional<Instant> taken_until(const task::Task& version) const;
 
     // When the next fire of any stream is due.
     std::optional<Instant> next_due() const;
@@ -52,24 +56,29 @@ class Timetable {
     // Takes the next fire with time <= `until`; the stream moves on behind it.
     std::optional<Fire> take(Instant until);
 
-    // Tasks with a stream.
-    std::size_t size() const { return tasks_; }
+    // Streams that may yield a fire yet: those without end, and those that have a fire before it.
+    std::size_t size() const { return heap_.size(); }
 
   private:
     struct Stream {
         TaskPointer task;
-        Instant after{};  // fires up to here are taken
+        Instant after{};  // fires up to here are taken, or were never this node's
+        Instant taken{};  // fires up to here were taken or passed over, since it was opened
         Instant limit = Instant::max();
         Instant due{};
         task::Misfire misfire = task::Misfire::skip;
-        std::uint32_t position = 0;  // in the heap
+        std::uint32_t position = 0;  // in the heap, or kParked
     };
 
     bool advance(Stream& stream);
+    void add(Stream stream);
     std::vector<std::uint32_t> streams_of(const std::string& task_id) const;
-    void pass(std::uint32_t index, Instant until, const TaskPointer& task);
+    std::vector<std::uint32_t> streams_of(const task::Task& version) const;
+    void resume(std::uint32_t index);
+    void park(std::uint32_t index);
     void cut(std::uint32_t index, Instant limit);
-    void erase(std::uint32_t index);
+    void sweep(Instant now);
+    void leave_heap(std::uint32_t index);
     void move_up(std::uint32_t position);
     void move_down(std::uint32_t position);
     void put(std::uint32_t position, std::uint32_t index);
@@ -80,7 +89,8 @@ class Timetable {
     std::vector<std::uint32_t> heap_;  // indices of streams, the earliest due first
     // Indices of streams by the hash of their task's id: the ids themselves, a hundred thousand times, would be most of the timetable.
     std::unordered_multimap<std::size_t, std::uint32_t> by_task_;
-    std::size_t tasks_ = 0;  // that have a stream
+    // Streams with an end and no fire left before it, by their ends: a version that comes may have one. Kept until a while after.
+    std::set<std::pair<Instant, std::uint32_t>> parked_;
 };
 
 }  // namespace cloudtask::node

@@ -136,6 +136,25 @@ std::vector<Handover> read_handovers(json::ObjectReader& reader) {
     });
 }
 
+void write_late(json::Writer& out, const std::vector<LateMove>& late) {
+    if (late.empty()) return;
+    out.key("late").begin_array();
+    for (const auto& move : late) {
+        out.begin_object().member("from", move.from).member("to", move.to).member("at", micros(move.at)).end_object();
+    }
+    out.end_array();
+}
+
+std::vector<LateMove> read_late(json::ObjectReader& reader) {
+    return read_list<LateMove>(reader, "late", [](json::ObjectReader& item) {
+        LateMove move;
+        item.read("from", move.from);
+        item.read("to", move.to);
+        read_micros(item, "at", move.at);
+        return move;
+    });
+}
+
 void write_departed_fields(json::Writer& out, const Departed& departed) {
     out.member("incarnation", departed.incarnation)
         .member("epoch", departed.epoch)
@@ -144,6 +163,7 @@ void write_departed_fields(json::Writer& out, const Departed& departed) {
         .member("floor", micros(departed.floor))
         .member("revision", departed.revision);
     write_handovers(out, departed.handovers);
+    write_late(out, departed.late);
 }
 
 Departed read_departed_fields(json::ObjectReader& reader) {
@@ -155,6 +175,7 @@ Departed read_departed_fields(json::ObjectReader& reader) {
     read_micros(reader, "floor", departed.floor);
     reader.read("revision", departed.revision);
     departed.handovers = read_handovers(reader);
+    departed.late = read_late(reader);
     return departed;
 }
 
@@ -183,6 +204,12 @@ const Departed* Allocation::find_departed(std::string_view incarnation) const {
 const Handover* find_handover(const std::vector<Handover>& handovers, std::int64_t epoch) {
     const auto found = std::find_if(handovers.begin(), handovers.end(), [epoch](const Handover& h) { return h.epoch >= epoch; });
     return found == handovers.end() ? nullptr : &*found;
+}
+
+std::optional<Instant> find_late(const std::vector<LateMove>& late, std::int64_t revision) {
+    const auto found =
+        std::find_if(late.begin(), late.end(), [revision](const LateMove& move) { return move.from <= revision && revision <= move.to; });
+    return found == late.end() ? std::nullopt : std::optional{found->at};
 }
 
 std::string write_allocation(const Allocation& allocation) {
@@ -274,6 +301,7 @@ std::string write_horizon(const HorizonRecord& record) {
         .member("resumed", record.resumed)
         .member("revision", record.revision);
     write_handovers(out, record.handovers);
+    write_late(out, record.late);
     if (!record.running.empty()) out.member("running", record.running);
     if (record.sealed) out.member("sealed", true);
     return out.end_object().text();
@@ -290,6 +318,7 @@ Result<HorizonRecord> read_horizon(std::string_view text) {
         reader.read("resumed", record.resumed);
         reader.read("revision", record.revision);
         record.handovers = read_handovers(reader);
+        record.late = read_late(reader);
         reader.read("running", record.running, kMany);
         reader.read("sealed", record.sealed);
     });

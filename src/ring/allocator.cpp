@@ -62,7 +62,7 @@ bool is_settled(const ClusterState& state) {
 }
 
 Departed departed_with(const std::string& incarnation, const HorizonRecord& last) {
-    return {incarnation, last.epoch, last.horizon, last.done, last.floor, last.revision, last.handovers};
+    return {incarnation, last.epoch, last.horizon, last.done, last.floor, last.revision, last.handovers, last.late};
 }
 
 // The nodes that are gone once the transition is settled: as before it, and those that it left out.
@@ -70,14 +70,19 @@ std::vector<Gone> gone_after(const ClusterState& state) {
     const Allocation& current = state.current;
     std::map<std::string, Gone> gone;  // by node id; what went later counts
     for (const auto& one : current.gone) gone.insert_or_assign(one.node.id, one);
+    std::map<std::string, std::int64_t> member_since;  // by incarnation
     for (std::size_t i = 0; i < current.previous.size(); ++i) {
         const std::int64_t lost_in = i + 1 < current.previous.size() ? current.previous[i + 1].epoch : current.epoch;
         for (const auto& node : current.previous[i].nodes) {
+            const std::int64_t since = member_since.emplace(node.incarnation, current.previous[i].epoch).first->second;
+            std::optional<Departed> last;
             if (const Departed* departed = current.find_departed(node.incarnation)) {
-                gone.insert_or_assign(node.id, Gone{node, lost_in, *departed});
+                last = *departed;
             } else if (const auto record = state.horizons.find(node.incarnation); record != state.horizons.end()) {
-                gone.insert_or_assign(node.id, Gone{node, lost_in, departed_with(node.incarnation, record->second)});
+                last = departed_with(node.incarnation, record->second);
             }
+            // Who never acknowledged that it was a member never took a task.
+            if (last && last->epoch >= since) gone.insert_or_assign(node.id, Gone{node, lost_in, std::move(*last)});
         }
     }
     for (const auto& node : current.nodes) gone.erase(node.id);

@@ -1,6 +1,6 @@
 // A random walk over the hand-over protocol, with the classes that the node and the allocator really run: joins, leaves, nodes that are
-// cordoned and come back, deaths, restarts, cut-off and paused nodes, skewed clocks, writes that are lost or land late, new tasks that
-// reach the nodes at different times.
+// cordoned and come back, deaths, restarts, cut-off and paused nodes, skewed clocks, writes that are lost or land late, tasks that are made,
+// edited, moved, disabled, enabled and deleted, of which the nodes learn at different times.
 //
 // Checked: no fire is started twice (I1); with no death every fire is started (I2); with deaths every fire is started or reported as
 // uncertain (I5); without a change of membership the allocation is not rewritten (I6).
@@ -24,7 +24,20 @@ namespace {
 constexpr Instant kWalkStart{1'900'000'000s};
 constexpr DutyOptions kOptions{.horizon = 3s};
 
+constexpr Duration kMoveAhead = 5s;  // the center's, for changes of targets
+
 using FireKey = std::pair<std::string, Instant>;
+
+struct Definition {
+    std::vector<TaskPointer> versions;
+    std::optional<Instant> deleted_at;
+};
+
+// One change of the catalog; its place in the list is its revision.
+struct Change {
+    TaskPointer task;
+    std::optional<Instant> erased_at;
+};
 
 struct Incarnation {
     std::string node_id, name;
@@ -44,9 +57,11 @@ struct WalkMachine {
     std::vector<std::unique_ptr<Incarnation>> alive;  // the last is current; earlier ones are retired
 };
 
+enum class Edits { none, calm, all };
+
 class World {
   public:
-    World(std::uint64_t seed, bool deaths) : random_(seed), deaths_(deaths) {
+    World(std::uint64_t seed, bool deaths, Edits edits) : random_(seed), deaths_(deaths), edits_(edits) {
         for (int i = 0; i < 8; ++i) add_task();
         join();
         join();
@@ -75,13 +90,64 @@ class World {
     std::uint64_t below(std::uint64_t bound) { return random_() % bound; }
     bool chance(double p) { return std::uniform_real_distribution<>(0, 1)(random_) < p; }
 
+    void publish(std::shared_ptr<task::Task> task) {
+        task->revision = ++revision_;
+        if (task->version == 1) task->created_revision = revision_;
+        changes_.push_back({task, std::nullopt});
+        catalog_[task->id].versions.push_back(std::move(task));
+    }
+
     void add_task() {
         auto task = std::make_shared<task::Task>();
         task->id = fmt::format("task-{}", catalog_.size());
+        task->version = 1;
         task->schedules.push_back(*task::Schedule::every(std::chrono::seconds{1 + below(3)}, Instant{}));
-        task->effective_from = now_;
-        task->created_revision = task->revision = ++revision_;
-        catalog_.push_back(task);
+        task->effective_from = task->updated_at = now_;
+        publish(std::move(task));
+    }
+
+    // As the center makes a next version (center/tasks.cpp).
+    void edit_task() {
+        auto picked = catalog_.begin();
+        std::advance(picked, below(catalog_.size()));
+        Definition& definition = picked->second;
+        if (definition.deleted_at) return;
+        auto task = std::make_shared<task::Task>(*definition.versions.back());
+        ++task->version;
+        task->updated_at = now_;
+        switch (below(edits_ == Edits::calm ? 3 : 7)) {
+            case 0:  // neither its fires nor its place change
+                break;
+            case 1:
+            case 2:
+                task->schedules = {*task::Schedule::every(std::chrono::seconds{1 + below(3)}, Instant{})};
+                task->effective_from = std::max(task->effective_from, now_);
+                break;
+            case 3:
+                task->enabled = !task->enabled;
+                if (task->enabled) task->effective_from = std::max(task->effective_from, now_);
+                break;
+            case 4:
+            case 5:
+                task->targets.clear();
+                for (char node = 'A'; node < 'E'; ++node) {
+                    if (chance(0.4)) task->targets.emplace_back(1, node);
+                }
+                if (chance(0.3)) task->targets.clear();
+                if (task->targets == definition.versions.back()->targets) break;
+                task->effective_from = std::max(task->effective_from, now_ + kMoveAhead);
+                break;
+            case 6:
+                if (chance(0.7)) return;
+                definition.deleted_at = now_;
+                ++revision_;
+                changes_.push_back({definition.versions.back(), now_});
+                trace("{} is deleted", picked->first);
+                return;
+        }
+        trace("{} is changed: version {}, from {}, {}, targets {}", task->id, task->version, format_instant(task->effective_from),
+              task->enabled ? "enabled" : "disabled", fmt::join(task->targets, " "));
+        publish(std::move(task));
     }
 
     void begin_incarnation(const std::string& id, WalkMachine& machine) {
@@ -107,15 +173,19 @@ class World {
     Instant local(const WalkMachine& machine) const { return now_ + machine.skew; }
 
     void pull_catalog(Incarnation& node) {
-        for (const auto& task : catalog_) {
-            if (task->revision > node.catalog) node.duties->put_task(task);
+        for (; node.catalog < revision_; ++node.catalog) {
+            const Change& change = changes_[static_cast<std::size_t>(node.catalog)];
+            if (change.erased_at) {
+                node.duties->erase_task(change.task->id, *change.erased_at);
+            } else {
+                node.duties->put_task(change.task);
+            }
         }
-        node.catalog = revision_;
         node.duties->set_catalog_revision(revision_);
     }
 
     void allocate() {
-        const ring::ClusterState state{allocation_, present_, horizons_};
+        const ring::ClusterState state{allocation_, present_, horizons_, {}};
         const auto next = ring::next_allocation(state, true);
         if (!next) return;
         allocation_ = *next;
@@ -132,11 +202,12 @@ class World {
         }
         for (auto next = node.prepared.begin(); next != node.prepared.end();) {
             if (!all && chance(0.2)) break;  // a slow spawn
-            trace("{} starts {} at {}", node.name, next->first.first, format_instant(next->first.second));
-            const auto [other, first] = started_.emplace(next->first, node.name);
+            trace("{} starts {} at {}, version {}", node.name, next->first.first, format_instant(next->first.second),
+                  next->second.task->version);
+            const auto [other, first] = started_.emplace(next->first, Started{node.name, next->second.task->version});
             if (!first)
                 violation_ = fmt::format("{} at {} was started by {} and by {}", next->first.first, format_instant(next->first.second),
-                                         other->second, node.name);
+                                         other->second.by, node.name);
             next = node.prepared.erase(next);
         }
     }
@@ -264,6 +335,8 @@ class World {
             auto machine = machines_.begin();
             std::advance(machine, below(machines_.size()));
             machine->second.paused = !machine->second.paused;
+        } else if (dice < 0.35) {
+            if (!late && edits_ != Edits::none) edit_task();
         } else {
             auto machine = machines_.begin();
             std::advance(machine, below(machines_.size()));
@@ -328,41 +401,77 @@ class World {
         return text;
     }
 
+    // Until when a version is in force: the next ones tell.
+    static Instant tenure_of(const Definition& definition, std::size_t index) {
+        Instant end = definition.deleted_at.value_or(Instant::max());
+        for (std::size_t i = index + 1; i < definition.versions.size(); ++i)
+            end = std::min(end, task::tenure_end(*definition.versions[i]));
+        return end;
+    }
+
+    bool can_be_taken(const task::Task& version) const {
+        return std::any_of(allocation_.nodes.begin(), allocation_.nodes.end(), [&](const ring::Member& member) {
+            return ring::Placement{version.targets, version.labels}.accepts(member);
+        });
+    }
+
+    // A node that learnt late of a change went on by the version before.
+    bool overtaken(const task::Task& version, Instant time) const {
+        const auto last = started_.upper_bound({version.id, Instant::max()});
+        return std::any_of(started_.lower_bound({version.id, time}), last,
+                           [&](const auto& entry) { return entry.second.version < version.version; });
+    }
+
     void check_all_accounted(Instant end) {
-        for (const auto& task : catalog_) {
-            for (auto fire = next_fire(task, task->effective_from); fire && fire->time <= end; fire = next_fire(task, fire->time)) {
-                const FireKey key{task->id, fire->time};
-                if (started_.contains(key)) continue;
-                if (!died_) {
-                    violation_ = fmt::format("{} at {} was never started, and nobody died", key.first, format_instant(key.second));
-                } else if (!uncertain_.contains(key)) {
-                    violation_ = fmt::format("{} at {} was neither started nor reported", key.first, format_instant(key.second));
-                }
+        for (const auto& [id, definition] : catalog_) {
+            for (std::size_t i = 0; i < definition.versions.size(); ++i) check_version(definition, i, end);
+        }
+    }
+
+    void check_version(const Definition& definition, std::size_t index, Instant end) {
+        const TaskPointer& version = definition.versions[index];
+        const Instant until = std::min(end, tenure_of(definition, index));
+        if (!can_be_taken(*version)) return;
+        for (auto fire = next_fire(version, version->effective_from); fire && fire->time <= until; fire = next_fire(version, fire->time)) {
+            const FireKey key{version->id, fire->time};
+            if (started_.contains(key) || overtaken(*version, fire->time)) continue;
+            const std::string what = fmt::format("{} at {}, version {},", key.first, format_instant(key.second), version->version);
+            if (!died_) {
+                violation_ = what + " was never started, and nobody died";
+            } else if (!uncertain_.contains(key)) {
+                violation_ = what + " was neither started nor reported";
             }
         }
     }
 
+    struct Started {
+        std::string by;
+        std::int64_t version = 0;
+    };
+
     std::mt19937_64 random_;
     bool deaths_;
+    Edits edits_;
     bool died_ = false;
     Instant now_ = kWalkStart;
     std::int64_t revision_ = 0;
     int incarnations_ = 0;
     int rewrites_ = 0;
-    std::vector<TaskPointer> catalog_;
+    std::map<std::string, Definition> catalog_;
+    std::vector<Change> changes_;
     ring::Allocation allocation_;
     std::map<std::string, ring::Registration> present_;
     std::set<std::string> leavers_;  // incarnations that go for good
     std::map<std::string, ring::HorizonRecord> horizons_;
     std::map<std::string, WalkMachine> machines_;
-    std::map<FireKey, std::string> started_;
+    std::map<FireKey, Started> started_;
     std::set<FireKey> uncertain_;
     std::string violation_;
     std::string trace_;
 };
 
-// CLOUDTASK_WALKS sets the number of walks, CLOUDTASK_WALK_TRACE prints what happened in a bad one.
-void walk(bool deaths, std::uint64_t first_seed) {
+// CLOUDTASK_WALKS sets the number of walks, CLOUDTASK_WALK_SEED the first seed; CLOUDTASK_WALK_TRACE prints what happened in a bad one.
+void walk(bool deaths, Edits edits, std::uint64_t first_seed) {
     const char* wanted = std::getenv("CLOUDTASK_WALKS");
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     constexpr int kUsual = 15;  // pure code on one thread: there is little for a sanitizer to see, and each step costs ten times as much
@@ -370,11 +479,12 @@ void walk(bool deaths, std::uint64_t first_seed) {
     constexpr int kUsual = 300;
 #endif
     const int walks = wanted == nullptr ? kUsual : std::atoi(wanted);
+    if (const char* seed = std::getenv("CLOUDTASK_WALK_SEED")) first_seed = std::strtoull(seed, nullptr, 10);
     std::size_t started = 0;
     std::size_t uncertain = 0;
     for (int i = 0; i < walks; ++i) {
         const std::uint64_t seed = first_seed + static_cast<std::uint64_t>(i);
-        World world(seed, deaths);
+        World world(seed, deaths, edits);
         const std::string violation = world.run();
         if (!violation.empty() && std::getenv("CLOUDTASK_WALK_TRACE") != nullptr) std::fputs(world.trace().c_str(), stderr);
         INFO("seed " << seed << (deaths ? " with deaths: " : " without deaths: ") << violation);
@@ -389,6 +499,14 @@ void walk(bool deaths, std::uint64_t first_seed) {
 
 }  // namespace
 
-TEST_CASE("random walks without deaths start every fire exactly once") { walk(false, 1); }
+TEST_CASE("random walks without deaths start every fire exactly once") { walk(false, Edits::none, 1); }
 
-TEST_CASE("random walks with deaths start no fire twice and account for every fire") { walk(true, 1'000'000); }
+TEST_CASE("random walks with deaths start no fire twice and account for every fire") { walk(true, Edits::none, 1'000'000); }
+
+TEST_CASE("random walks with edited schedules and deaths account for every version's fires") { walk(true, Edits::calm, 2'000'000); }
+
+TEST_CASE("random walks with moved, disabled and deleted tasks start no fire twice and lose none") { walk(false, Edits::all, 3'000'000); }
+
+TEST_CASE("random walks with moved, disabled and deleted tasks, and deaths, account for every version's fires") {
+    walk(true, Edits::all, 4'000'000);
+}

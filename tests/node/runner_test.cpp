@@ -516,7 +516,7 @@ TEST_CASE("a task that is disabled or deleted does not start what was prepared")
         why = "disabled";
     }
     SECTION("deleted") {
-        m.process->coordinator->erase_task(task->id);
+        m.process->coordinator->erase_task(task->id, m.loop.clock().now());
         m.process->runner.erase_task(task->id);
         why = "deleted";
     }

@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <map>
 #include <random>
 
 #include <fmt/format.h>
@@ -23,6 +24,14 @@ std::shared_ptr<task::Task> task_with(const std::string& id, std::vector<task::S
     return made;
 }
 
+std::shared_ptr<task::Task> next_version(const task::Task& before, Instant effective_from, std::vector<task::Schedule> schedules = {}) {
+    auto made = std::make_shared<task::Task>(before);
+    ++made->version;
+    made->effective_from = effective_from;
+    if (!schedules.empty()) made->schedules = std::move(schedules);
+    return made;
+}
+
 task::Schedule every(Duration interval, Duration offset = {}) { return *task::Schedule::every(interval, kOpened + offset); }
 
 std::vector<Duration> taken_until(Timetable& timetable, Instant until) {
@@ -37,37 +46,31 @@ using Offsets = std::vector<Duration>;
 class Model {
   public:
     void open(const TaskPointer& task, Instant floor, Instant limit) { streams_.push_back({task, floor, limit}); }
-    void limit(const std::string& id, Instant limit) {
+    void limit(const task::Task& version, Instant limit) {
         for (auto& stream : streams_) {
-            if (stream.task->id == id && stream.limit == Instant::max()) stream.limit = limit;
+            if (is(stream, version)) stream.limit = std::min(stream.limit, limit);
         }
     }
     void limit_all(Instant limit) {
         for (auto& stream : streams_) stream.limit = std::min(stream.limit, limit);
     }
-    void replace(const TaskPointer& task) {
-        const Instant until = task->enabled ? task->effective_from : task->updated_at;
-        for (std::size_t i = 0, size = streams_.size(); i < size; ++i) {
-            if (streams_[i].task->id != task->id || ended(streams_[i]) || streams_[i].limit <= until) continue;
-            const Stream before = streams_[i];
-            streams_[i].limit = until;
-            open(task, std::max(before.after, until), before.limit);
+    void amend(const task::Task& before, const TaskPointer& next) {
+        for (auto& stream : streams_) {
+            if (is(stream, before)) stream.task = next;
         }
     }
-    void succeed(const TaskPointer& task) {
+    void supersede(const task::Task& before, Instant until, const TaskPointer& next) {
         for (std::size_t i = 0, size = streams_.size(); i < size; ++i) {
-            if (streams_[i].task->id != task->id || streams_[i].limit != Instant::max()) continue;
-            streams_[i].limit = task->effective_from;
-            open(task, std::max(streams_[i].after, task->effective_from), Instant::max());
+            if (!is(streams_[i], before)) continue;
+            const Stream stream = streams_[i];
+            streams_[i].limit = std::min(stream.limit, until);
+            if (next) open(next, std::max(stream.after, next->effective_from), stream.limit);
         }
     }
     void skip_until(const std::string& id, Instant until) {
         for (auto& stream : streams_) {
             if (stream.task->id == id) stream.after = std::max(stream.after, until);
         }
-    }
-    void close(const std::string& id) {
-        std::erase_if(streams_, [&id](const Stream& stream) { return stream.task->id == id; });
     }
     std::optional<Instant> next_due() const {
         std::optional<Instant> earliest;
@@ -78,6 +81,7 @@ class Model {
     }
     // All fires up to `until`, as text, sorted.
     std::vector<std::string> take(Instant until) {
+        std::erase_if(streams_, [until](const Stream& stream) { return stream.limit < until - 1min && !next(stream); });
         std::vector<std::string> fires;
         for (auto& stream : streams_) {
             for (auto fire = next(stream); fire && fire->time <= until; fire = next(stream)) {
@@ -102,8 +106,9 @@ class Model {
         const auto fire = next_fire(stream.task, stream.after);
         return fire && fire->time <= stream.limit ? fire : std::nullopt;
     }
-    // A stream with a limit and nothing left before it is gone for good.
-    static bool ended(const Stream& stream) { return stream.limit != Instant::max() && !next(stream); }
+    static bool is(const Stream& stream, const task::Task& version) {
+        return stream.task->id == version.id && stream.task->version == version.version;
+    }
 
     std::vector<Stream> streams_;
 };
@@ -142,90 +147,91 @@ TEST_CASE("a disabled task has no fires, but keeps its place for the version tha
     Timetable timetable;
     timetable.open(disabled, kOpened);
     timetable.open(task_with("b", {}), kOpened);
-    timetable.open(disabled, kOpened, kOpened + 100s);  // a stream with an end and nothing in it is none
+    timetable.open(disabled, kOpened, kOpened + 100s);  // it has an end and nothing in it
     CHECK(timetable.size() == 2);
     CHECK_FALSE(timetable.next_due().has_value());
     CHECK_FALSE(timetable.take(Instant::max()).has_value());
-    auto enabled = task_with("a", {every(10s)});
-    enabled->effective_from = kOpened + 35s;
-    timetable.replace(enabled);
+    const auto enabled = next_version(*disabled, kOpened + 35s);
+    enabled->enabled = true;
+    timetable.supersede(*disabled, kOpened + 35s, enabled);
     CHECK(taken_until(timetable, kOpened + 60s) == Offsets{40s, 50s, 60s});
 }
 
 TEST_CASE("a new version counts from its effective_from, and not before what was taken") {
     Timetable timetable;
-    timetable.open(task_with("a", {every(10s)}), kOpened);
+    const auto first = task_with("a", {every(10s)});
+    timetable.open(first, kOpened);
     CHECK(taken_until(timetable, kOpened + 20s) == Offsets{10s, 20s});
-    auto changed = task_with("a", {every(5s)});
-    changed->version = 2;
-    changed->effective_from = kOpened + 12s;
-    timetable.replace(changed);
+    const auto second = next_version(*first, kOpened + 12s, {every(5s)});
+    timetable.supersede(*first, kOpened + 12s, second);
+    CHECK(timetable.taken_until(*first) == kOpened + 20s);
     CHECK(timetable.next_due() == kOpened + 25s);
-    changed = task_with("a", {every(5s)});
-    changed->effective_from = kOpened + 41s;
-    timetable.replace(changed);
+    const auto third = next_version(*second, kOpened + 41s, {every(5s)});
+    timetable.supersede(*second, kOpened + 41s, third);
     // What the version before still owes, it keeps.
     CHECK(taken_until(timetable, kOpened + 50s) == Offsets{25s, 30s, 35s, 40s, 45s, 50s});
 }
 
+TEST_CASE("a version that has the fires of the one before takes its place where it is") {
+    Timetable timetable;
+    const auto first = task_with("a", {every(10s)});
+    timetable.open(first, kOpened);
+    timetable.limit(*first, kOpened + 30s);
+    CHECK(taken_until(timetable, kOpened + 10s) == Offsets{10s});
+    const auto second = next_version(*first, kOpened);
+    timetable.amend(*first, second);
+    CHECK(timetable.take(kOpened + 100s)->task == second);
+    CHECK(taken_until(timetable, kOpened + 100s) == Offsets{30s});
+    CHECK_FALSE(timetable.taken_until(*first).has_value());
+}
+
 TEST_CASE("a version that disables leaves what was due before it to the one before") {
     Timetable timetable;
-    timetable.open(task_with("a", {every(10s)}), kOpened);
-    auto disabled = task_with("a", {every(10s)});
+    const auto first = task_with("a", {every(10s)});
+    timetable.open(first, kOpened);
+    const auto disabled = next_version(*first, kOpened);
     disabled->enabled = false;
-    disabled->updated_at = kOpened + 25s;
-    timetable.replace(disabled);
+    timetable.supersede(*first, kOpened + 25s, disabled);
     CHECK(taken_until(timetable, kOpened + 100s) == Offsets{10s, 20s});
     CHECK(timetable.size() == 1);
-    auto enabled = task_with("a", {every(10s)});
-    enabled->effective_from = kOpened + 55s;
-    timetable.replace(enabled);
+    const auto enabled = next_version(*disabled, kOpened + 55s);
+    enabled->enabled = true;
+    timetable.supersede(*disabled, kOpened + 55s, enabled);
     CHECK(taken_until(timetable, kOpened + 70s) == Offsets{60s, 70s});
 }
 
-TEST_CASE("a version that is ahead follows the one before it, whatever else is changed meanwhile") {
+TEST_CASE("a stream with an end lets a version in that comes when nothing was left before the end") {
     Timetable timetable;
-    timetable.open(task_with("a", {every(1s)}), kOpened);
-    auto next = task_with("a", {every(2s)});
-    next->effective_from = kOpened + 5s;
-    timetable.succeed(next);
-    CHECK(taken_until(timetable, kOpened + 2s) == Offsets{1s, 2s});
-    auto described = task_with("a", {every(2s)});
-    described->effective_from = kOpened + 5s;
-    timetable.replace(described);
-    CHECK(taken_until(timetable, kOpened + 8s) == Offsets{3s, 4s, 5s, 6s, 8s});
-    // What was taken is not taken again by a version that comes late.
-    auto late = task_with("a", {every(1s)});
-    late->effective_from = kOpened + 7s;
-    timetable.succeed(late);
-    CHECK(taken_until(timetable, kOpened + 10s) == Offsets{9s, 10s});
-    // Disabled is disabled at once.
-    next->effective_from = kOpened + 15s;
-    timetable.succeed(next);
-    auto disabled = task_with("a", {every(2s)});
-    disabled->effective_from = kOpened + 15s;
-    disabled->enabled = false;
-    timetable.replace(disabled);
-    CHECK_FALSE(timetable.next_due().has_value());
+    const auto first = task_with("a", {every(10s)});
+    timetable.open(first, kOpened);
+    CHECK(taken_until(timetable, kOpened + 20s) == Offsets{10s, 20s});
+    timetable.limit(*first, kOpened + 25s);
+    CHECK(timetable.size() == 0);
+    const auto second = next_version(*first, kOpened + 21s, {every(1s)});
+    timetable.supersede(*first, kOpened + 21s, second);
     CHECK(timetable.size() == 1);
+    CHECK(taken_until(timetable, kOpened + 60s) == Offsets{22s, 23s, 24s, 25s});
+    // Remembered for a minute after its end.
+    CHECK(taken_until(timetable, kOpened + 80s).empty());
+    CHECK(timetable.taken_until(*second) == kOpened + 25s);
+    CHECK(taken_until(timetable, kOpened + 90s).empty());
+    CHECK_FALSE(timetable.taken_until(*second).has_value());
 }
 
-TEST_CASE("limits cut, skipping passes over, closing ends") {
+TEST_CASE("limits cut and never lengthen, skipping passes over") {
     Timetable timetable;
     const auto task = task_with("a", {every(10s)});
     timetable.open(task, kOpened);
-    timetable.limit("a", kOpened + 20s);
-    timetable.limit("a", kOpened + 50s);  // concerns streams without an end only
+    timetable.limit(*task, kOpened + 20s);
+    timetable.limit(*task, kOpened + 50s);
     timetable.open(task, kOpened + 60s);
     timetable.skip_until("a", kOpened + 10s);
     timetable.open(task_with("b", {every(10s, 1s)}), kOpened);
     timetable.limit_all(kOpened + 70s);
     CHECK(taken_until(timetable, Instant::max()) == Offsets{1s, 11s, 20s, 21s, 31s, 41s, 51s, 61s, 70s});
     CHECK(timetable.size() == 0);
-    timetable.open(task, kOpened);
-    timetable.close("a");
-    timetable.close("unknown");
-    CHECK(timetable.size() == 0);
+    timetable.limit(*task_with("unknown", {}), kOpened);
+    timetable.supersede(*task_with("unknown", {}), kOpened, task);
     CHECK_FALSE(timetable.next_due().has_value());
 }
 
@@ -236,6 +242,7 @@ TEST_CASE("many streams behave as the plain model says") {
         const auto below = [&random](std::uint64_t bound) { return random() % bound; };
         Timetable timetable;
         Model model;
+        std::map<std::string, std::vector<TaskPointer>> versions;
         Instant now = kOpened;
         std::int64_t version = 0;
         for (int step = 0; step < 300; ++step) {
@@ -252,37 +259,48 @@ TEST_CASE("many streams behave as the plain model says") {
                 return made;
             };
             const Instant moment = now + std::chrono::seconds{below(40)} - 10s;
-            switch (below(10)) {
+            // Any of the versions that there were of the task.
+            const auto some_version = [&] { return versions[id][below(versions[id].size())]; };
+            switch (versions[id].empty() ? 0 : below(10)) {
                 case 0:
                 case 1: {
                     const auto task = some_task();
                     const Instant limit = below(2) == 0 ? Instant::max() : moment;
+                    versions[id].push_back(task);
                     timetable.open(task, now - 5s, limit);
                     model.open(task, now - 5s, limit);
                     break;
                 }
-                case 2:
-                    timetable.limit(id, moment);
-                    model.limit(id, moment);
-                    break;
-                case 3: {
-                    const auto task = some_task();
-                    timetable.replace(task);
-                    model.replace(task);
+                case 2: {
+                    const auto changed = some_version();
+                    timetable.limit(*changed, moment);
+                    model.limit(*changed, moment);
                     break;
                 }
-                case 4:
-                    timetable.close(id);
-                    model.close(id);
+                case 3: {
+                    const auto changed = some_version();
+                    const auto task = some_task();
+                    versions[id].push_back(task);
+                    timetable.amend(*changed, task);
+                    model.amend(*changed, task);
                     break;
+                }
+                case 4: {
+                    const auto changed = some_version();
+                    timetable.supersede(*changed, moment, nullptr);
+                    model.supersede(*changed, moment, nullptr);
+                    break;
+                }
                 case 5:
                     timetable.skip_until(id, moment);
                     model.skip_until(id, moment);
                     break;
                 case 6: {
+                    const auto changed = some_version();
                     const auto task = some_task();
-                    timetable.succeed(task);
-                    model.succeed(task);
+                    versions[id].push_back(task);
+                    timetable.supersede(*changed, moment, task);
+                    model.supersede(*changed, moment, task);
                     break;
                 }
                 case 7:

@@ -36,8 +36,7 @@ class Maker {
         });
         for (std::uint64_t i = random_.below(3); i > 0; --i) made.gone.push_back({member(), number(), departed()});
         if (random_.below(3) == 0) made.rebuilt = Rebuilt{instant(), instant()};
-        made.departed =
-            many<Departed>([this] { return Departed{text(), number(), instant(), instant(), instant(), number(), handovers()}; });
+        made.departed = many<Departed>([this] { return departed(); });
         return made;
     }
     HorizonRecord horizon() {
@@ -49,6 +48,7 @@ class Maker {
                 number(),
                 handovers(),
                 many<std::string>([this] { return text(); }),
+                late(),
                 random_.below(2) == 0};
     }
     Registration registration() {
@@ -57,7 +57,10 @@ class Maker {
     }
 
   private:
-    Departed departed() { return {text(), number(), instant(), instant(), instant(), number(), handovers()}; }
+    Departed departed() { return {text(), number(), instant(), instant(), instant(), number(), handovers(), late()}; }
+    std::vector<LateMove> late() {
+        return many<LateMove>([this] { return LateMove{number(), number(), instant()}; });
+    }
     std::vector<Handover> handovers() {
         return many<Handover>([this] { return Handover{number(), instant(), number()}; });
     }

@@ -11,7 +11,7 @@ using task::RunState;
 
 namespace {
 
-// A fire of a superseded version that was not dealt with when the change came is dropped with the version. Nothing that works takes so
+// For so long before its end a version has to have had a node. An owner may have been unable to work until then; nothing that works takes so
 // long.
 constexpr Duration kBacklog = std::chrono::seconds{20};
 
@@ -163,7 +163,6 @@ std::string_view Invariants::excuse(const std::vector<Version>& versions, const 
     const Instant end = expected.superseded ? std::max(rules[expected.version + 1].known_at, expected.time) : until;
     // The last stretch counts: an owner of before may have been unable to work.
     if (!had_owner(versions[expected.version].task, std::max(expected.time, end - kBacklog), end)) return "no node could take the task";
-    if (expected.superseded && expected.time > end - kBacklog) return "its definition changed before it was dealt with";
     // A node that learns of a change late goes on by the older version until then.
     const bool older = std::any_of(center_.history().begin(), center_.history().end(), [&](const auto& entry) {
         const task::Run& run = entry.second.run;

@@ -186,6 +186,7 @@ struct Machine::Process {
                 pulling = false;
                 revision = change->revision;
                 machine.surroundings_.note(machine.number_, fmt::format("knows catalog revision {}", revision));
+                if (change->past.epoch > 0) core->recall(change->past);
                 core->apply(std::move(*change));
                 core->caught_up(revision);
                 if (announced > revision) {

@@ -51,9 +51,14 @@ void SimCenter::publish_revision() {
     keeper_.set(std::string{kRuntime} + "/revision", std::to_string(revision_), zk::kAnyVersion, [](const Result<zk::Stat>&) {});
 }
 
+void SimCenter::note_epoch(std::int64_t epoch) {
+    if (epoch >= past_.epoch) past_ = {epoch, clock_.now()};
+}
+
 // As the center's catalog route answers, in one page.
 node::CatalogChange SimCenter::changes_since(std::int64_t revision) const {
     node::CatalogChange change;
+    change.past = past_;
     change.revision = revision_;
     change.full = revision == 0;
     const Instant from = clock_.now() - task::kSupersededKept;

@@ -44,6 +44,9 @@ class SimCenter {
     // Writes the revision into ZooKeeper; also after that was wiped.
     void publish();
 
+    // What it sees in ZooKeeper of the runtime's epochs.
+    void note_epoch(std::int64_t epoch);
+
     // --- what nodes ask
     node::CatalogChange changes_since(std::int64_t revision) const;
     // Takes a batch in; false with `problem` set if a report can never be taken, or is missing.
@@ -60,6 +63,7 @@ class SimCenter {
     zk::Keeper& keeper_;
     std::function<void(const std::string&)> note_;
     std::int64_t revision_ = 0;
+    ring::Memory past_;
     std::map<std::string, std::vector<Version>> versions_;
     std::map<std::string, Recorded> history_;      // by run id
     std::map<std::string, std::int64_t> cursors_;  // by incarnation

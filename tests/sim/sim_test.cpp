@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr std::uint64_t kSeeds = 60;
 #else
-constexpr std::uint64_t kSeeds = 400;
+constexpr std::uint64_t kSeeds = 2500;
 #endif
 
 std::uint64_t seeds_to_play() {

@@ -170,7 +170,10 @@ void World::applied(int machine, const std::vector<zk::Op>& ops) {
             // A ghost's record may be sealed by its successor, which is the same node.
             violated(invariants_.horizon_written(machines_[static_cast<std::size_t>(machine)]->id(), op.data));
         }
-        if (op.path.ends_with("/allocation")) violated(invariants_.allocation_written(op.data, now()));
+        if (op.path.ends_with("/allocation")) {
+            violated(invariants_.allocation_written(op.data, now()));
+            if (const auto allocation = ring::read_allocation(op.data)) center_.note_epoch(allocation->epoch);
+        }
     }
 }
 

@@ -35,6 +35,16 @@ struct Handover {
     friend bool operator==(const Handover&, const Handover&) = default;
 };
 
+// Changes of targets or labels that a node learnt of late: by then it had fired what they took away, beyond their effective_from.
+struct LateMove {
+    std::int64_t from = 0, to = 0;  // revisions of the catalog, both inclusive
+    Instant at{};                   // it fired up to here
+
+    friend bool operator==(const LateMove&, const LateMove&) = default;
+};
+// Named one by one at the most; further ones are taken together with the last.
+inline constexpr std::size_t kMaxLateMoves = 200;
+
 // An incarnation whose session is over: what it had claimed when it ended.
 struct Departed {
     std::string incarnation;
@@ -44,6 +54,7 @@ struct Departed {
     Instant floor{};                  // fires up to here may have been those of an earlier owner
     std::int64_t revision = 0;        // of the catalog that it fired by: it never started a task that came later
     std::vector<Handover> handovers;  // the acknowledgements that it gave before
+    std::vector<LateMove> late{};
 
     friend bool operator==(const Departed&, const Departed&) = default;
 };
@@ -91,6 +102,7 @@ struct HorizonRecord {
     std::int64_t revision = 0;           // it starts no task that came to the catalog later
     std::vector<Handover> handovers;     // of the epochs of the transition in progress
     std::vector<std::string> running{};  // ids of tasks that it does not own, of which it has runs that are going on; sorted
+    std::vector<LateMove> late{};        // of the last minutes
     bool sealed = false;                 // a later incarnation of the node has taken over; nothing may be written any more
 
     friend bool operator==(const HorizonRecord&, const HorizonRecord&) = default;
@@ -98,6 +110,9 @@ struct HorizonRecord {
 
 // The acknowledgement by which a task that was taken away in `epoch` was given up: the first of that epoch or later. Null if there is none.
 const Handover* find_handover(const std::vector<Handover>& handovers, std::int64_t epoch);
+
+// Up to where an owner fired a task that the change of `revision` took away, if beyond that change's effective_from.
+std::optional<Instant> find_late(const std::vector<LateMove>& late, std::int64_t revision);
 
 // What a node knows, by its own disk or from the center, of the runtime's past.
 struct Memory {

@@ -1,0 +1,227 @@
+// Duties, step by step, where the random walks would be hard to read: what is owed of versions that are superseded, and of tasks that move
+// by their targets while an owner does not know it yet.
+#include "node/duties.h"
+
+#include <catch2/catch.hpp>
+
+using namespace cloudtask;
+using namespace cloudtask::node;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Instant kDay{1'900'000'000s};
+
+std::shared_ptr<task::Task> first_version() {
+    auto task = std::make_shared<task::Task>();
+    task->id = "task";
+    task->version = 1;
+    task->revision = task->created_revision = 1;
+    task->schedules = {*task::Schedule::every(1s, kDay)};
+    task->effective_from = task->updated_at = kDay;
+    return task;
+}
+
+std::shared_ptr<task::Task> edited(const task::Task& before, std::int64_t revision, Instant at) {
+    auto task = std::make_shared<task::Task>(before);
+    ++task->version;
+    task->revision = revision;
+    task->updated_at = at;
+    return task;
+}
+
+ring::Member member(const std::string& id) { return {id, id + ".1", id, {}, 1}; }
+
+// One node of a runtime whose ring is settled.
+struct RingNode {
+    explicit RingNode(const std::string& id, std::vector<ring::Member> members = {member("a"), member("b")})
+        : duties(id, id + ".1", {.horizon = 2s}) {
+        ring::Allocation allocation;
+        allocation.epoch = 1;
+        allocation.nodes = std::move(members);
+        allocation.previous = {{0, {}}};
+        duties.observe(allocation, kDay);
+        write(kDay);
+        allocation.previous.clear();
+        duties.observe(allocation, kDay);
+        write(kDay);
+    }
+
+    void put(const TaskPointer& task, Instant now) {
+        duties.put_task(task);
+        duties.set_catalog_revision(task->revision);
+        write(now);
+        write(now);
+    }
+
+    void write(Instant now) {
+        if (duties.next_write(now, std::nullopt)) duties.written();
+    }
+
+    std::vector<Duration> start_until(Instant now) {
+        std::vector<Duration> times;
+        for (Instant at = kDay; at <= now; at += 500ms) {
+            write(at);
+            while (const auto fire = duties.take(at)) times.push_back(fire->time - kDay);
+        }
+        return times;
+    }
+
+    Duties duties;
+};
+
+using Fired = std::vector<Duration>;
+
+std::shared_ptr<task::Task> targeted(std::shared_ptr<task::Task> task, const std::string& target) {
+    task->targets = {target};
+    return task;
+}
+
+}  // namespace
+
+TEST_CASE("an owner that learns of a move in time fires up to it, and the new owner beyond") {
+    const auto first = targeted(first_version(), "a");
+    const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
+    second->effective_from = kDay + 6s;
+    RingNode a("a"), b("b");
+    for (RingNode* node : {&a, &b}) {
+        node->put(first, kDay);
+        node->put(second, kDay + 1s);
+    }
+    CHECK(b.duties.waiting());
+    CHECK(b.start_until(kDay + 5s).empty());
+    b.duties.set_horizons({{"a.1", a.duties.record()}});
+    CHECK_FALSE(b.duties.waiting());
+    CHECK(a.duties.record().late.empty());
+    CHECK(a.start_until(kDay + 9s) == Fired{1s, 2s, 3s, 4s, 5s, 6s});
+    CHECK(b.start_until(kDay + 9s) == Fired{7s, 8s, 9s});
+}
+
+TEST_CASE("an owner that learns of a move too late is waited for, and says how far it went") {
+    const auto first = targeted(first_version(), "a");
+    const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
+    second->effective_from = kDay + 6s;
+    RingNode a("a"), b("b");
+    a.put(first, kDay);
+    b.put(first, kDay);
+    b.put(second, kDay + 1s);
+    CHECK(a.start_until(kDay + 8s) == Fired{1s, 2s, 3s, 4s, 5s, 6s, 7s, 8s});
+    b.duties.set_horizons({{"a.1", a.duties.record()}});
+    CHECK(b.start_until(kDay + 8s).empty());
+    a.put(second, kDay + 8s);
+    CHECK(a.duties.record().late == std::vector<ring::LateMove>{{2, 2, kDay + 8s}});
+    b.duties.set_horizons({{"a.1", a.duties.record()}});
+    CHECK(a.start_until(kDay + 11s).empty());
+    CHECK(b.start_until(kDay + 11s) == Fired{9s, 10s, 11s});
+}
+
+TEST_CASE("an owner that dies before it has learnt of a move may have fired up to its horizon") {
+    const auto first = targeted(first_version(), "a");
+    const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
+    second->effective_from = kDay + 3s;
+    RingNode b("b");
+    b.put(first, kDay);
+    b.put(second, kDay + 1s);
+    ring::Allocation allocation;
+    allocation.epoch = 2;
+    allocation.nodes = {member("b")};
+    allocation.previous = {{1, {member("a"), member("b")}}};
+    ring::Departed departed;
+    departed.incarnation = "a.1";
+    departed.epoch = 1;
+    departed.revision = 1;
+    departed.done = kDay + 4s;
+    departed.horizon = kDay + 5s;
+    allocation.departed = {departed};
+    b.duties.observe(allocation, kDay + 5s);
+    b.write(kDay + 5s);
+    b.write(kDay + 5s);
+    const auto uncertain = b.duties.take_uncertain();
+    REQUIRE(uncertain.size() == 1);
+    CHECK(uncertain.front().task->version == 2);
+    CHECK(uncertain.front().fires == Interval{kDay + 4s, kDay + 5s});
+    CHECK(b.start_until(kDay + 8s) == Fired{6s, 7s, 8s});
+}
+
+TEST_CASE("who takes over from the dead accounts for what each version owed") {
+    const auto first = first_version();
+    const auto second = edited(*first, 2, kDay + 2500ms);
+    second->schedules = {*task::Schedule::every(2s, kDay)};
+    second->effective_from = kDay + 2500ms;
+    RingNode b("b", {member("a")});
+    ring::Allocation allocation;
+    allocation.epoch = 2;
+    allocation.nodes = {member("b")};
+    allocation.previous = {{1, {member("a")}}};
+    ring::Departed departed;
+    departed.incarnation = "a.1";
+    departed.epoch = 1;
+    departed.revision = 1;
+    departed.done = kDay + 1s;
+    departed.horizon = kDay + 4s;
+    allocation.departed = {departed};
+    b.put(first, kDay);
+    b.put(second, kDay + 3s);
+    b.duties.observe(allocation, kDay + 3s);
+    b.write(kDay + 3s);
+    b.write(kDay + 3s);
+    std::map<std::int64_t, Interval> uncertain;
+    for (const auto& one : b.duties.take_uncertain()) uncertain.emplace(one.task->version, one.fires);
+    CHECK(uncertain == std::map<std::int64_t, Interval>{{1, {kDay + 1s, kDay + 2500ms}}, {2, {kDay + 2500ms, kDay + 4s}}});
+    CHECK(b.start_until(kDay + 8s) == Fired{6s, 8s});
+}
+
+TEST_CASE("what is reported by a version is reported by the next one too, should that have been in force by then") {
+    const auto first = first_version();
+    RingNode b("b", {member("a")});
+    ring::Allocation allocation;
+    allocation.epoch = 2;
+    allocation.nodes = {member("b")};
+    allocation.previous = {{1, {member("a")}}};
+    ring::Departed departed;
+    departed.incarnation = "a.1";
+    departed.epoch = 1;
+    departed.revision = 1;
+    departed.done = kDay + 1s;
+    departed.horizon = kDay + 4s;
+    allocation.departed = {departed};
+    b.put(first, kDay);
+    b.duties.observe(allocation, kDay + 3s);
+    b.write(kDay + 3s);
+    b.write(kDay + 3s);
+    CHECK(b.duties.take_uncertain().size() == 1);
+    const auto second = edited(*first, 2, kDay + 2s);
+    second->effective_from = kDay + 2s;
+    b.put(second, kDay + 3s);
+    const auto uncertain = b.duties.take_uncertain();
+    REQUIRE(uncertain.size() == 1);
+    CHECK(uncertain.front().task->version == 2);
+    CHECK(uncertain.front().fires == Interval{kDay + 2s, kDay + 4s});
+}
+
+TEST_CASE("a task that is disabled or deleted leaves what was due before") {
+    for (const bool deleted : {false, true}) {
+        const auto first = first_version();
+        RingNode b("b", {member("b")});
+        b.put(first, kDay);
+        if (deleted) {
+            b.duties.erase_task("task", kDay + 2s);
+        } else {
+            const auto disabled = edited(*first, 2, kDay + 2s);
+            disabled->enabled = false;
+            b.put(disabled, kDay + 3s);
+        }
+        CHECK(b.start_until(kDay + 5s) == Fired{1s, 2s});
+    }
+}
+
+TEST_CASE("a version that comes while another is not in force yet ends it with the one before") {
+    const auto first = targeted(first_version(), "b");
+    const auto second = targeted(edited(*first, 2, kDay + 1s), "a");
+    second->effective_from = kDay + 6s;
+    auto disabled = edited(*second, 3, kDay + 2s);
+    disabled->enabled = false;
+    RingNode b("b");
+    for (const auto& version : {first, second, disabled}) b.put(version, kDay + 2s);
+    CHECK(b.start_until(kDay + 8s) == Fired{1s, 2s});
+}
