@@ -185,7 +185,12 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
                                                     [this](const ring::Memory& past) { core->recall(past); },
                                                     [this](std::int64_t revision) { core->caught_up(revision); },
                                                 });
-        commands = std::make_unique<CommandPoll>(loop, random, *center, [this](Command command) { core->carry_out(std::move(command)); });
+        commands = std::make_unique<CommandPoll>(
+            loop, random, *center, [this](Command command) { core->carry_out(std::move(command)); },
+            [this]() -> std::optional<std::int64_t> {
+                if (!outbox) return std::nullopt;
+                return outbox->pending();
+            });
         outbox = std::make_unique<OutboxSender>(loop, random, *scratch_worker, *center, *disk,
                                                 [this](const std::string& run_id) { return core->runner().run_folder(run_id); });
         // The outbox goes before the disk when the node stops.

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -66,7 +67,9 @@ struct Command {
 // Holds the long poll open. `handle` is called for every command that the center names, also again for one that is not reported done yet.
 class CommandPoll {
   public:
-    CommandPoll(Loop& loop, Random& random, http::Client& client, std::function<void(Command)> handle);
+    // `pending`: how many reports wait to be delivered, if that is known: each poll tells the center.
+    CommandPoll(Loop& loop, Random& random, http::Client& client, std::function<void(Command)> handle,
+                std::function<std::optional<std::int64_t>()> pending);
     ~CommandPoll();
     void start();
 
@@ -88,6 +91,8 @@ class OutboxSender {
     // Called on the loop when reports were accepted.
     void on_delivered(std::function<void()> handler);
     std::int64_t delivered() const;
+    // Reports that were in the outbox when it was read last; nothing before that.
+    std::optional<std::int64_t> pending() const;
     // Nothing is left to deliver, as far as is known.
     bool idle() const;
 

@@ -1,4 +1,5 @@
 // CommandPoll: asks, hands over, asks again.
+#include <optional>
 #include <utility>
 
 #include "cloudtask/core/log.h"
@@ -72,12 +73,18 @@ Result<std::vector<Command>> read_commands(std::string_view body) {
 }  // namespace
 
 struct CommandPoll::Impl : std::enable_shared_from_this<Impl> {
-    Impl(Loop& loop_in, Random& random_in, http::Client& client_in, std::function<void(Command)> handle_in)
-        : loop(loop_in), client(client_in), handle(std::move(handle_in)), retry(loop_in, random_in, "commands") {}
+    Impl(Loop& loop_in, Random& random_in, http::Client& client_in, std::function<void(Command)> handle_in,
+         std::function<std::optional<std::int64_t>()> pending_in)
+        : loop(loop_in),
+          client(client_in),
+          handle(std::move(handle_in)),
+          pending(std::move(pending_in)),
+          retry(loop_in, random_in, "commands") {}
 
     Loop& loop;
     http::Client& client;
     const std::function<void(Command)> handle;
+    const std::function<std::optional<std::int64_t>()> pending;
     Retry retry;
     Timer pause;
     bool started = false;
@@ -86,6 +93,7 @@ struct CommandPoll::Impl : std::enable_shared_from_this<Impl> {
     void ask() {
         http::ClientRequest request;
         request.target = kTarget;
+        if (const auto waiting = pending()) request.target += fmt::format("&pending={}", *waiting);
         request.timeout = kPollTimeout;
         client.send(std::move(request), [weak = weak_from_this(), asked = loop.clock().steady_now()](Result<http::Response> answer) {
             const auto self = weak.lock();
@@ -112,8 +120,9 @@ struct CommandPoll::Impl : std::enable_shared_from_this<Impl> {
     }
 };
 
-CommandPoll::CommandPoll(Loop& loop, Random& random, http::Client& client, std::function<void(Command)> handle)
-    : impl_(std::make_shared<Impl>(loop, random, client, std::move(handle))) {}
+CommandPoll::CommandPoll(Loop& loop, Random& random, http::Client& client, std::function<void(Command)> handle,
+                         std::function<std::optional<std::int64_t>()> pending)
+    : impl_(std::make_shared<Impl>(loop, random, client, std::move(handle), std::move(pending))) {}
 
 CommandPoll::~CommandPoll() {
     impl_->closed = true;

@@ -1,6 +1,7 @@
 // OutboxSender: a circle of four steps, one batch at a time: drop what is delivered and read what is next (disk), make the body (worker),
 // send, judge. Whatever fails waits and is done again; so a report leaves the outbox only when the center has it.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "cloudtask/core/log.h"
@@ -21,6 +22,10 @@ bool blames_content(int status) { return status == 400 || status == 413 || statu
 struct OutboxSender::Impl : std::enable_shared_from_this<Impl> {
     using OutputFolder = std::function<std::string(const std::string&)>;
     using Reports = std::vector<OutgoingReport>;
+    struct Front {
+        std::vector<Report> reports;
+        std::int64_t depth = 0;  // of the outbox, with them
+    };
 
     Impl(Loop& loop_in, Random& random_in, Worker& worker_in, http::Client& client_in, Disk& disk_in, OutputFolder output_folder_in)
         : loop(loop_in),
@@ -38,7 +43,8 @@ struct OutboxSender::Impl : std::enable_shared_from_this<Impl> {
     std::function<void()> on_delivered;
     Retry retry;
     std::int64_t delivered = 0;
-    std::size_t alone = 0;  // so many reports are sent one by one, because the center refused them together
+    std::optional<std::int64_t> pending;  // in the outbox when it was read last
+    std::size_t alone = 0;                // so many reports are sent one by one, because the center refused them together
     bool started = false;
     bool busy = false;   // somewhere in the circle
     bool woken = false;  // since the outbox was read last
@@ -49,21 +55,26 @@ struct OutboxSender::Impl : std::enable_shared_from_this<Impl> {
         busy = true;
         woken = false;
         const std::size_t next = alone > 0 ? 1 : kMaxBatchReports;
-        disk.run<std::vector<Report>>(
-            [position, next](NodeStore& store) -> Result<std::vector<Report>> {
+        disk.run<Front>(
+            [position, next](NodeStore& store) -> Result<Front> {
                 if (const auto dropped = store.delivered_until(position); !dropped) return propagate(dropped);
-                return store.oldest_reports(next);
+                auto reports = store.oldest_reports(next);
+                if (!reports) return propagate(reports);
+                const auto depth = store.outbox_depth();
+                if (!depth) return propagate(depth);
+                return Front{std::move(*reports), *depth};
             },
-            [weak = weak_from_this(), position, count](Result<std::vector<Report>> reports) {
+            [weak = weak_from_this(), position, count](Result<Front> front) {
                 const auto self = weak.lock();
-                if (self && !self->closed) self->advanced(position, count, std::move(reports));
+                if (self && !self->closed) self->advanced(position, count, std::move(front));
             });
     }
 
-    void advanced(std::int64_t position, std::size_t count, Result<std::vector<Report>> reports) {
-        if (!reports) return retry.failed(reports.error(), [this, position, count] { advance(position, count); });
-        if (!reports->empty()) {
-            prepare(std::move(*reports));
+    void advanced(std::int64_t position, std::size_t count, Result<Front> front) {
+        if (!front) return retry.failed(front.error(), [this, position, count] { advance(position, count); });
+        pending = front->depth;
+        if (!front->reports.empty()) {
+            prepare(std::move(front->reports));
         } else if (woken) {
             advance(0, 0);
         } else {
@@ -81,8 +92,8 @@ struct OutboxSender::Impl : std::enable_shared_from_this<Impl> {
             std::string path = report.kind == Report::Kind::log ? output_path(output_folder(report.run_id), report.stream) : std::string{};
             outgoing->push_back({std::move(report), std::move(path)});
         }
-        worker.submit([&to = loop, weak = weak_from_this(), outgoing] {
-            const auto batch = std::make_shared<ReportBody>(make_report_body(*outgoing));
+        worker.submit([&to = loop, weak = weak_from_this(), outgoing, depth = pending.value_or(0)] {
+            const auto batch = std::make_shared<ReportBody>(make_report_body(*outgoing, depth));
             to.post([weak, outgoing, batch] {
                 const auto self = weak.lock();
                 if (!self || self->closed) return;
@@ -152,6 +163,8 @@ void OutboxSender::wake() {
 void OutboxSender::on_delivered(std::function<void()> handler) { impl_->on_delivered = std::move(handler); }
 
 std::int64_t OutboxSender::delivered() const { return impl_->delivered; }
+
+std::optional<std::int64_t> OutboxSender::pending() const { return impl_->pending; }
 
 bool OutboxSender::idle() const { return !impl_->busy; }
 

@@ -1,6 +1,8 @@
 // Writing reports: see report_batch.h.
 #include "node/report_batch.h"
 
+#include <algorithm>
+
 #include "cloudtask/core/hash.h"
 #include "cloudtask/core/json.h"
 #include "cloudtask/core/log.h"
@@ -10,7 +12,7 @@ namespace cloudtask::node {
 namespace {
 
 constexpr std::string_view kHead = R"({"reports":[)";
-constexpr std::string_view kTail = "]}";
+constexpr std::size_t kLongestTail = 40;  // `],"pending":` and a number
 
 std::string_view name_of(Report::Kind kind) {
     switch (kind) {
@@ -53,17 +55,17 @@ std::string text_of(const OutgoingReport& outgoing) {
 
 }  // namespace
 
-ReportBody make_report_body(const std::vector<OutgoingReport>& reports, std::size_t max_bytes) {
+ReportBody make_report_body(const std::vector<OutgoingReport>& reports, std::int64_t depth, std::size_t max_bytes) {
     ReportBody batch;
     batch.body = kHead;
     for (const auto& outgoing : reports) {
         const std::string text = text_of(outgoing);
-        if (batch.count > 0 && batch.body.size() + 1 + text.size() + kTail.size() > max_bytes) break;
+        if (batch.count > 0 && batch.body.size() + 1 + text.size() + kLongestTail > max_bytes) break;
         if (batch.count > 0) batch.body += ',';
         batch.body += text;
         ++batch.count;
     }
-    batch.body += kTail;
+    batch.body += fmt::format("],\"pending\":{}}}", std::max<std::int64_t>(0, depth - static_cast<std::int64_t>(batch.count)));
     return batch;
 }
 

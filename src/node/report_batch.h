@@ -1,6 +1,7 @@
 // A batch of reports as `POST /node/reports` takes it (docs/wire.md). Reads log bytes from the runs' output: blocks; on a worker.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,8 @@ struct ReportBody {
     std::size_t count = 0;  // of the reports, from the first on, that are in it
 };
 
-// As many of `reports`, from the first, as make at most `max_bytes`; always the first one. Bytes of a log that cannot be read (said in the
-// log) are left out: the states behind it matter more.
-ReportBody make_report_body(const std::vector<OutgoingReport>& reports, std::size_t max_bytes = kMaxBatchBytes);
+// As many of `reports`, from the first, as make at most `max_bytes`; always the first one. It also says how many of the `depth` reports of
+// the outbox are left behind it. Bytes of a log that cannot be read (said in the log) are left out: the states behind it matter more.
+ReportBody make_report_body(const std::vector<OutgoingReport>& reports, std::int64_t depth, std::size_t max_bytes = kMaxBatchBytes);
 
 }  // namespace cloudtask::node

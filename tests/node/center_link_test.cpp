@@ -182,7 +182,14 @@ TEST_CASE("commands are handed over, also again, and the poll goes on") {
     node.center.once("GET", FakeCenter::json(200, both));
     node.center.always("GET", FakeCenter::json(200, R"({"commands":[]})"));
     std::vector<Command> commands;
-    CommandPoll poll(node.loop, node.random, node.client, [&](Command command) { commands.push_back(std::move(command)); });
+    std::optional<std::int64_t> pending;
+    CommandPoll poll(
+        node.loop, node.random, node.client,
+        [&](Command command) {
+            commands.push_back(std::move(command));
+            pending = 17;
+        },
+        [&pending] { return pending; });
     poll.start();
     REQUIRE(node.until([&] { return commands.size() == 6 && node.center.asked().size() >= 6; }));
     CHECK(commands[0].kind == Command::Kind::cordon);
@@ -199,6 +206,7 @@ TEST_CASE("commands are handed over, also again, and the poll goes on") {
     CHECK_FALSE(commands[1].task);
     CHECK(commands[2].id == id_of(1));
     CHECK(node.center.asked()[0] == "GET /api/v1/node/commands?wait=25s");
+    CHECK(node.center.asked().back().find("pending=17") != std::string::npos);
 }
 
 TEST_CASE("a package is saved with its name") {

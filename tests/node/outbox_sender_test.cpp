@@ -68,6 +68,7 @@ TEST_CASE("reports arrive in order, whatever happens to the requests") {
     int told = 0;
     f.sender.on_delivered([&] { ++told; });
     f.add(reports);
+    CHECK_FALSE(f.sender.pending());  // nobody has looked yet
     f.sender.start();
     REQUIRE(f.drained());
     REQUIRE(f.until([&] { return f.sender.delivered() == 450; }));
@@ -80,12 +81,15 @@ TEST_CASE("reports arrive in order, whatever happens to the requests") {
     for (std::size_t i = 5; i < bodies.size(); ++i) {
         const auto batch = read_batch(bodies[i]);
         CHECK(batch.size() <= kMaxBatchReports);
+        // It says what is left behind it.
+        CHECK((*json::parse(bodies[i]))["pending"].GetInt64() == 450 - last - static_cast<std::int64_t>(batch.size()));
         for (const auto& report : batch) {
             CHECK(report.sequence == ++last);
             CHECK(report.text == std::to_string(last));
         }
     }
     CHECK(last == 450);
+    CHECK(f.sender.pending() == 0);
 }
 
 TEST_CASE("what comes later is sent when it comes") {
