@@ -152,9 +152,15 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         batch.reports.push_back(run_report(around.incarnation(), run));
         JournalEntry entry = ending.entry();
         entry.phase = Phase::ended;
+        const bool silent = end.stdout_bytes == 0 && end.stderr_bytes == 0 && entry.stdout_sent == 0 && entry.stderr_sent == 0;
         batch.entries.push_back(std::move(entry));
-        around.journal.write(std::move(batch));
-        around.folders.clear_work(end.run_id);
+        if (silent) {
+            // No report needs its folder: the next run gets it.
+            around.journal.write(std::move(batch), [this, id = end.run_id] { around.folders.clear_and_release(id); });
+        } else {
+            around.journal.write(std::move(batch));
+            around.folders.clear_work(end.run_id);
+        }
         count_out(run.task_id);
     }
 

@@ -50,6 +50,14 @@ bool clear_folder(const std::string& folder) {
     return !error && entries == 3 && clear_output(output_path(folder, Stream::out)) && clear_output(output_path(folder, Stream::err));
 }
 
+void empty_work(const std::string& folder) {
+    std::error_code ignored;  // what cannot be removed now goes with the whole folder
+    for (fs::directory_iterator entry(folder + "/work", ignored), end; !ignored && entry != end; entry.increment(ignored)) {
+        std::error_code left;
+        fs::remove_all(entry->path(), left);
+    }
+}
+
 void make_anew(const std::string& folder) {
     if (::mkdir(folder.c_str(), kFolderMode) != 0 && errno != EEXIST) return;
     if (::mkdir((folder + "/work").c_str(), kFolderMode) != 0 && errno != EEXIST) return;
@@ -80,10 +88,16 @@ class RunFolders::Spares {
             name = std::move(names_.back());
             names_.pop_back();
         }
-        return ::rename((folder_ + "/" + name).c_str(), path.c_str()) == 0;
+        if (::rename((folder_ + "/" + name).c_str(), path.c_str()) == 0) return true;
+        const bool occupied = errno == ENOTEMPTY || errno == EEXIST;  // the start came first and made one
+        const std::lock_guard lock(mutex_);
+        if (occupied) names_.push_back(std::move(name));
+        return false;
     }
 
+    // Keeps the folder, if it is fit for the next run.
     bool give(const std::string& path) {
+        if (!clear_folder(path)) return false;
         const std::string name = fs::path(path).filename();
         {
             const std::lock_guard lock(mutex_);
@@ -93,6 +107,12 @@ class RunFolders::Spares {
         const std::lock_guard lock(mutex_);
         names_.push_back(name);
         return true;
+    }
+
+    void give_or_remove(const std::string& path) {
+        if (give(path)) return;
+        std::error_code ignored;  // what cannot be removed is set aside at the next start
+        fs::remove_all(path, ignored);
     }
 
   private:
@@ -147,20 +167,18 @@ void RunFolders::make(const std::string& run_id) {
 }
 
 void RunFolders::clear_work(const std::string& run_id) {
-    scratch_.submit([work = of(run_id) + "/work"] {
-        std::error_code ignored;  // what cannot be removed now goes with the whole folder
-        for (fs::directory_iterator entry(work, ignored), end; !ignored && entry != end; entry.increment(ignored)) {
-            std::error_code left;
-            fs::remove_all(entry->path(), left);
-        }
-    });
+    scratch_.submit([folder = of(run_id)] { empty_work(folder); });
 }
 
 void RunFolders::release(const std::string& run_id) {
+    scratch_.submit([folder = of(run_id), spares = spares_] { spares->give_or_remove(folder); });
+}
+
+void RunFolders::clear_and_release(const std::string& run_id) {
     scratch_.submit([folder = of(run_id), spares = spares_] {
-        if (clear_folder(folder) && spares->give(folder)) return;
-        std::error_code ignored;  // what cannot be removed is set aside at the next start
-        fs::remove_all(folder, ignored);
+        if (spares->give(folder)) return;  // as a rule a run leaves nothing behind
+        empty_work(folder);
+        spares->give_or_remove(folder);
     });
 }
 

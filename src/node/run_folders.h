@@ -37,8 +37,11 @@ class RunFolders {
     void make(const std::string& run_id);
     // The run has ended: its working folder is emptied, its output stays.
     void clear_work(const std::string& run_id);
-    // The run is forgotten. Its folder becomes a spare one if it can: if nothing holds its files any more and it is as it was made.
+    // Nobody needs the run's folder any more. It becomes a spare one if it can: if nothing holds its files any more and it is as it was
+    // made. Nothing happens if that was said before.
     void release(const std::string& run_id);
+    // Both at once, for a run whose output nobody needs.
+    void clear_and_release(const std::string& run_id);
 
   private:
     class Spares;

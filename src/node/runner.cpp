@@ -17,9 +17,13 @@ namespace {
 
 // Fires are taken, and their intents written, so long before they are due: many disk writes' worth, and less than half of a horizon.
 constexpr Duration kAhead = std::chrono::milliseconds{800};
+// And in handfuls: each taking is a turn of the loop, a trip to the disk and a wake-up of the thread that makes folders.
+constexpr Duration kTakePeriod = std::chrono::milliseconds{50};
 constexpr Duration kPackageRetry = std::chrono::seconds{2};
 constexpr Duration kRerunRetry = std::chrono::seconds{1};  // of one that waits for the run before it
 constexpr std::size_t kStartsPerTurn = 16;                 // of the loop
+// Folders are made for so many runs that are due next, and not for all: a node that has fallen behind would spend its time on making them.
+constexpr std::size_t kFoldersAhead = 1000;
 
 }  // namespace
 
@@ -32,6 +36,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         std::optional<Fire> fire;  // of one that was in time when it was taken: to be held against its tolerance once more
         bool intent_written = false;
         bool package_ready = false;
+        bool folder_asked = false;
         bool put_off = false;  // it waits for the run that is in its way
     };
 
@@ -44,10 +49,12 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     RunFolders folders;
     LiveRuns live;
 
-    std::unordered_map<std::string, Prepared> prepared;  // by run id
-    std::set<std::pair<Instant, std::string>> due;       // the same, by time
+    std::unordered_map<std::string, Prepared> prepared;        // by run id
+    std::set<std::pair<Instant, std::string>> due;             // the same, by time
+    std::set<std::pair<Instant, std::string>> folderless;      // of these, those whose folder is not made yet, though it could be
+    std::size_t folders_ahead = 0;                             // of these, those whose folder is being made or there
     std::unordered_map<std::string, std::int64_t> put_off_of;  // count of what is put off, by task id
-    std::unordered_set<std::string> known_runs;          // in the journal: not begun again
+    std::unordered_set<std::string> known_runs;                // in the journal: not begun again
     std::unordered_set<std::string> known_commands;
     // Tasks that start nothing any more, by id: why. What they owed by an earlier version is recorded as skipped.
     std::unordered_map<std::string, const char*> ended;
@@ -111,7 +118,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         start_due();
         // What is permitted later is told by the coordinator; what comes into sight later is ours to remember.
         if (const auto next = coordinator->next_due(); next && *next > until) {
-            take_timer = loop.after(*next - until, [this] { take_fires(); });
+            take_timer = loop.after(std::max<Duration>(*next - until, kTakePeriod), [this] { take_fires(); });
         }
     }
 
@@ -159,10 +166,10 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
             add_unstarted(batch, std::move(lost), task::RunState::lost, std::move(reason));
             // In one transaction with what makes it necessary. It is begun also where the loss was recorded before: by a process of this
             // node that came no further.
-            const bool begun =
-                rerun &&
-                prepare(std::move(batch), {describe_fire(uncertain.task, fire->time, uncertain.begun + 1), uncertain.task,
-                                           std::max(now(), fire->time), {}});  // a claim reaches beyond now, and its clock may have been ahead
+            const bool begun = rerun && prepare(std::move(batch), {describe_fire(uncertain.task, fire->time, uncertain.begun + 1),
+                                                                   uncertain.task,
+                                                                   std::max(now(), fire->time),
+                                                                   {}});  // a claim reaches beyond now, and its clock may have been ahead
             if (!begun) write_unstarted(std::move(batch), fire->time);
             if (cut) return;
         }
@@ -218,13 +225,35 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
             if (found != prepared.end()) found->second.intent_written = true;
         });
         const bool package_ready = entry.package_ready;
+        const Instant entry_due = entry.due;
         prepared.insert_or_assign(id, std::move(entry));
         if (package_ready) {
-            folders.make(id);
+            folderless.emplace(entry_due, id);
+            make_folders();
         } else {
             fetch_package(id);
         }
         return true;
+    }
+
+    // Of a run without a package; PackageCache makes the others'.
+    void make_folders() {
+        while (!folderless.empty() && folders_ahead < kFoldersAhead) {
+            const std::string id = folderless.extract(folderless.begin()).value().second;
+            prepared.at(id).folder_asked = true;
+            ++folders_ahead;
+            folders.make(id);
+        }
+    }
+
+    // It is started, or will not be.
+    void drop_prepared(const std::string& run_id) {
+        const auto node = prepared.extract(run_id);
+        const Prepared& entry = node.mapped();
+        due.erase({entry.due, run_id});
+        folderless.erase({entry.due, run_id});
+        if (entry.folder_asked) --folders_ahead;
+        make_folders();
     }
 
     void journal_written() {
@@ -284,11 +313,10 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         run.state = state;
         run.reason = bounded_reason(std::move(reason));
         run.ended_at = now();
-        due.erase({entry.due, run.id});
-        folders.clear_work(run.id);
+        folders.clear_and_release(run.id);
         const bool closed = entry.put_off;
         if (closed) release(entry);
-        prepared.erase(run.id);
+        drop_prepared(run.id);
         Batch batch;
         batch.reports.push_back(run_report(incarnation(), run));
         const auto fire_time = run.fire_time;
@@ -385,9 +413,8 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         }
         const auto started = live.start(entry.run, entry.task);
         if (!started) return fail_prepared(run_id, fmt::format("it could not be started: {}", started.error().message));
-        due.erase({entry.due, run_id});
         release(entry);  // its intent is on disk
-        prepared.erase(found);
+        drop_prepared(run_id);
     }
 
     // It is accounted for.
@@ -403,9 +430,11 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
             ++put_off_of[entry.task->id];
             close_fire(entry.run.fire_time);
         }
+        const bool without_folder = folderless.erase({entry.due, entry.run.id}) > 0;
         due.erase({entry.due, entry.run.id});
         entry.due = now() + kRerunRetry;
         due.emplace(entry.due, entry.run.id);
+        if (without_folder) folderless.emplace(entry.due, entry.run.id);
         retry(kRerunRetry, [this] { start_due(); });
     }
 

@@ -119,3 +119,29 @@ TEST_CASE("a folder that is not as it was made is not used again") {
     f.folders->make(kSecond);
     f.check_fresh(f.folders->of(kSecond));
 }
+
+TEST_CASE("a folder whose run needs nothing of it is emptied and used again in one step") {
+    Folders f;
+    f.folders->make(kFirstRun);
+    const std::string first = f.folders->of(kFirstRun);
+    const auto inode = Folders::inode(first + "/stdout");
+    f.write(first + "/work/file", "data");
+    f.folders->clear_and_release(kFirstRun);
+    CHECK_FALSE(fs::exists(first));
+    f.folders->clear_and_release(kFirstRun);  // nothing is left to release
+    f.folders->release(kFirstRun);
+    f.folders->make(kSecond);
+    f.check_fresh(f.folders->of(kSecond));
+    CHECK(Folders::inode(f.folders->of(kSecond) + "/stdout") == inode);
+}
+
+TEST_CASE("a spare folder that cannot be moved stays a spare one") {
+    Folders f;
+    f.folders->make(kFirstRun);
+    const auto inode = Folders::inode(f.folders->of(kFirstRun) + "/stdout");
+    f.folders->clear_and_release(kFirstRun);
+    fs::create_directories(f.folders->of(kSecond) + "/work");  // the start has come before
+    f.folders->make(kSecond);
+    f.folders->make(kFirstRun);
+    CHECK(Folders::inode(f.folders->of(kFirstRun) + "/stdout") == inode);
+}

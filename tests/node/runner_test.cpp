@@ -474,7 +474,7 @@ TEST_CASE("a package is unpacked before the start") {
         CHECK(read_file(m.processes.started[0].folder + "/work/run.sh") == script);
         m.process->supervisor.end(m.only_started());
         m.loop.settle();
-        CHECK(fs::is_empty(m.processes.started[0].folder + "/work"));
+        CHECK_FALSE(fs::exists(m.processes.started[0].folder + "/work/run.sh"));
     }
     SECTION("a center that is away is asked again") {
         m.process->fetch = [](const std::string&, const std::string&, const auto& fetched) {
@@ -717,6 +717,52 @@ TEST_CASE("what the journal forgets is forgotten here, folder and all") {
     m.process->runner.forget(*forgotten);
     m.loop.settle();
     CHECK_FALSE(fs::exists(run_folder));
+}
+
+TEST_CASE("the folder of a run that wrote nothing is the next run's at once; of one that did, once its output is delivered") {
+    RunnerMachine m;
+    const auto task = m.give(m.make_task(1h));
+    const auto run = [&](int number, std::uint64_t written) {
+        m.process->runner.handle({id_of(500 + number), Command::Kind::start, id_of(600 + number), "alice", *task});
+        m.loop.settle();
+        const std::string folder = m.processes.started.back().folder;
+        REQUIRE(fs::exists(folder + "/work"));
+        write_file(folder + "/work/left", "by the run");
+        m.process->supervisor.written[id_of(600 + number)] = written;
+        m.process->supervisor.end(id_of(600 + number));
+        m.loop.settle();
+        return folder;
+    };
+    CHECK_FALSE(fs::exists(run(1, 0)));
+    CHECK_FALSE(fs::is_empty(m.folder / "runs/spare"));
+    const std::string folder = run(2, 5);
+    CHECK(fs::exists(folder + "/stdout"));
+    CHECK(fs::is_empty(folder + "/work"));
+    CHECK(fs::is_empty(m.folder / "runs/spare"));
+}
+
+TEST_CASE("a node that has fallen behind makes folders only for what is due next") {
+    RunnerMachine m;
+    auto made = m.make_task(1h);
+    made->overlap = task::Overlap::allow;
+    made->max_parallel = 2000;
+    const auto task = m.give(made);
+    const auto folders = [&] {
+        std::size_t count = 0;
+        for (const auto& entry : fs::recursive_directory_iterator(m.folder / "runs")) count += entry.path().filename() == "work" ? 1 : 0;
+        return count;
+    };
+    m.disk_worker.held = true;
+    for (int number = 0; number < 1100; ++number) {
+        m.process->runner.handle({id_of(3000 + number), Command::Kind::start, id_of(5000 + number), "alice", *task});
+    }
+    m.loop.settle();
+    CHECK(m.process->runner.prepared() == 1100);
+    CHECK(folders() == 1000);
+    m.disk_worker.release();
+    m.loop.settle();
+    CHECK(m.processes.started.size() == 1100);
+    CHECK(m.process->runner.prepared() == 0);
 }
 
 TEST_CASE("folders that the journal does not know are set aside before any run begins") {

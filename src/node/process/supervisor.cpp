@@ -120,8 +120,11 @@ class PosixSupervisor final : public Supervisor {
 
         SpawnRequest request;
         request.working_folder = spec.folder + "/work";
-        for (const std::string& folder : {spec.folder, request.working_folder}) {
-            if (Result<> made = make_run_folder(folder); !made) return propagate(made);
+        // As a rule it was made ahead of time.
+        if (::access(request.working_folder.c_str(), F_OK) != 0) {
+            for (const std::string& folder : {spec.folder, request.working_folder}) {
+                if (Result<> made = make_run_folder(folder); !made) return propagate(made);
+            }
         }
         for (const auto& [stream, file] : {std::pair{Stream::out, &run->out}, std::pair{Stream::err, &run->err}}) {
             if (Result<> opened = open_output(spec.folder, stream, spec.output_limit, *file, run->output_lost); !opened) {
@@ -423,6 +426,9 @@ class PosixSupervisor final : public Supervisor {
         ended.output_truncated = run.out.shape(true).cut() || run.err.shape(true).cut();
         ended.output_lost = run.output_lost;
         ended.ended_at = loop_.clock().now();
+        // Who is told gives the folder to the next run if nothing holds its files.
+        run.out = {};
+        run.err = {};
         return ended;
     }
 
