@@ -179,9 +179,11 @@ class Bench:
         head(f"The most fires/s of /bin/true that are sustained for {seconds} s, with no growing backlog")
         flood = run_reference("bare_spawn", "--flood", "--seconds", 3)["starts_per_second"]
         bare = self.climb(int(flood * 0.5), 1.5 if self.quick else 1.2, lambda rate: self.bare_sustains(rate, seconds))
-        beats = Beats(cluster, "climb", 1024 if self.quick else 2048)
+        beats = Beats(cluster, "climb", 1024 if self.quick else 2600)
 
         def node_sustains(rate):
+            beats.enable(0)
+            moves.starts_by_nodes(cluster)  # what a rate that was too high has left is over
             beats.enable(rate)
             window = Window(cluster, rate, seconds)
             delay = "not" if window.delay is None else f"{window.delay:.1f} s later"
@@ -197,10 +199,17 @@ class Bench:
 
     @staticmethod
     def climb(rate, factor, sustains, most=100_000):
-        """The last rate that was sustained, 0 if none was."""
+        """The highest rate found that was sustained, 0 if none was: steps up to the first that is not, then between the last two."""
         reached = 0
         while rate <= most and sustains(rate):
             reached, rate = rate, int(rate * factor)
+        failed = min(rate, most + 1)
+        for _ in range(2 if reached else 0):
+            middle = (reached + failed) // 2
+            if sustains(middle):
+                reached = middle
+            else:
+                failed = middle
         return reached
 
     @staticmethod
