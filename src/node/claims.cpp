@@ -35,7 +35,7 @@ std::int64_t begun_in(const task::Task& task) { return task.effective_from >= ta
 
 }  // namespace
 
-std::string task_id_of(const std::string& key) { return key.substr(0, key.find(kVersionMark)); }
+std::string_view task_id_of(std::string_view key) { return key.substr(0, key.find(kVersionMark)); }
 std::string version_key(const task::Task& version) { return version.id + kVersionMark + std::to_string(version.version); }
 
 Claims::Claims(std::string node_id, std::string incarnation) : node_id_(std::move(node_id)), incarnation_(std::move(incarnation)) {}
@@ -54,7 +54,7 @@ bool Claims::in_reach(const task::Task& task) const {
 // One entry for each unbroken time of ownership: a node that lost the task and got it back may have acknowledged the first and not the
 // second.
 Claims::Owners Claims::earlier_owners(const std::string& key, const ring::Placement& placement) const {
-    const std::string task_id = task_id_of(key);
+    const std::string_view task_id = task_id_of(key);
     Owners owners;
     if (!chain_.empty() && chain_.front().second.owner(task_id, placement) == nullptr) {
         if (const ring::Gone* last = last_of_the_gone(task_id, placement)) {
@@ -81,7 +81,7 @@ Claims::Owners Claims::earlier_owners(const std::string& key, const ring::Placem
 
 // Whoever may fire the task by the targets and labels that it had before, now or in a membership that is not settled.
 void Claims::add_owners_before(const std::string& key, const Move& move, Owners& owners) const {
-    const std::string task_id = task_id_of(key);
+    const std::string_view task_id = task_id_of(key);
     std::set<std::string> added{incarnation_};
     const auto add = [&](const ring::Ring& ring) {
         const ring::Member* owner = ring.owner(task_id, move.from);
@@ -93,7 +93,7 @@ void Claims::add_owners_before(const std::string& key, const Move& move, Owners&
 }
 
 // While no node could take the task, it was nobody's. Before that it was that one's of the nodes that could to which their ring gave it.
-const ring::Gone* Claims::last_of_the_gone(const std::string& task_id, const ring::Placement& placement) const {
+const ring::Gone* Claims::last_of_the_gone(std::string_view task_id, const ring::Placement& placement) const {
     for (const auto& [lost_in, ring] : gone_) {
         const ring::Member* owner = ring.owner(task_id, placement);
         if (owner == nullptr) continue;

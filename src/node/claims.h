@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -61,7 +62,7 @@ struct ClaimChanges {
 // Of a version that was superseded.
 std::string version_key(const task::Task& version);
 // The ring knows tasks by their ids, whatever the version.
-std::string task_id_of(const std::string& key);
+std::string_view task_id_of(std::string_view key);
 
 class Claims {
   public:
@@ -145,7 +146,7 @@ class Claims {
     bool is_ours(const std::string& task_id, const ring::Placement& placement) const;
     Owners earlier_owners(const std::string& task_id, const ring::Placement& placement) const;
     void add_owners_before(const std::string& task_id, const Move& move, Owners& owners) const;
-    const ring::Gone* last_of_the_gone(const std::string& task_id, const ring::Placement& placement) const;
+    const ring::Gone* last_of_the_gone(std::string_view task_id, const ring::Placement& placement) const;
     const ring::Departed* find_departed(const std::string& incarnation) const;
     void place(const std::string& task_id, const Known& known, ClaimChanges& changes);
     void lose(const std::string& task_id, ClaimChanges& changes);

@@ -23,7 +23,7 @@ Duties::Duties(std::string node_id, std::string incarnation, DutyOptions options
 // The version of a key (see Claims), and until when it is in force.
 Duties::Version Duties::find(const std::string& key) const {
     if (const TaskPointer* task = tasks_.find(key)) return {task};
-    if (const auto versions = earlier_.find(task_id_of(key)); versions != earlier_.end()) {
+    if (const auto versions = earlier_.find(std::string{task_id_of(key)}); versions != earlier_.end()) {
         for (const auto& earlier : versions->second) {
             if (version_key(*earlier.task) == key) return {&earlier.task, earlier.until};
         }
