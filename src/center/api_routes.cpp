@@ -6,10 +6,12 @@
 #include "center/auth.h"
 #include "center/errors.h"
 #include "center/idempotency_store.h"
+#include "center/question_line.h"
 #include "center/store.h"
 #include "cloudtask/core/check.h"
 #include "cloudtask/core/hash.h"
 #include "cloudtask/core/log.h"
+#include "cloudtask/core/units.h"
 
 namespace cloudtask::center {
 
@@ -67,6 +69,43 @@ Response run_handler(const Context& context, const RouteTable::Route& route, con
     call.secret_body = route.options.secret_body;
     auto answer = route.handler(call);
     return answer ? std::move(*answer) : problem_for(answer.error());
+}
+
+Response come_again(std::string message) { return problem_for({make_error_code(Errc::unavailable), std::move(message)}); }
+
+Response answer_question(Call& call, const RouteTable::Route& route, const QuestionLine::Turn& turn) {
+    if (!turn.in_time) {
+        return come_again(fmt::format("other questions of this kind take long, and this one has waited {} for its turn",
+                                      format_duration(call.context.questions.limits().longest_wait)));
+    }
+    call.over = turn.over;
+    auto answer = route.handler(call);
+    if (answer) return std::move(*answer);
+    if (!answer.error().is(Errc::timeout)) return problem_for(answer.error());
+    return Response::problem(422,
+                             fmt::format("this cannot be worked out within {}; ask for less: a shorter interval, one task, one group or "
+                                         "one runtime",
+                                         format_duration(call.context.questions.limits().longest_answer)));
+}
+
+// Who may not ask does not wait in line.
+void serve_question(const Context& context, const std::shared_ptr<const RouteTable::Route>& route,
+                    const std::shared_ptr<Exchange>& exchange) {
+    context.worker.submit([&context, route, exchange] {
+        guarded(exchange, [&] {
+            auto principal = admit(context, exchange->request(), route->access);
+            if (!principal) return exchange->reply(problem_for(principal.error()));
+            const bool entered = context.questions.enter([&context, route, exchange, who = std::move(*principal)](const auto& turn) {
+                guarded(exchange, [&] {
+                    Call call{context, exchange->request(), who};
+                    exchange->reply(answer_question(call, *route, turn));
+                });
+            });
+            if (entered) return;
+            exchange->reply(come_again(
+                fmt::format("{} questions of this kind wait for their answers already", context.questions.limits().most_waiting)));
+        });
+    });
 }
 
 void serve(const Context& context, const std::shared_ptr<const RouteTable::Route>& route, const std::shared_ptr<Exchange>& exchange) {
@@ -220,6 +259,8 @@ http::Router RouteTable::router(const Context& context) const {
                 exchange->reply(problem_for(admit(context, exchange->request(), route->access).error()));
             } else if (route->stream_handler) {
                 serve_stream(context, route, exchange);
+            } else if (route->options.question) {
+                serve_question(context, route, exchange);
             } else {
                 serve(context, route, exchange);
             }

@@ -70,8 +70,9 @@ struct Call {
     // The same for DELETE and actions, which take it but do not need it: "*" if none is given.
     Result<std::int64_t> if_match_or_any() const;
 
-    bool secret_body = false;      // see RouteOptions
-    std::string body_digest = {};  // SHA-256 of a body that was streamed, and is not in request.body
+    bool secret_body = false;         // see RouteOptions
+    std::function<bool()> over = {};  // of a question: its time is up, and the answer is to be an Error with Errc::timeout
+    std::string body_digest = {};     // SHA-256 of a body that was streamed, and is not in request.body
 };
 
 using Handler = std::function<Result<http::Response>(Call&)>;
@@ -79,6 +80,7 @@ using StreamHandler = std::function<void(std::shared_ptr<http::Exchange>, Princi
 
 struct RouteOptions {
     std::uint64_t max_body_bytes = 64 * 1024;
+    bool question = false;     // may take seconds: waits for its turn on Context::questions. GET only
     bool slow = false;         // hashes passwords: runs on Context::slow_worker
     bool secret_body = false;  // the body holds a password: it is not made part of the idempotency fingerprint
 };

@@ -20,6 +20,7 @@
 #include "center/package_files.h"
 #include "center/package_store.h"
 #include "center/presence_watch.h"
+#include "center/question_line.h"
 #include "center/run_metrics.h"
 #include "center/runs.h"
 #include "center/smtp.h"
@@ -73,7 +74,8 @@ struct Center::Impl {
     std::unique_ptr<CommandHub> command_hub;
     std::unique_ptr<LogHub> log_hub;
     std::unique_ptr<Context> context;
-    std::unique_ptr<ThreadWorker> worker, slow_worker, ledger_worker;
+    std::unique_ptr<QuestionLine> questions;
+    std::unique_ptr<ThreadWorker> worker, question_worker, slow_worker, ledger_worker;
 
     // These live on the loop.
     std::unique_ptr<zk::Client> zookeeper;
@@ -118,12 +120,15 @@ Result<> Center::Impl::open() {
     first_password = std::move(*password);
 
     worker = std::make_unique<ThreadWorker>("api", kApiThreads);
+    question_worker = std::make_unique<ThreadWorker>("questions");
+    questions = std::make_unique<QuestionLine>(*question_worker, loop.clock());
     slow_worker = std::make_unique<ThreadWorker>("login", kSlowThreads);
     ledger_worker = std::make_unique<ThreadWorker>("ledger");
     command_hub = std::make_unique<CommandHub>(loop, *worker, *store);
     log_hub = std::make_unique<LogHub>(loop, *worker, *store, *log_files);
-    context = std::make_unique<Context>(Context{*store, cluster, loop, loop.clock(), random, *worker, *slow_worker, options, hooks, metrics,
-                                                *auth, *packages, &*log_files, log_hub.get(), command_hub.get(), &run_metrics});
+    context =
+        std::make_unique<Context>(Context{*store, cluster, loop, loop.clock(), random, *worker, *questions, *slow_worker, options, hooks,
+                                          metrics, *auth, *packages, &*log_files, log_hub.get(), command_hub.get(), &run_metrics});
     add_gauges();
     return {};
 }
@@ -307,6 +312,7 @@ void Center::stop(std::function<void()> done) {
     // Long polls and followed logs would last for the whole grace.
     impl_->command_hub->close();
     impl_->log_hub->close();
+    impl_->questions->close();
     impl_->server->stop(impl_->options.stop_grace, [this, done = std::move(done)] { impl_->zookeeper->stop(done); });
 }
 

@@ -20,14 +20,16 @@ class LogFiles;
 class LogHub;
 class CommandHub;
 class RunMetrics;
+class QuestionLine;
 
 struct Context {
     Store& store;
     ClusterSnapshot& cluster;
     Loop& loop;
     const Clock& clock;
-    Random& random;       // any thread: SystemRandom
-    Worker& worker;       // request handlers run here
+    Random& random;           // any thread: SystemRandom
+    Worker& worker;           // request handlers run here
+    QuestionLine& questions;  // those that may take seconds are answered here
     Worker& slow_worker;  // those that hash passwords run here: few threads, so that logins exhaust neither memory nor the other workers
     const Options& options;
     const Hooks& hooks;

@@ -34,9 +34,13 @@ void ask(const Context& context, WriteScope& scope, const std::string& node_id, 
 
 }  // namespace
 
-void ask_node_to_cordon(soci::session& sql, const std::string& node_id, bool cordoned, const std::string& command_id, Instant now) {
+void forget_cordon(soci::session& sql, const std::string& node_id) {
     withdraw_node_commands(sql, node_id, kCordon);
     withdraw_node_commands(sql, node_id, kUncordon);
+}
+
+void ask_node_to_cordon(soci::session& sql, const std::string& node_id, bool cordoned, const std::string& command_id, Instant now) {
+    forget_cordon(sql, node_id);
     Command command{.id = command_id,
                     .node_id = node_id,
                     .kind = cordoned ? kCordon : kUncordon,

@@ -22,6 +22,10 @@ Result<CordonChange> set_cordoned(const Context& context, WriteScope& scope, con
 // A command for the node; older ones of either kind that it has not reported are withdrawn: the newest wish wins.
 void ask_node_to_cordon(soci::session& sql, const std::string& node_id, bool cordoned, const std::string& command_id, Instant now);
 
+// The node is deleted, and its wish with it: nothing is asked of it any more. Who joins under its name later is another node, and not
+// cordoned.
+void forget_cordon(soci::session& sql, const std::string& node_id);
+
 // The node has said that it is out of the ring and has begun its last fire. Only for one that is to be cordoned.
 bool cordon_is_done(soci::session& sql, const std::string& node_id);
 

@@ -141,7 +141,7 @@ Result<http::Response> get_failover_plan(Call& call) {
     const ring::Ring nobody;
     const ring::Ring& ring = runtime.ring ? *runtime.ring : nobody;
     std::string body;
-    const auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
+    const auto work_out = [&](soci::session& sql) -> Result<> {
         if (!runtime_exists(sql, name)) return fail(Errc::not_found, "there is no runtime {}", name);
         const auto down = find_nodes(sql, name, question->down);
         if (!down) return propagate(down);
@@ -151,7 +151,8 @@ Result<http::Response> get_failover_plan(Call& call) {
         visit_placed_tasks(sql, name, [&plan](const PlacedTask& task) { plan.add(task); });
         body = plan_json(call.context, runtime.epoch, view->settled(name), *down, ring, plan);
         return {};
-    });
+    };
+    const auto read = call.context.store.read(work_out, call.over);
     if (!read) return propagate(read);
     return http::Response::json(200, std::move(body));
 }

@@ -178,6 +178,7 @@ Result<std::size_t> Ingest::apply(const std::string& node_id, const std::string&
             if (sequence != before[incarnation]) write_cursor(sql, incarnation, node_id, sequence, now);
         }
         if (told > Instant{}) note_reported(sql, node_id, told, now);
+        if (batch->pending) note_pending(sql, node_id, *batch->pending);
         effects = recorder.effects();
         return {};
     });

@@ -34,6 +34,7 @@ Result<> claim_name(soci::session& sql, const ClusterView& cluster, const JoinRe
                     "the name {} belongs to node {} of runtime {}, which is offline: join with its node_id, or delete it", request.name,
                     holder->id, request.runtime);
     }
+    forget_cordon(sql, holder->id);
     erase_node(sql, holder->id);
     return {};
 }

@@ -2,6 +2,8 @@
 #include "center/ledger.h"
 
 #include <algorithm>
+#include <numeric>
+#include <set>
 
 namespace cloudtask::center {
 
@@ -10,6 +12,7 @@ using task::RunState;
 namespace {
 
 constexpr std::size_t kLongestCategory = 64;
+constexpr std::uint64_t kAskEvery = 256;  // fires, between two looks at the time
 constexpr std::string_view kNames[kFireVerdicts] = {"ran",  "late",    "running", "pending", "skipped",    "missed",
                                                     "lost", "changed", "not_yet", "awaited", "unexplained"};
 
@@ -62,16 +65,15 @@ std::string reason_category(std::string_view reason) {
     return std::string(reason.substr(0, end));
 }
 
-Tenure tenure_of(const Definition& definition, std::size_t index) {
-    const DefinitionVersion& version = definition.versions[index];
-    Tenure tenure{version.effective_from, Instant::max()};
-    if (!version.enabled) tenure.until = tenure.after;
-    for (std::size_t later = index + 1; later < definition.versions.size(); ++later) {
-        const DefinitionVersion& next = definition.versions[later];
-        tenure.until = std::min(tenure.until, next.enabled ? next.effective_from : next.changed_at);
+std::vector<Tenure> tenures_of(const Definition& definition) {
+    std::vector<Tenure> tenures(definition.versions.size());
+    Instant until = definition.deleted_at.value_or(Instant::max());  // what the later ones leave
+    for (std::size_t i = tenures.size(); i-- > 0;) {
+        const DefinitionVersion& version = definition.versions[i];
+        tenures[i] = {version.effective_from, version.enabled ? until : std::min(until, version.effective_from)};
+        until = std::min(until, version.enabled ? version.effective_from : version.changed_at);
     }
-    if (definition.deleted_at) tenure.until = std::min(tenure.until, *definition.deleted_at);
-    return tenure;
+    return tenures;
 }
 
 std::optional<Instant> next_fire(const DefinitionVersion& version, Instant after) {
@@ -85,9 +87,8 @@ std::optional<Instant> next_fire(const DefinitionVersion& version, Instant after
     return earliest;
 }
 
-DueFires::DueFires(const Definition& definition, Instant from, Instant to) : definition_(definition), to_(to) {
-    tenures_.reserve(definition.versions.size());
-    for (std::size_t i = 0; i < definition.versions.size(); ++i) tenures_.push_back(tenure_of(definition, i));
+DueFires::DueFires(const Definition& definition, Instant from, Instant to)
+    : definition_(definition), to_(to), tenures_(tenures_of(definition)) {
     find(from - kTick);
 }
 
@@ -98,13 +99,40 @@ void DueFires::find(Instant after) {
         if (tenure.until <= tenure.after || tenure.until <= after) continue;
         const auto time = next_fire(definition_.versions[index_], std::max(after, tenure.after));
         if (!time || *time > tenure.until) continue;
-        if (*time < to_) next_ = Due{*time, index_};
+        if (*time < to_) next_ = Due{*time, index_, tenure.until};
         return;  // at or beyond `to`, later versions have nothing before it
     }
 }
 
 void DueFires::advance() {
     if (next_) find(next_->time);
+}
+
+Covers::Covers(std::vector<Cover> covers) : covers_(std::move(covers)) {
+    std::vector<std::size_t> by_begin(covers_.size());
+    std::iota(by_begin.begin(), by_begin.end(), std::size_t{0});
+    std::sort(by_begin.begin(), by_begin.end(), [this](std::size_t a, std::size_t b) { return covers_[a].after < covers_[b].after; });
+    std::set<std::pair<Instant, std::size_t>> open;  // by their end
+    std::size_t next = 0;
+    for (Instant from{}; next < by_begin.size() || !open.empty();) {
+        if (open.empty()) from = covers_[by_begin[next]].after;
+        for (; next < by_begin.size() && covers_[by_begin[next]].after <= from; ++next) {
+            const Cover& cover = covers_[by_begin[next]];
+            if (cover.until > cover.after) open.emplace(cover.until, by_begin[next]);
+        }
+        while (!open.empty() && open.begin()->first <= from) open.erase(open.begin());
+        if (open.empty()) continue;
+        const auto [end, cover] = *open.begin();
+        const Instant until = next < by_begin.size() ? std::min(end, covers_[by_begin[next]].after) : end;
+        stretches_.push_back({from, until, cover});
+        from = until;
+    }
+}
+
+const Cover* Covers::at(Instant time) const {
+    const auto stretch =
+        std::partition_point(stretches_.begin(), stretches_.end(), [time](const Stretch& each) { return each.until < time; });
+    return stretch != stretches_.end() && time > stretch->after ? &covers_[stretch->cover] : nullptr;
 }
 
 Judgement judge_attempts(const std::vector<FireRecord>& attempts, const LedgerRules& rules) {
@@ -120,18 +148,15 @@ Judgement judge_attempts(const std::vector<FireRecord>& attempts, const LedgerRu
     return {lateness > rules.late ? FireVerdict::late : FireVerdict::ran, {}};
 }
 
-Judgement judge_absent(const Definition& definition, const DueFires::Due& due, const std::vector<Cover>& covers,
-                       const Surroundings& surroundings,
+Judgement judge_absent(const Definition& definition, const DueFires::Due& due, const Covers& covers, const Surroundings& surroundings,
                        const std::function<std::optional<Instant>(std::int64_t version)>& overtaken_until) {
     const Instant time = due.time;
     const LedgerRules& rules = surroundings.rules;
     const DefinitionVersion& version = definition.versions[due.version];
-    for (const auto& cover : covers) {
-        if (time > cover.after && time <= cover.until) return unstarted(cover.state, cover.reason, false);
-    }
+    if (const Cover* cover = covers.at(time)) return unstarted(cover->state, cover->reason, false);
     if (time + version.tolerance + rules.grace > surroundings.now) return {FireVerdict::not_yet, {}};
 
-    const Instant until = tenure_of(definition, due.version).until;
+    const Instant until = due.until;
     if (until <= surroundings.now) {
         const std::string what = definition.deleted_at == until ? "deleted" : "definition changed";
         if (time + rules.before_change > until) return {FireVerdict::changed, what};
@@ -156,31 +181,36 @@ Judgement judge_absent(const Definition& definition, const DueFires::Due& due, c
     return {FireVerdict::unexplained, {}};
 }
 
-bool within_change(const Definition& definition, Instant time, const LedgerRules& rules) {
+bool within_change(const Definition& definition, const std::vector<Tenure>& tenures, Instant time, const LedgerRules& rules) {
     for (std::size_t i = 0; i < definition.versions.size(); ++i) {
         const DefinitionVersion& version = definition.versions[i];
-        const Tenure tenure = tenure_of(definition, i);
+        const Tenure& tenure = tenures[i];
         if (!version.enabled || time <= tenure.after) continue;
         if (tenure.until != Instant::max() && time > tenure.until && time - tenure.until > rules.after_change) continue;
+        if (!version.problem.empty()) return true;
         if (next_fire(version, time - kTick) == time) return true;
     }
     return false;
 }
 
-TaskLedger::TaskLedger(Parts parts) : parts_(std::move(parts)), due_(parts_.definition, parts_.from, parts_.to) {}
-
-void TaskLedger::tell(Instant time, const Judgement& judgement) {
-    if (parts_.budget == 0) {
-        exhausted_ = true;
-        return;
-    }
-    --parts_.budget;
-    parts_.fire(time, judgement);
+bool LedgerBudget::spend() {
+    if (fires_ == 0) exhausted_ = true;
+    if (exhausted_) return false;
+    --fires_;
+    return fires_ % kAskEvery != 0 || has_time();
 }
 
+bool LedgerBudget::has_time() {
+    if (!exhausted_ && over_ && over_()) exhausted_ = late_ = true;
+    return !exhausted_;
+}
+
+TaskLedger::TaskLedger(Parts parts) : parts_(std::move(parts)), due_(parts_.definition, parts_.from, parts_.to) {}
+
 void TaskLedger::absent_before(Instant time) {
-    while (!exhausted_ && due_.next() && due_.next()->time < time) {
-        tell(due_.next()->time, judge_absent(parts_.definition, *due_.next(), parts_.covers, parts_.surroundings, parts_.overtaken_until));
+    while (due_.next() && due_.next()->time < time && parts_.budget.spend()) {
+        const DueFires::Due& due = *due_.next();
+        parts_.fire(due.time, judge_absent(parts_.definition, due, parts_.covers, parts_.surroundings, parts_.overtaken_until));
         due_.advance();
     }
 }
@@ -211,11 +241,11 @@ void TaskLedger::settle() {
 void TaskLedger::settle_fire(const std::vector<FireRecord>& attempts) {
     const Instant time = attempts.front().fire_time;
     absent_before(time);
-    if (exhausted_) return;
+    if (!parts_.budget.spend()) return;
     const bool due = due_.next() && due_.next()->time == time;
     if (due) due_.advance();
-    if (due || within_change(parts_.definition, time, parts_.surroundings.rules)) {
-        tell(time, judge_attempts(attempts, parts_.surroundings.rules));
+    if (due || within_change(parts_.definition, due_.tenures(), time, parts_.surroundings.rules)) {
+        parts_.fire(time, judge_attempts(attempts, parts_.surroundings.rules));
     } else {
         parts_.unexpected(attempts.front());
     }

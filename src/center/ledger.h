@@ -45,6 +45,9 @@ struct DefinitionVersion {
     std::vector<std::string> targets;
     std::map<std::string, std::string> labels;
     Duration tolerance{};  // for misfires: a fire may wait so long without a word
+    // Why it cannot be read; empty: it can. What was due by such a version is not known: it has no fires, its tenure begins when it was
+    // saved, and runs within that count as what they are.
+    std::string problem;
 };
 
 // What a task was, by the versions that bear on the interval that is looked at; oldest first.
@@ -55,12 +58,13 @@ struct Definition {
     std::string deleted_by;
 };
 
-// Fires of versions[index] are due after `after`, up to `until`. Empty when `until` is not later.
+// Fires of a version are due after `after`, up to `until`. Empty when `until` is not later.
 struct Tenure {
     Instant after{}, until = Instant::max();
     bool contains(Instant time) const { return time > after && time <= until; }
 };
-Tenure tenure_of(const Definition& definition, std::size_t index);
+// Of all versions, by index.
+std::vector<Tenure> tenures_of(const Definition& definition);
 
 // The first fire of the version after `after`, by any of its schedules.
 std::optional<Instant> next_fire(const DefinitionVersion& version, Instant after);
@@ -72,9 +76,11 @@ class DueFires {
     struct Due {
         Instant time{};
         std::size_t version = 0;  // index
+        Instant until{};          // the end of that version's tenure
     };
     const std::optional<Due>& next() const { return next_; }
     void advance();
+    const std::vector<Tenure>& tenures() const { return tenures_; }
 
   private:
     void find(Instant after);
@@ -102,6 +108,24 @@ struct Cover {
     std::string reason;
 };
 
+// Which of many covers a fire is told by, found by halving: an outage may leave thousands of them and a hundred thousand fires.
+class Covers {
+  public:
+    Covers() = default;
+    explicit Covers(std::vector<Cover> covers);
+    // The cover that `time` lies in: of several the one that ends first. Null: none. It lives as long as this object.
+    const Cover* at(Instant time) const;
+
+  private:
+    // Stretches of time, in order and apart, each with its cover's index.
+    struct Stretch {
+        Instant after{}, until{};
+        std::size_t cover = 0;
+    };
+    std::vector<Cover> covers_;
+    std::vector<Stretch> stretches_;
+};
+
 // When something was not there; `until` is absent while it lasts.
 struct Absence {
     Instant since{};
@@ -115,9 +139,9 @@ struct SilentNode {
 };
 
 struct LedgerRules {
-    Duration late = std::chrono::seconds{1};   // a start that is later than this ran late
-    Duration grace = std::chrono::minutes{1};  // from a fire's tolerance to its report at the center
-    Duration before_change = std::chrono::seconds{15};
+    Duration late = std::chrono::seconds{1};            // a start that is later than this ran late
+    Duration grace = std::chrono::minutes{1};           // from a fire's tolerance to its report at the center
+    Duration before_change = std::chrono::seconds{15};  // zero: no fire is laid to a change for its being close to it
     Duration after_change = std::chrono::seconds{60};
 };
 
@@ -143,12 +167,29 @@ Judgement judge_attempts(const std::vector<FireRecord>& attempts, const LedgerRu
 
 // What is to be said of a fire that has no run. `overtaken_until`: the latest fire that was dealt with by a version from before this
 // version's effective_from was set.
-Judgement judge_absent(const Definition& definition, const DueFires::Due& due, const std::vector<Cover>& covers,
-                       const Surroundings& surroundings,
+Judgement judge_absent(const Definition& definition, const DueFires::Due& due, const Covers& covers, const Surroundings& surroundings,
                        const std::function<std::optional<Instant>(std::int64_t version)>& overtaken_until);
 
 // Whether a run at `time` is explained by a version that was superseded not long before.
-bool within_change(const Definition& definition, Instant time, const LedgerRules& rules);
+bool within_change(const Definition& definition, const std::vector<Tenure>& tenures, Instant time, const LedgerRules& rules);
+
+// What working out a ledger may still cost. Spent by each fire, and each run of none, that is looked at.
+class LedgerBudget {
+  public:
+    // `over` is asked now and then; true: the time is up. Empty: there is time.
+    explicit LedgerBudget(std::uint64_t fires, std::function<bool()> over = {}) : fires_(fires), over_(std::move(over)) {}
+    // False, from then on always: nothing is left.
+    bool spend();
+    // The same for what is not a fire: a task, a change.
+    bool has_time();
+    bool exhausted() const { return exhausted_; }
+    bool late() const { return late_; }  // exhausted by time
+
+  private:
+    std::uint64_t fires_;
+    std::function<bool()> over_;
+    bool exhausted_ = false, late_ = false;
+};
 
 // Accounts for the fires of one task in [from, to): give it the runs of the interval in order of the millisecond of their fire time, then
 // finish(). Holds the runs of one millisecond at a time.
@@ -157,28 +198,25 @@ class TaskLedger {
     struct Parts {
         const Definition& definition;
         Instant from{}, to{};
-        const std::vector<Cover>& covers;
+        const Covers& covers;
         const Surroundings& surroundings;
         std::function<std::optional<Instant>(std::int64_t version)> overtaken_until;
         std::function<void(Instant time, const Judgement& judgement)> fire;
         std::function<void(const FireRecord& first)> unexpected;
-        std::uint64_t& budget;  // fires that may still be looked at; at 0 the ledger stops
+        LedgerBudget& budget;  // at its end the ledger stops
     };
     explicit TaskLedger(Parts parts);
     void take(FireRecord record);
     void finish();
-    bool exhausted() const { return exhausted_; }
 
   private:
     void settle();
     void settle_fire(const std::vector<FireRecord>& attempts);
     void absent_before(Instant time);
-    void tell(Instant time, const Judgement& judgement);
 
     Parts parts_;
     DueFires due_;
     std::vector<FireRecord> waiting_;  // of one millisecond
-    bool exhausted_ = false;
 };
 
 }  // namespace cloudtask::center

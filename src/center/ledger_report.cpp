@@ -39,12 +39,26 @@ void write_fires(json::Writer& out, std::string_view name, const std::vector<Led
 }  // namespace
 
 LedgerAccount::LedgerAccount(LedgerRequest request, std::shared_ptr<const ClusterView> cluster, Instant now)
-    : request_(std::move(request)), cluster_(std::move(cluster)), now_(now), budget_(request_.max_fires) {}
+    : request_(std::move(request)), cluster_(std::move(cluster)), now_(now), budget_(request_.max_fires, request_.over) {}
 
 const Surroundings& LedgerAccount::around(soci::session& sql, const std::string& runtime) {
     const auto known = around_.find(runtime);
     if (known != around_.end()) return known->second;
-    return around_.emplace(runtime, look_around(sql, *cluster_, runtime, request_.rules, request_.from, now_)).first->second;
+    return around_.emplace(runtime, look_around(sql, *cluster_, runtime, request_.rules, earliest(), now_)).first->second;
+}
+
+// Where the interval of any task may begin.
+Instant LedgerAccount::earliest() const { return request_.from - (request_.back_by_tolerance ? LedgerRequest::kFarthestBack : Duration{}); }
+
+LedgerAccount::Interval LedgerAccount::interval_of(const Definition& definition) const {
+    if (!request_.back_by_tolerance || definition.versions.empty()) return {request_.from, request_.to};
+    Duration least = LedgerRequest::kFarthestBack, most{};
+    for (const auto& version : definition.versions) {
+        const Duration tolerance = std::clamp(version.tolerance, Duration{}, LedgerRequest::kFarthestBack);
+        least = std::min(least, tolerance);
+        most = std::max(most, tolerance);
+    }
+    return {request_.from - most, request_.to - least};
 }
 
 void LedgerAccount::list(std::vector<LedgerSum::Fire>& fires, const LedgerSum::TaskRow& row, Instant time, std::string note) const {
@@ -76,28 +90,48 @@ void LedgerAccount::add(LedgerSum::TaskRow row) {
     if (sum_.rows.size() < room) sum_.rows.push_back(std::move(row));
 }
 
+void LedgerAccount::list_unreadable(const Definition& definition, const Interval& interval) {
+    const auto tenures = tenures_of(definition);
+    for (std::size_t i = 0; i < tenures.size() && sum_.unreadable.size() < LedgerSum::kMaxUnreadable; ++i) {
+        const DefinitionVersion& version = definition.versions[i];
+        const Instant from = std::max(tenures[i].after, interval.from), to = std::min(tenures[i].until, interval.to);
+        if (version.problem.empty() || from >= to) continue;
+        sum_.unreadable.push_back(
+            {definition.task_id, definition.runtime, definition.group, definition.name, version.version, from, to, version.problem});
+    }
+}
+
+Error LedgerAccount::spent() const {
+    if (budget_.late()) return {make_error_code(Errc::timeout), {}};
+    return {make_error_code(Errc::too_large),
+            fmt::format("there are more than {} fires in that interval; ask for a shorter one, or for one task, group or runtime",
+                        request_.max_fires)};
+}
+
 Result<> LedgerAccount::account(soci::session& sql, const std::string& task_id) {
     // A change explains also fires before it: those that were due and not started yet.
-    const auto definition = read_definition(sql, task_id, request_.from, std::max(request_.to, now_));
-    if (!definition) return propagate(definition);
-    const bool other_group = !request_.scope.group.empty() && definition->group != request_.scope.group;
-    if (definition->versions.empty() || other_group) return {};
+    const auto definition = read_definition(sql, task_id, earliest(), std::max(request_.to, now_));
+    const bool other_group = !request_.scope.group.empty() && definition.group != request_.scope.group;
+    if (definition.versions.empty() || other_group) return {};
+    if (!budget_.has_time()) return tl::unexpected<Error>(spent());
 
-    LedgerSum::TaskRow row{task_id, definition->runtime, definition->group, definition->name, definition->deleted_at.has_value(), {}};
-    Surroundings surroundings = around(sql, definition->runtime);
-    surroundings.unowned = unowned(*cluster_, *definition);
-    const auto covers = read_covers(sql, task_id, request_.from, request_.to);
+    LedgerSum::TaskRow row{task_id, definition.runtime, definition.group, definition.name, definition.deleted_at.has_value(), {}};
+    Surroundings surroundings = around(sql, definition.runtime);
+    surroundings.unowned = unowned(*cluster_, definition);
+    const Interval interval = interval_of(definition);
+    list_unreadable(definition, interval);
+    const auto covers = read_covers(sql, task_id, interval.from, interval.to);
     std::map<std::int64_t, std::optional<Instant>> overtaken;  // by version
-    TaskLedger ledger({.definition = *definition,
-                       .from = request_.from,
-                       .to = request_.to,
+    TaskLedger ledger({.definition = definition,
+                       .from = interval.from,
+                       .to = interval.to,
                        .covers = covers,
                        .surroundings = surroundings,
                        .overtaken_until =
                            [&](std::int64_t version) {
                                const auto known = overtaken.find(version);
                                if (known != overtaken.end()) return known->second;
-                               const auto last = last_fire_before_version(sql, task_id, version, request_.from, now_);
+                               const auto last = last_fire_before_version(sql, task_id, version, interval.from, now_);
                                return overtaken.emplace(version, last).first->second;
                            },
                        .fire = [&](Instant time, const Judgement& judgement) { count(row, time, judgement); },
@@ -108,31 +142,28 @@ Result<> LedgerAccount::account(soci::session& sql, const std::string& task_id) 
                                     fmt::format("{} by version {}", task::to_string(first.state), first.task_version));
                            },
                        .budget = budget_});
-    visit_fire_records(sql, task_id, request_.from, request_.to, [&ledger](FireRecord record) {
+    visit_fire_records(sql, task_id, interval.from, interval.to, [this, &ledger](FireRecord record) {
         ledger.take(std::move(record));
-        return !ledger.exhausted();
+        return !budget_.exhausted();
     });
     ledger.finish();
     add(std::move(row));
-    if (ledger.exhausted()) {
-        return fail(Errc::too_large,
-                    "there are more than {} fires in that interval; ask for a shorter one, or for one task, group or runtime",
-                    request_.max_fires);
-    }
+    if (budget_.exhausted()) return tl::unexpected<Error>(spent());
     return {};
 }
 
 Result<bool> LedgerAccount::next_page(Store& store, int tasks) {
     bool more = false;
-    const auto read = store.read([&](soci::session& sql) -> Result<> {
-        const auto ids = ledger_tasks(sql, request_.scope, request_.from - request_.rules.after_change, last_, tasks);
+    const auto page = [&](soci::session& sql) -> Result<> {
+        const auto ids = ledger_tasks(sql, request_.scope, earliest() - request_.rules.after_change, last_, tasks);
         for (const auto& id : ids) {
             if (auto accounted = account(sql, id); !accounted) return accounted;
             last_ = id;
         }
         more = ids.size() == static_cast<std::size_t>(tasks);
         return {};
-    });
+    };
+    const auto read = store.read(page, request_.over);
     if (!read) return propagate(read);
     return more;
 }
@@ -168,6 +199,13 @@ std::string ledger_json(const LedgerRequest& request, const LedgerSum& sum, Inst
     write_fires(out, "unexplained_fires", sum.unexplained);
     write_fires(out, "unexpected_fires", sum.unexpected);
     write_fires(out, "awaited_fires", sum.awaited);
+    out.key("unreadable").begin_array();
+    for (const auto& each : sum.unreadable) {
+        out.begin_object().member("task_id", each.task_id).member("runtime", each.runtime).member("group", each.group);
+        out.member("task_name", each.name).member("version", each.version).member("from", each.from).member("to", each.to);
+        out.member("problem", each.problem).end_object();
+    }
+    out.end_array();
     out.end_object();
     return out.text();
 }

@@ -1,6 +1,4 @@
 // Routes of the ledger: its sums, and one fire explained. Thin: the rules are in ledger_report.h and why.h.
-#include <atomic>
-
 #include "center/api_routes.h"
 #include "center/ledger_report.h"
 #include "center/store.h"
@@ -16,22 +14,6 @@ using http::Response;
 
 constexpr const char* kInstantAllowed = "RFC 3339, such as 2026-11-21T02:42:11Z";
 
-// One at a time: it keeps a worker busy for seconds.
-class OneAtATime {
-  public:
-    explicit OneAtATime(std::atomic_flag& busy) : busy_(busy), mine_(!busy.test_and_set()) {}
-    ~OneAtATime() {
-        if (mine_) busy_.clear();
-    }
-    OneAtATime(const OneAtATime&) = delete;
-    OneAtATime& operator=(const OneAtATime&) = delete;
-    bool mine() const { return mine_; }
-
-  private:
-    std::atomic_flag& busy_;
-    const bool mine_;
-};
-
 void read_instant(const std::string& name, const std::string& text, Instant& out, Faults& faults) {
     const auto parsed = parse_instant(text);
     if (parsed) {
@@ -43,6 +25,7 @@ void read_instant(const std::string& name, const std::string& text, Instant& out
 
 std::optional<LedgerRequest> read_request(const Call& call, Faults& faults) {
     LedgerRequest request;
+    request.over = call.over;
     request.rules = ledger_rules(call.context.options);
     for (const auto& [name, value] : call.request.query) {
         if (name == "from") {
@@ -73,12 +56,10 @@ std::optional<LedgerRequest> read_request(const Call& call, Faults& faults) {
     return faults.empty() ? std::optional<LedgerRequest>(std::move(request)) : std::nullopt;
 }
 
-Result<Response> get_ledger(Call& call, std::atomic_flag& busy) {
+Result<Response> get_ledger(Call& call) {
     Faults faults;
     const auto request = read_request(call, faults);
     if (!request) return faulty_query(faults);
-    const OneAtATime turn(busy);
-    if (!turn.mine()) return fail(Errc::unavailable, "another ledger is being worked out; ask again when it is done");
     const Instant now = call.context.clock.now();
     const auto sum = make_ledger(call.context.store, call.context.cluster.get(), now, *request);
     if (!sum && sum.error().is(Errc::too_large)) return Response::problem(422, sum.error().message);
@@ -99,7 +80,7 @@ Result<Response> get_why(Call& call) {
     if (!call.request.query.contains("at")) faults.add("/at", "is missing", kInstantAllowed);
     if (!faults.empty()) return faulty_query(faults);
     const auto why = explain_fire(call.context.store, *call.context.cluster.get(), ledger_rules(call.context.options),
-                                  call.context.clock.now(), call.param("id"), at);
+                                  call.context.clock.now(), call.param("id"), at, call.over);
     if (!why) return propagate(why);
     return Response::json(200, why_json(*why));
 }
@@ -107,9 +88,8 @@ Result<Response> get_why(Call& call) {
 }  // namespace
 
 void add_ledger_routes(RouteTable& table, const Context&) {
-    table.add("GET", "/api/v1/ledger", Access::user_read,
-              [busy = std::make_shared<std::atomic_flag>()](Call& call) { return get_ledger(call, *busy); });
-    table.add("GET", "/api/v1/tasks/{id}/why", Access::user_read, get_why);
+    table.add("GET", "/api/v1/ledger", Access::user_read, get_ledger, {.question = true});
+    table.add("GET", "/api/v1/tasks/{id}/why", Access::user_read, get_why, {.question = true});
 }
 
 }  // namespace cloudtask::center

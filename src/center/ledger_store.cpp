@@ -16,6 +16,27 @@ std::optional<Instant> optional_instant(long long value, soci::indicator indicat
     return indicator == soci::i_ok ? std::optional<Instant>(from_db(value)) : std::nullopt;
 }
 
+// What is said of it in the definition is not known; when it was saved is.
+DefinitionVersion unreadable(std::int64_t number, Instant effective_from, const std::string& problem) {
+    DefinitionVersion version;
+    version.version = number;
+    version.effective_from = effective_from;
+    version.problem = problem;
+    return version;
+}
+
+DefinitionVersion version_of(task::Task&& task) {
+    DefinitionVersion version;
+    version.version = task.version;
+    version.effective_from = task.effective_from;
+    version.enabled = task.enabled;
+    version.schedules = std::move(task.schedules);
+    version.targets = std::move(task.targets);
+    version.labels = std::move(task.labels);
+    version.tolerance = task.misfire_tolerance;
+    return version;
+}
+
 // Beyond every id of a fire before `to`.
 std::string end_id(Instant to) { return least_run_id(std::chrono::ceil<std::chrono::milliseconds>(to)); }
 
@@ -38,37 +59,38 @@ std::vector<std::string> ledger_tasks(soci::session& sql, const LedgerScope& sco
     return ids;
 }
 
-Result<Definition> read_definition(soci::session& sql, const std::string& task_id, Instant from, Instant to) {
+Definition read_definition(soci::session& sql, const std::string& task_id, Instant from, Instant to) {
     Definition definition;
     definition.task_id = task_id;
     std::string document, by;
-    long long changed_at = 0;
+    long long number = 0, changed_at = 0;
     const long long base = to_db(from - kVersionsBefore), end = to_db(to);
     soci::statement versions =
-        (sql.prepare << "SELECT document, created_at, created_by FROM task_versions WHERE task_id = :t1 AND created_at < "
+        (sql.prepare << "SELECT version, document, created_at, created_by FROM task_versions WHERE task_id = :t1 AND created_at < "
                         ":end AND version >= coalesce((SELECT max(version) FROM task_versions WHERE task_id = :t2 AND "
                         "created_at <= :base), 0) ORDER BY version",
-         soci::into(document), soci::into(changed_at), soci::into(by), soci::use(task_id), soci::use(end), soci::use(task_id),
-         soci::use(base));
+         soci::into(number), soci::into(document), soci::into(changed_at), soci::into(by), soci::use(task_id), soci::use(end),
+         soci::use(task_id), soci::use(base));
     versions.execute();
     while (versions.fetch()) {
         const auto parsed = json::parse(document);
         auto read = parsed ? task::read_task(*parsed) : Result<task::Task>(propagate(parsed));
-        if (!read) return fail(Errc::corrupt, "a stored version of task {} cannot be read: {}", task_id, read.error().message);
-        DefinitionVersion version;
-        version.version = read->version;
+        if (read) {
+            definition.runtime = read->runtime;
+            definition.group = read->group;
+            definition.name = read->name;
+        }
+        DefinitionVersion version = read ? version_of(std::move(*read)) : unreadable(number, from_db(changed_at), read.error().message);
         version.changed_at = from_db(changed_at);
         version.changed_by = by;
-        version.effective_from = read->effective_from;
-        version.enabled = read->enabled;
-        version.schedules = std::move(read->schedules);
-        version.targets = std::move(read->targets);
-        version.labels = std::move(read->labels);
-        version.tolerance = read->misfire_tolerance;
         definition.versions.push_back(std::move(version));
-        definition.runtime = read->runtime;
-        definition.group = read->group;
-        definition.name = read->name;
+    }
+    if (definition.runtime.empty() && !definition.versions.empty()) {
+        sql << "SELECT runtime, group_name, name FROM tasks WHERE id = :t1 UNION ALL SELECT runtime, '', '' FROM deleted_tasks WHERE "
+               "task_id "
+               "= :t2",
+            soci::use(task_id), soci::use(task_id), soci::into(definition.runtime), soci::into(definition.group),
+            soci::into(definition.name);
     }
     long long deleted_at = 0;
     sql << "SELECT deleted_at, deleted_by FROM deleted_tasks WHERE task_id = :id", soci::use(task_id), soci::into(deleted_at),
@@ -80,7 +102,7 @@ Result<Definition> read_definition(soci::session& sql, const std::string& task_i
     return definition;
 }
 
-std::vector<Cover> read_covers(soci::session& sql, const std::string& task_id, Instant from, Instant to) {
+Covers read_covers(soci::session& sql, const std::string& task_id, Instant from, Instant to) {
     std::vector<Cover> covers;
     long long after = 0, until = 0;
     std::string state, reason;
@@ -96,7 +118,7 @@ std::vector<Cover> read_covers(soci::session& sql, const std::string& task_id, I
         CLOUDTASK_CHECK(parsed.has_value(), "a run in the database has a state that this program wrote");
         covers.push_back({from_db(after), from_db(until), *parsed, reason});
     }
-    return covers;
+    return Covers(std::move(covers));
 }
 
 void visit_fire_records(soci::session& sql, const std::string& task_id, Instant from, Instant to,
@@ -128,10 +150,10 @@ std::optional<Instant> last_fire_before_version(soci::session& sql, const std::s
     soci::indicator found = soci::i_null;
     sql << "SELECT max(max(fire_time, coalesce(covers_until, fire_time))) FROM runs WHERE task_id = :id AND id >= :begin AND id < :end AND "
            "fire_time IS NOT NULL AND task_version < (SELECT min(version) FROM task_versions WHERE task_id = :id2 AND "
-           "json_extract(document, "
-           "'$.effective_from') = (SELECT json_extract(document, '$.effective_from') FROM task_versions WHERE task_id = :id3 AND version = "
-           ":version))",
-        soci::use(task_id), soci::use(begin), soci::use(end), soci::use(task_id), soci::use(task_id), soci::use(number),
+           "(version = :version OR iif(json_valid(document), json_extract(document, '$.effective_from'), NULL) = (SELECT "
+           "iif(json_valid(document), json_extract(document, '$.effective_from'), NULL) FROM task_versions WHERE task_id = :id3 AND "
+           "version = :version2)))",
+        soci::use(task_id), soci::use(begin), soci::use(end), soci::use(task_id), soci::use(number), soci::use(task_id), soci::use(number),
         soci::into(latest, found);
     return optional_instant(latest, found);
 }
@@ -139,18 +161,19 @@ std::optional<Instant> last_fire_before_version(soci::session& sql, const std::s
 std::vector<NodeContact> node_contacts(soci::session& sql, const std::string& runtime) {
     std::vector<NodeContact> nodes;
     NodeContact node;
-    long long registered = 0, contact = 0, reported_until = 0, reported_at = 0;
+    long long registered = 0, contact = 0, reported_until = 0, reported_at = 0, pending = 0;
     soci::statement statement =
-        (sql.prepare << "SELECT id, name, registered_at, max(last_seen_at, reported_at), reported_until, reported_at "
+        (sql.prepare << "SELECT id, name, registered_at, max(last_seen_at, reported_at), reported_until, reported_at, pending_reports "
                         "FROM nodes WHERE runtime = :runtime ORDER BY name",
          soci::into(node.id), soci::into(node.name), soci::into(registered), soci::into(contact), soci::into(reported_until),
-         soci::into(reported_at), soci::use(runtime));
+         soci::into(reported_at), soci::into(pending), soci::use(runtime));
     statement.execute();
     while (statement.fetch()) {
         node.registered_at = from_db(registered);
         node.contact = from_db(contact);
         node.reported_until = from_db(reported_until);
         node.reported_at = from_db(reported_at);
+        node.pending = pending;
         nodes.push_back(node);
     }
     return nodes;
@@ -222,6 +245,12 @@ void forget_absences(soci::session& sql, Instant before) {
 void note_reported(soci::session& sql, const std::string& node_id, Instant until, Instant now) {
     const long long told = to_db(until), at = to_db(now);
     sql << "UPDATE nodes SET reported_until = :until, reported_at = :at WHERE id = :id", soci::use(told), soci::use(at), soci::use(node_id);
+}
+
+void note_pending(soci::session& sql, const std::string& node_id, std::int64_t pending) {
+    const long long count = pending;
+    sql << "UPDATE nodes SET pending_reports = :count WHERE id = :id AND pending_reports <> :count2", soci::use(count), soci::use(node_id),
+        soci::use(count);
 }
 
 }  // namespace cloudtask::center

@@ -26,11 +26,11 @@ struct LedgerScope {
 std::vector<std::string> ledger_tasks(soci::session& sql, const LedgerScope& scope, Instant since, const std::string& beyond, int limit);
 
 // The versions that bear on [from, to): the one in force at `from`, and all later ones saved before `to`. No versions: there was no such
-// task before `to`. Error: corrupt.
-Result<Definition> read_definition(soci::session& sql, const std::string& task_id, Instant from, Instant to);
+// task before `to`. One that cannot be read says why in its `problem`.
+Definition read_definition(soci::session& sql, const std::string& task_id, Instant from, Instant to);
 
 // Entries that cover fires in [from, to).
-std::vector<Cover> read_covers(soci::session& sql, const std::string& task_id, Instant from, Instant to);
+Covers read_covers(soci::session& sql, const std::string& task_id, Instant from, Instant to);
 
 // The runs of fires in [from, to) (and in the milliseconds that these lie in), in order of that millisecond. Ends early when `visit` says
 // false.
@@ -46,6 +46,7 @@ struct NodeContact {
     std::string id, name;
     Instant registered_at{}, contact{};  // contact: when it last spoke to the center
     Instant reported_until{}, reported_at{};
+    std::int64_t pending = 0;  // reports that it said it still has
 };
 std::vector<NodeContact> node_contacts(soci::session& sql, const std::string& runtime);
 
@@ -65,5 +66,7 @@ void note_zookeeper(soci::session& sql, bool connected, Instant now);
 void forget_absences(soci::session& sql, Instant before);
 // The reports of a batch told of instants up to `until`.
 void note_reported(soci::session& sql, const std::string& node_id, Instant until, Instant now);
+// So many reports wait in the node's outbox, as it says.
+void note_pending(soci::session& sql, const std::string& node_id, std::int64_t pending);
 
 }  // namespace cloudtask::center

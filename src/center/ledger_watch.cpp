@@ -14,6 +14,7 @@ namespace {
 // What the page shows; it may be read while the watch is gone.
 struct Figures {
     std::atomic<double> unexplained{std::numeric_limits<double>::quiet_NaN()};
+    std::atomic<double> unreadable{std::numeric_limits<double>::quiet_NaN()};
     std::atomic<double> awaited{std::numeric_limits<double>::quiet_NaN()};
 };
 
@@ -34,6 +35,7 @@ struct LedgerWatch::Impl : std::enable_shared_from_this<LedgerWatch::Impl> {
         request.to = now - parts.rules.grace;
         request.from = request.to - parts.window;
         request.rules = parts.rules;
+        request.back_by_tolerance = true;
         request.max_fires = std::numeric_limits<std::uint64_t>::max();
         account = std::make_shared<LedgerAccount>(std::move(request), parts.cluster.get(), now);
     }
@@ -62,11 +64,18 @@ struct LedgerWatch::Impl : std::enable_shared_from_this<LedgerWatch::Impl> {
     // What cannot be worked out is not known: an old figure would say that all is well.
     void forget() {
         figures->unexplained = std::numeric_limits<double>::quiet_NaN();
+        figures->unreadable = std::numeric_limits<double>::quiet_NaN();
         figures->awaited = std::numeric_limits<double>::quiet_NaN();
     }
 
     void tell(const LedgerSum& sum) {
         const auto unexplained = static_cast<double>(sum.counts.of(FireVerdict::unexplained));
+        if (!sum.unreadable.empty() && figures->unreadable.load() != static_cast<double>(sum.unreadable.size())) {
+            const auto& first = sum.unreadable.front();
+            log::error("{} versions of definitions cannot be read; the first is {} of {}/{}/{}: {}", sum.unreadable.size(), first.version,
+                       first.runtime, first.group, first.name, first.problem);
+        }
+        figures->unreadable = static_cast<double>(sum.unreadable.size());
         if (unexplained > 0 && unexplained != figures->unexplained.load()) {
             const auto& first = sum.unexplained.front();
             log::error("{} fires of the last hour are not accounted for; the first is {} of {}/{}/{}", unexplained,
@@ -87,13 +96,18 @@ struct LedgerWatch::Impl : std::enable_shared_from_this<LedgerWatch::Impl> {
 
 LedgerWatch::LedgerWatch(Loop& loop, Worker& worker, Metrics& metrics, LedgerWatchParts parts)
     : impl_(std::make_shared<Impl>(loop, worker, parts)) {
+    metrics.add_gauge("cloudtask_fires_unexplained",
+                      "Fires that became overdue (misfire tolerance and ledger.grace) in the last hour and of which nothing is known; see "
+                      "cloudtask verify. "
+                      "NaN before the first pass.",
+                      [figures = impl_->figures] { return figures->unexplained.load(); });
     metrics.add_gauge(
-        "cloudtask_fires_unexplained",
-        "Fires of the last hour that were due and of which nothing is known; see cloudtask verify. NaN before the first pass.",
-        [figures = impl_->figures] { return figures->unexplained.load(); });
-    metrics.add_gauge("cloudtask_fires_awaited",
-                      "Fires of the last hour of which a node that is offline, or sends what has gathered, may still have to tell.",
-                      [figures = impl_->figures] { return figures->awaited.load(); });
+        "cloudtask_fires_awaited",
+        "Fires that became overdue in the last hour of which a node that is offline, or sends what has gathered, may still have to tell.",
+        [figures = impl_->figures] { return figures->awaited.load(); });
+    metrics.add_gauge("cloudtask_definitions_unreadable",
+                      "Versions of definitions, in force within that time, that cannot be read: what was due by them is not known.",
+                      [figures = impl_->figures] { return figures->unreadable.load(); });
 }
 
 LedgerWatch::~LedgerWatch() {

@@ -1,5 +1,6 @@
-// LedgerWatch: keeps the gauges of the ledger: cloudtask_fires_unexplained, over the last hour, older than the grace. A pass over all tasks
-// is done in small steps on a worker of its own, so that neither the API nor the loop waits for it; the gauge changes when a pass is done.
+// LedgerWatch: keeps the gauges of the ledger: cloudtask_fires_unexplained, of the fires whose misfire tolerance and grace ended within
+// the last hour, a week back at most. A pass over all tasks is done in small steps on a worker of its own, so that neither the API nor the
+// loop waits for it; the gauge changes when a pass is done.
 //
 // Lives on the loop; steps run on the worker. Gauges are read from any thread.
 #pragma once

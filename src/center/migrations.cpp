@@ -136,10 +136,20 @@ UPDATE task_versions SET document = replace(document, '"on_lost":"at_', '"guaran
 UPDATE commands SET document = replace(document, '"on_lost":"at_', '"guarantee":"at_');
 )sql";
 
+// Plans and counts look at the place of every enabled task of a runtime: without its document.
+constexpr std::string_view kPlaced = R"sql(
+CREATE INDEX tasks_placed ON tasks(runtime, id, group_name, name, placement, enabled) WHERE enabled = 1;
+)sql";
+
+constexpr std::string_view kPending = R"sql(
+ALTER TABLE nodes ADD COLUMN pending_reports INTEGER NOT NULL DEFAULT 0;
+-- reports that wait in the node's outbox, as it said last
+)sql";
+
 }  // namespace
 
 const std::vector<std::string_view>& migrations() {
-    static const std::vector<std::string_view> list{kInitial, kLedger, kCordons, kPast};
+    static const std::vector<std::string_view> list{kInitial, kLedger, kCordons, kPast, kPlaced, kPending};
     return list;
 }
 

@@ -2,9 +2,9 @@
 #include "center/audit_store.h"
 #include "center/cordon.h"
 #include "center/node_store.h"
+#include "center/owned_tasks.h"
 #include "center/runs_store.h"
 #include "center/store.h"
-#include "center/task_store.h"
 
 namespace cloudtask::center {
 
@@ -25,18 +25,6 @@ NodeWork read_work(soci::session& sql, const NodeRow& node) {
     work.cordon_done = node.cordoned && cordon_is_done(sql, node.id);
     work.running_runs = count_unfinished_runs(sql, node.id);
     return work;
-}
-
-// The enabled tasks that the node owns. A look at every task of the runtime, unless the node is not in the ring.
-std::int64_t count_owned_tasks(soci::session& sql, const NodeRow& node, const ClusterView& cluster) {
-    if (!cluster.in_ring(node.runtime, node.id)) return 0;
-    const auto& ring = *cluster.runtimes.at(node.runtime).ring;
-    std::int64_t owned = 0;
-    visit_enabled_tasks(sql, node.runtime, [&](const std::string& id, const ring::Placement& placement) {
-        const auto* member = ring.owner(id, placement);
-        owned += member != nullptr && member->id == node.id ? 1 : 0;
-    });
-    return owned;
 }
 
 // What the node said when it joined, overlaid by its live registration in ZooKeeper.
@@ -109,7 +97,7 @@ Result<Response> list_nodes_route(Call& call) {
     return Response::json(200, list_body(items, next));
 }
 
-Result<Response> get_node_route(Call& call) {
+Result<Response> get_node_route(Call& call, OwnedTasks& owned) {
     std::string body;
     // Taken first: what the node reported before it left the ring is then in the database that is read after it.
     const auto view = call.context.cluster.get();
@@ -117,7 +105,7 @@ Result<Response> get_node_route(Call& call) {
         const auto node = find_node(sql, call.param("id"));
         if (!node) return fail(Errc::not_found, "there is no node {}", call.param("id"));
         NodeWork work = read_work(sql, *node);
-        work.owned_tasks = count_owned_tasks(sql, *node, *view);
+        work.owned_tasks = owned.of(sql, node->runtime, node->id, *view);
         body = node_json(*node, *view, work);
         return {};
     });
@@ -143,6 +131,7 @@ Result<Response> erase_node_route(Call& call) {
         if (!node) return fail(Errc::not_found, "there is no node {}", call.param("id"));
         const auto view = call.context.cluster.get();
         if (view->online(node->runtime, node->id)) return fail(Errc::conflict, "the node {} is online; stop it first", node->name);
+        forget_cordon(scope.sql, node->id);
         erase_node(scope.sql, node->id);
         write_audit(scope, "node.delete", "node:" + node->id, node_json(*node, *view, read_work(scope.sql, *node)), {});
         return Response::no_content();
@@ -153,7 +142,8 @@ Result<Response> erase_node_route(Call& call) {
 
 void add_node_list_routes(RouteTable& table, const Context&) {
     table.add("GET", "/api/v1/nodes", Access::user_read, list_nodes_route);
-    table.add("GET", "/api/v1/nodes/{id}", Access::user_read, get_node_route);
+    table.add("GET", "/api/v1/nodes/{id}", Access::user_read,
+              [owned = std::make_shared<OwnedTasks>()](Call& call) { return get_node_route(call, *owned); });
     table.add("DELETE", "/api/v1/nodes/{id}", Access::user_write, erase_node_route);
     table.add("POST", "/api/v1/nodes/{id}/cordon", Access::user_write, cordon);
     table.add("POST", "/api/v1/nodes/{id}/uncordon", Access::user_write, uncordon);

@@ -2,6 +2,7 @@
 // command_hub.h.
 #include <algorithm>
 #include <charconv>
+#include <optional>
 
 #include "center/api_routes.h"
 #include "center/catalog_store.h"
@@ -9,6 +10,7 @@
 #include "center/command_hub.h"
 #include "center/ingest.h"
 #include "center/join.h"
+#include "center/ledger_store.h"
 #include "center/log_hub.h"
 #include "center/metrics.h"
 #include "center/node_store.h"
@@ -121,20 +123,33 @@ Result<Response> get_package(Call& call) {
     return response;
 }
 
+std::optional<std::int64_t> read_count(std::string_view text) {
+    std::int64_t count = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+    return error == std::errc{} && end == text.data() + text.size() && count >= 0 ? std::optional(count) : std::nullopt;
+}
+
 void get_commands(const Context& context, const std::shared_ptr<http::Exchange>& exchange, const Principal& node) {
     Duration wait = kUsualWait;
+    std::optional<std::int64_t> pending;
     for (const auto& [name, value] : exchange->request().query) {
-        const auto parsed = parse_duration(value);
-        if (name != "wait" || !parsed) {
-            return exchange->reply(
-                Response::problem(400, "`wait` is how long to hold the request, such as 25s; nothing else is asked for"));
+        if (name == "pending") {
+            pending = read_count(value);
+            if (pending) continue;
+        } else if (name == "wait") {
+            const auto parsed = parse_duration(value);
+            wait = std::min(parsed.value_or(kLongestWait), kLongestWait);
+            if (parsed) continue;
         }
-        wait = std::min(*parsed, kLongestWait);
+        return exchange->reply(Response::problem(
+            400,
+            "`wait` is how long to hold the request, such as 25s, `pending` how many reports wait at the node; nothing else is asked for"));
     }
     // The poll is a node's sign of life for people: written once per poll, whether or not it succeeds.
-    context.worker.submit([&context, id = node.id] {
+    context.worker.submit([&context, id = node.id, pending] {
         const auto touched = context.store.write([&](soci::session& sql) -> Result<> {
             touch_node(sql, id, context.clock.now());
+            if (pending) note_pending(sql, id, *pending);
             return {};
         });
         if (!touched) log::warn("node {}: that it was seen cannot be written: {}", id, touched.error().message);

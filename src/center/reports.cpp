@@ -106,6 +106,8 @@ Result<ReportBatch> read_reports(std::string_view body, std::string_view node_id
     json::ObjectReader reader(batch.document, "", faults);
     reader.require("reports");
     const json::Value* list = reader.array("reports", {.min = 0, .max = kMaxReports, .item = {}});
+    std::int64_t pending = 0;
+    if (reader.has("pending") && reader.read("pending", pending, {.min = 0})) batch.pending = pending;
     reader.finish();
     if (!faults.empty()) return fail(Errc::invalid_argument, "{}", faults.summary());
     batch.reports.reserve(list->Size());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -42,7 +43,8 @@ struct Report {
 
 struct ReportBatch {
     json::Document document;
-    std::vector<Report> reports;  // by incarnation in order of sequence
+    std::vector<Report> reports;          // by incarnation in order of sequence
+    std::optional<std::int64_t> pending;  // so many reports the node still had behind these, if it says so
 };
 
 // Reads a batch of the node. Errors (invalid_argument): not JSON, not a batch, more than kMaxReports: nothing of it is applied. What is

@@ -156,7 +156,7 @@ void add_runtime_routes(RouteTable& table, const Context&) {
     table.add("PUT", "/api/v1/runtimes/{name}", Access::user_write, update_runtime_route);
     table.add("DELETE", "/api/v1/runtimes/{name}", Access::user_write, erase_runtime_route);
     table.add("GET", "/api/v1/runtimes/{name}/allocation", Access::user_read, allocation);
-    table.add("GET", "/api/v1/runtimes/{name}/failover-plan", Access::user_read, get_failover_plan);
+    table.add("GET", "/api/v1/runtimes/{name}/failover-plan", Access::user_read, get_failover_plan, {.question = true});
 }
 
 }  // namespace cloudtask::center

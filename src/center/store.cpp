@@ -20,9 +20,12 @@ namespace {
 
 constexpr std::size_t kReaders = 4;
 constexpr int kCacheKib = 16 * 1024;
+constexpr int kStepsBetweenLooks = 2'000;  // of SQLite's machine: far less than a millisecond
 
 // The primary result codes of sqlite3.h that tell "the disk" from "the rest"; its macros are shared with SOCI's copy of that header.
 Error map_error(const soci::soci_error& caught) {
+    const auto* stopped = dynamic_cast<const soci::sqlite3_soci_error*>(&caught);
+    if (stopped != nullptr && (stopped->result() & 0xff) == SQLITE_INTERRUPT) return {make_error_code(Errc::timeout), "it took too long"};
     // Without SOCI's context, which holds statements with their values: hashes of passwords and tokens, people's definitions.
     log::error("database: {}", caught.get_error_message());
     if (const auto* sqlite = dynamic_cast<const soci::sqlite3_soci_error*>(&caught)) {
@@ -76,6 +79,24 @@ void roll_back(soci::session& sql) noexcept {
         log::debug("rollback: {}", e.what());
     }
 }
+
+// While it lives, statements of the session end with an error once `over` says so.
+class Watched {
+  public:
+    Watched(soci::session& sql, const std::function<bool()>& over)
+        : connection_(static_cast<soci::sqlite3_session_backend*>(sql.get_backend())->conn_), over_(over) {
+        sqlite_api::sqlite3_progress_handler(connection_, kStepsBetweenLooks, &Watched::look, this);
+    }
+    ~Watched() { sqlite_api::sqlite3_progress_handler(connection_, 0, nullptr, nullptr); }
+    Watched(const Watched&) = delete;
+    Watched& operator=(const Watched&) = delete;
+
+  private:
+    static int look(void* self) { return static_cast<Watched*>(self)->over_() ? 1 : 0; }
+
+    sqlite_api::sqlite3* connection_;
+    const std::function<bool()>& over_;
+};
 
 Result<> migrate(soci::session& sql) {
     int version = 0;
@@ -178,6 +199,14 @@ Result<> Store::read(const std::function<Result<>(soci::session&)>& body) {
         ~Borrowed() { impl.give_back(sql); }
     } borrowed{*impl_, impl_->take_reader()};
     return Impl::transaction(borrowed.sql, "BEGIN", body);
+}
+
+Result<> Store::read(const std::function<Result<>(soci::session&)>& body, const std::function<bool()>& over) {
+    if (!over) return read(body);
+    return read([&](soci::session& sql) {
+        const Watched watched(sql, over);
+        return body(sql);
+    });
 }
 
 Result<> Store::write(const std::function<Result<>(soci::session&)>& body) {

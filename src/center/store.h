@@ -26,6 +26,10 @@ class Store {
     // callers answer 503, and never take it for "nothing there".
     Result<> read(const std::function<Result<>(soci::session&)>& body);
 
+    // The same, for what may take long: `over` is asked every few thousand steps of a statement, on this thread; once it says true, the
+    // statement ends there. Error: timeout. Empty: there is no end.
+    Result<> read(const std::function<Result<>(soci::session&)>& body, const std::function<bool()>& over);
+
     // Runs `body` in a write transaction (BEGIN IMMEDIATE); commits when it returns a value, rolls back when it returns an error or throws.
     // What it returns is durable (synchronous=FULL). A full disk comes back as Errc::io.
     Result<> write(const std::function<Result<>(soci::session&)>& body);

@@ -88,8 +88,12 @@ const ListSpec kTaskList{.id_column = "id",
                          .filters = {"runtime", "group", "name", "enabled"}};
 
 std::int64_t next_revision(soci::session& sql) {
-    long long revision = 0;
     sql << "INSERT INTO meta (key, value) VALUES ('revision', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1";
+    return catalog_revision(sql);
+}
+
+std::int64_t catalog_revision(soci::session& sql) {
+    long long revision = 0;
     sql << "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'revision'", soci::into(revision);
     return revision;
 }

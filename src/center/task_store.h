@@ -31,6 +31,8 @@ struct StoredTask {
 
 // Adds one to the catalog revision and returns it.
 std::int64_t next_revision(soci::session& sql);
+// As it is now.
+std::int64_t catalog_revision(soci::session& sql);
 
 // Error: corrupt, when what is stored cannot be read.
 Result<std::optional<StoredTask>> find_task(soci::session& sql, const std::string& id);

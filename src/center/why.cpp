@@ -25,7 +25,8 @@ FireRecord record_of(const task::Run& run) {
     return {*run.fire_time, run.attempt, run.task_version, run.state, run.reason, run.started_at, run.lateness};
 }
 
-// The last fire of the version before `at` and after `floor`. Looks back in growing steps.
+// The last fire of the version before `at` and after `floor`. Looks back in growing steps, then halves what lies between: millions of fires
+// may.
 std::optional<Instant> fire_before(const DefinitionVersion& version, Instant at, Instant floor) {
     for (Duration back = std::chrono::seconds{1}; back < kFarthestBack; back *= 4) {
         const Instant from = std::max(at - back, floor);
@@ -34,17 +35,25 @@ std::optional<Instant> fire_before(const DefinitionVersion& version, Instant at,
             if (from == floor) return std::nullopt;
             continue;
         }
-        for (auto later = found; later && *later < at; later = next_fire(version, *later)) found = later;
+        for (Instant beyond = at; beyond - *found > kTick;) {
+            const Instant middle = *found + (beyond - *found) / 2;
+            const auto later = next_fire(version, middle);
+            if (later && *later < at) {
+                found = later;
+            } else {
+                beyond = middle;
+            }
+        }
         return found;
     }
     return std::nullopt;
 }
 
 // The version that was in force, by what nodes go by: the one whose fires counted, else the newest that was known.
-std::optional<std::size_t> version_in_force(const Definition& definition, Instant at) {
+std::optional<std::size_t> version_in_force(const Definition& definition, const std::vector<Tenure>& tenures, Instant at) {
     std::optional<std::size_t> known;
     for (std::size_t i = 0; i < definition.versions.size(); ++i) {
-        if (tenure_of(definition, i).contains(at)) return i;
+        if (tenures[i].contains(at)) return i;
         if (definition.versions[i].changed_at <= at) known = i;
     }
     return known;
@@ -69,17 +78,17 @@ class Explanation {
         why_.at = at;
     }
 
-    Result<Why> make() {
+    Why make() {
         find_runs();
-        if (const auto index = version_in_force(definition_, why_.at)) why_.version = definition_.versions[*index];
         DueFires due(definition_, why_.at, why_.at + kTick);
+        if (const auto index = version_in_force(definition_, due.tenures(), why_.at)) why_.version = definition_.versions[*index];
         why_.due = due.next().has_value();
         if (!why_.runs.empty()) {
             tell_runs();
         } else if (why_.due) {
             tell_absent(*due.next());
-        } else if (auto told = tell_not_due(); !told) {
-            return propagate(told);
+        } else {
+            tell_not_due();
         }
         return std::move(why_);
     }
@@ -137,7 +146,7 @@ class Explanation {
                 tell_not_started(judgement, run.state, run.reason, run.ended_at.value_or(why_.at));
                 break;
         }
-        if (!why_.due && !within_change(definition_, why_.at, rules_)) {
+        if (!why_.due && !within_change(definition_, tenures_of(definition_), why_.at, rules_)) {
             why_.sentence += " By the definition that was in force it was not due.";
         }
     }
@@ -250,11 +259,9 @@ class Explanation {
             default:
                 break;
         }
-        for (const auto& cover : covers) {
-            if (why_.at > cover.after && why_.at <= cover.until) {
-                return tell_not_started(judgement, cover.state,
-                                        cover.reason + " (told by the entry of " + format_instant(cover.after) + ")", why_.at);
-            }
+        if (const Cover* cover = covers.at(why_.at)) {
+            tell_not_started(judgement, cover->state, cover->reason + " (told by the entry of " + format_instant(cover->after) + ")",
+                             why_.at);
         }
     }
 
@@ -265,7 +272,7 @@ class Explanation {
     }
 
     void tell_changed(const DueFires::Due& due, const std::string& reason) {
-        const Instant until = tenure_of(definition_, due.version).until;
+        const Instant until = due.until;
         if (definition_.deleted_at == until) return tell_deleted();
         for (const auto& version : definition_.versions) {
             if (version.version <= definition_.versions[due.version].version && until != version.effective_from) continue;
@@ -279,23 +286,26 @@ class Explanation {
 
     // --- it was not due
 
-    Result<> tell_not_due() {
-        if (definition_.deleted_at && why_.at > *definition_.deleted_at) {
-            tell_deleted();
-            return {};
-        }
+    void tell_not_due() {
+        if (definition_.deleted_at && why_.at > *definition_.deleted_at) return tell_deleted();
         const DefinitionVersion& first = definition_.versions.front();
         if (!why_.version) {
             why_.by = first.changed_by;
             why_.since = first.changed_at;
-            say("not_created", fmt::format("The task did not exist yet: {} made it at {}.", why_.by, format_instant(*why_.since)));
-            return {};
+            return say("not_created", fmt::format("The task did not exist yet: {} made it at {}.", why_.by, format_instant(*why_.since)));
         }
         const DefinitionVersion& version = *why_.version;
+        if (!version.problem.empty()) {
+            why_.by = version.changed_by;
+            why_.since = version.changed_at;
+            return say("unreadable",
+                       fmt::format("Version {} of the definition, which {} saved at {}, cannot be read ({}), so that nobody knows "
+                                   "whether it was due.",
+                                   version.version, why_.by, format_instant(*why_.since), version.problem));
+        }
         if (!version.enabled && fires_at(version, why_.at, false)) return tell_disabled_then();
         if (fires_at(version, why_.at, true) && !fires_at(version, why_.at, false)) {
-            say("schedule_disabled", "The schedule that names this instant was disabled.");
-            return {};
+            return say("schedule_disabled", "The schedule that names this instant was disabled.");
         }
         why_.before = fire_before(version, why_.at, version.effective_from);
         why_.after = next_fire(version, why_.at);
@@ -304,21 +314,18 @@ class Explanation {
         if (why_.after) text += fmt::format(" The fire after it: {}.", format_instant(*why_.after));
         if (!version.enabled) text += " The task was disabled, too.";
         say("not_a_fire_time", std::move(text));
-        return {};
     }
 
     // Who disabled it is told by the first of the versions without a break; it may be long before.
-    Result<> tell_disabled_then() {
+    void tell_disabled_then() {
         const auto all = read_definition(sql_, why_.task_id, Instant{}, why_.at + kTick);
-        if (!all) return propagate(all);
-        for (auto version = all->versions.rbegin(); version != all->versions.rend(); ++version) {
+        for (auto version = all.versions.rbegin(); version != all.versions.rend(); ++version) {
             if (version->version > why_.version->version) continue;
             if (version->enabled) break;
             why_.by = version->changed_by;
             why_.since = version->changed_at;
         }
         say("disabled", fmt::format("The task was disabled, by {} at {}.", why_.by, format_instant(why_.since.value_or(why_.at))));
-        return {};
     }
 
     soci::session& sql_;
@@ -332,17 +339,15 @@ class Explanation {
 }  // namespace
 
 Result<Why> explain_fire(Store& store, const ClusterView& cluster, const LedgerRules& rules, Instant now, const std::string& task_id,
-                         Instant at) {
+                         Instant at, const std::function<bool()>& over) {
     Why why;
-    const auto read = store.read([&](soci::session& sql) -> Result<> {
+    const auto explain = [&](soci::session& sql) -> Result<> {
         auto definition = read_definition(sql, task_id, at, std::max(at, now) + kTick);
-        if (!definition) return propagate(definition);
-        if (definition->versions.empty()) return fail(Errc::not_found, "there is no task {}", task_id);
-        auto made = Explanation(sql, cluster, rules, now, std::move(*definition), at).make();
-        if (!made) return propagate(made);
-        why = std::move(*made);
+        if (definition.versions.empty()) return fail(Errc::not_found, "there is no task {}", task_id);
+        why = Explanation(sql, cluster, rules, now, std::move(definition), at).make();
         return {};
-    });
+    };
+    const auto read = store.read(explain, over);
     if (!read) return propagate(read);
     return why;
 }

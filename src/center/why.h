@@ -1,6 +1,7 @@
 // Why: what happened at one instant of one task, from the same ledger that `verify` sums up. Worker threads.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,9 +28,9 @@ struct Why {
     std::string by;                            // who made the change
 };
 
-// Errors: not_found: there never was such a task; the store's.
+// `over`: asked now and then; true: the time is up. Errors: not_found: there never was such a task; timeout; the store's.
 Result<Why> explain_fire(Store& store, const ClusterView& cluster, const LedgerRules& rules, Instant now, const std::string& task_id,
-                         Instant at);
+                         Instant at, const std::function<bool()>& over = {});
 
 std::string why_json(const Why& why);
 

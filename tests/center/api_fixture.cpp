@@ -1,7 +1,6 @@
 // The API on a real server, for tests.
 #include "api_fixture.h"
 
-#include <stdexcept>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 #include <future>
 #include <random>
+#include <stdexcept>
 
 #include <soci/soci.h>
 #include <catch2/catch.hpp>
@@ -91,13 +91,16 @@ ApiFixture::ApiFixture() {
     REQUIRE(packages_->prepare());
     auth_ = std::make_unique<Auth>(*store, clock, random_, AuthOptions{options.login_lifetime, cheapest_password_cost()});
     worker_ = std::make_unique<ThreadWorker>("api", 4);
+    question_worker_ = std::make_unique<ThreadWorker>("questions");
+    questions_ = std::make_unique<QuestionLine>(*question_worker_, clock);
     slow_worker_ = std::make_unique<ThreadWorker>("login", 2);
     log_files_ = *LogFiles::open(folder.file("logs"));
     command_hub_ = std::make_unique<CommandHub>(loop_, *worker_, *store);
     log_hub_ = std::make_unique<LogHub>(loop_, *worker_, *store, *log_files_);
     hooks.commands_waiting = [this](const std::string& node_id) { command_hub_->notify(node_id); };
-    context_ = std::make_unique<Context>(Context{*store, cluster, loop_, clock, random_, *worker_, *slow_worker_, options, hooks, metrics_,
-                                                 *auth_, *packages_, &*log_files_, log_hub_.get(), command_hub_.get(), &run_metrics_});
+    context_ =
+        std::make_unique<Context>(Context{*store, cluster, loop_, clock, random_, *worker_, *questions_, *slow_worker_, options, hooks,
+                                          metrics_, *auth_, *packages_, &*log_files_, log_hub_.get(), command_hub_.get(), &run_metrics_});
     add_all_routes(table, *context_);
     server_ = std::make_unique<http::Server>(loop_, http::ServerOptions{}, table.router(*context_),
                                              [this](const http::Request& request, int status, double seconds) {
@@ -119,6 +122,7 @@ ApiFixture::~ApiFixture() {
     loop_.post([this] { server_->stop(std::chrono::seconds{1}, [this] { loop_.stop(); }); });
     thread_.join();
     worker_.reset();
+    question_worker_.reset();
     slow_worker_.reset();
     server_.reset();
 }

@@ -17,6 +17,7 @@
 #include "center/log_hub.h"
 #include "center/metrics.h"
 #include "center/package_files.h"
+#include "center/question_line.h"
 #include "center/run_metrics.h"
 #include "center/store.h"
 #include "cloudtask/core/asio_loop.h"
@@ -112,7 +113,8 @@ class ApiFixture {
     std::unique_ptr<LogHub> log_hub_;
     std::unique_ptr<PackageFiles> packages_;
     std::unique_ptr<Auth> auth_;
-    std::unique_ptr<ThreadWorker> worker_, slow_worker_;
+    std::unique_ptr<QuestionLine> questions_;
+    std::unique_ptr<ThreadWorker> worker_, question_worker_, slow_worker_;
     std::unique_ptr<Context> context_;
     std::unique_ptr<http::Server> server_;
     std::uint16_t port_ = 0;

@@ -166,6 +166,21 @@ TEST_CASE("who may cordon, and what", "[cordon]") {
     CHECK(w.one().json()["cordoned"].IsNull());
 }
 
+TEST_CASE("a cordon is that of a node: when it is deleted nothing is asked of it any more", "[cordon]") {
+    CordonWorld w;
+    REQUIRE(w.cordon().status == 202);
+    auto view = std::make_shared<ClusterView>(*w.cluster.get());
+    view->runtimes.at("demo").nodes.erase(kOne);
+    w.cluster.set(view);
+    REQUIRE(w.count("SELECT count(*) FROM commands WHERE state = 'open'") == 1);
+    REQUIRE(w.erase(std::string("/api/v1/nodes/") + kOne).status == 204);
+    CHECK(w.count("SELECT count(*) FROM commands WHERE state = 'open'") == 0);
+    // Another node under its name.
+    constexpr const char* kNew = "0193a0c4-0000-7000-8000-000000000003";
+    w.join(kNew, "one");
+    CHECK(w.get(std::string("/api/v1/nodes/") + kNew).json()["cordoned"].IsNull());
+}
+
 TEST_CASE("a node shows what it owns, whether it is in the ring, and what runs there", "[cordon]") {
     CordonWorld w;
     std::string task;

@@ -365,6 +365,35 @@ TEST_CASE("the ledger refuses what is too much or makes no sense", "[ledger]") {
     CHECK(answer.body.find("1000000 fires") != std::string::npos);
 }
 
+TEST_CASE("a version that cannot be read hides neither the other versions nor the other tasks", "[ledger]") {
+    LedgerFixture f;
+    const std::string other = f.api.make_task("other", R"(,"schedules":[{"every":"5m"}])");
+    f.put(f.run(300, RunState::succeeded));
+    f.go_to(330);
+    REQUIRE(f.api.put("/api/v1/tasks/" + f.daily, "1", task_definition("daily", R"(,"schedules":[{"every":"2m"}])")).status == 200);
+    f.put(f.run(480, RunState::succeeded));
+    f.go_to(630);
+    REQUIRE(f.api.put("/api/v1/tasks/" + f.daily, "2", task_definition("daily", R"(,"schedules":[{"every":"1m"}])")).status == 200);
+    f.write([](soci::session& sql) { sql << "UPDATE task_versions SET document = '{\"name\":' WHERE version = 2"; });
+    f.go_to(2000);
+    const auto ledger = f.ledger(0, 901);
+    REQUIRE(ledger["unreadable"].Size() == 1);
+    CHECK(text(ledger["unreadable"][0], "task_id") == f.daily);
+    CHECK(ledger["unreadable"][0]["version"].GetInt() == 2);
+    CHECK(text(ledger["unreadable"][0], "from") == format_instant(f.at(330)));
+    CHECK(text(ledger["unreadable"][0], "to") == format_instant(f.at(630)));
+    CHECK_FALSE(text(ledger["unreadable"][0], "problem").empty());
+    CHECK(count(ledger, "ran") == 2);                  // also the one of its time
+    CHECK(count(ledger, "unexplained") == 4 + 5 + 3);  // versions 1 and 3, and the other task
+    CHECK(ledger["unexpected"].GetInt64() == 0);
+    CHECK(f.ledger(0, 320)["unreadable"].Empty());
+    const auto why = f.why(f.at(420));
+    CHECK(text(why, "cause") == "unreadable");
+    CHECK(text(why, "since") == format_instant(f.at(330)));
+    CHECK(text(f.why(f.at(480)), "cause") == "ran");
+    CHECK(text(f.why(f.at(720)), "cause") == "unexplained");
+}
+
 TEST_CASE("reports that are still being sent are awaited", "[ledger]") {
     LedgerFixture f;
     f.go_to(3600);
@@ -375,6 +404,27 @@ TEST_CASE("reports that are still being sent are awaited", "[ledger]") {
     // Long after the last of them nothing is under way any more.
     f.go_to(3700);
     CHECK(count(f.ledger(0, 3000), "awaited") == 0);
+}
+
+TEST_CASE("what a node says it still has to tell is awaited until it has told it", "[ledger]") {
+    LedgerFixture f;
+    for (int minute = 1; minute <= 20; ++minute) f.put(f.run(60 * minute, RunState::succeeded));
+    f.go_to(1205);
+    f.write([&](soci::session& sql) { note_reported(sql, kNode, f.at(1201), f.at(1205)); });
+    // The center is away for half an hour; then the node asks for commands, which is no word of its reports.
+    f.go_to(3600);
+    f.write([](soci::session& sql) { note_pending(sql, kNode, 30); });
+    auto ledger = f.ledger(0, 3001);
+    CHECK(count(ledger, "ran") == 20);
+    CHECK(count(ledger, "awaited") == 30);
+    CHECK(count(ledger, "unexplained") == 0);
+    CHECK(text(ledger["awaited_fires"][0], "reason") == "node n1");
+    // A fire from before what it has told of is not among what it still has.
+    const std::string gone = task::run_id(f.daily, f.at(600), 1);
+    f.write([&](soci::session& sql) { sql << "DELETE FROM runs WHERE id = :id", soci::use(gone); });
+    CHECK(count(f.ledger(0, 3001), "unexplained") == 1);
+    f.write([](soci::session& sql) { note_pending(sql, kNode, 0); });
+    CHECK(count(f.ledger(0, 3001), "unexplained") == 31);
 }
 
 TEST_CASE("the gauge follows the last hour, in steps", "[ledger]") {
@@ -395,6 +445,24 @@ TEST_CASE("the gauge follows the last hour, in steps", "[ledger]") {
     f.put(f.run(6000, RunState::succeeded));
     loop.advance(seconds{20});
     CHECK(metrics.text().find("cloudtask_fires_unexplained 0\n") != std::string::npos);
+}
+
+TEST_CASE("the gauge looks back as far as a task's tolerance reaches", "[ledger]") {
+    LedgerFixture f;
+    const std::string patient = f.api.make_task("patient", R"(,"misfire_tolerance":"3h","schedules":[{"every":"30m"}])");
+    const int now = 5 * 3600;
+    for (int minute = 1; minute * 60 <= now; ++minute) f.put(f.run(60 * minute, RunState::succeeded));
+    f.go_to(now);
+    FakeLoop loop(f.api.clock.now());
+    LoopWorker worker(loop);
+    Metrics metrics;
+    LedgerWatch watch(loop, worker, metrics, {.store = *f.api.store, .cluster = f.api.cluster, .rules = {}});
+    f.write([&](soci::session& sql) { touch_node(sql, kNode, f.api.clock.now()); });
+    watch.start();
+    loop.advance(seconds{20});
+    // Those of the second hour, up to a minute before its end: later ones may still be told of, earlier ones have been counted long ago.
+    CHECK(metrics.text().find("cloudtask_fires_unexplained 2\n") != std::string::npos);
+    CHECK(metrics.text().find("cloudtask_definitions_unreadable 0\n") != std::string::npos);
 }
 
 TEST_CASE("who was away is written down, and ZooKeeper's absence too", "[ledger]") {

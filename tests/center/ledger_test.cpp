@@ -93,10 +93,12 @@ Accounted account(const Definition& definition, std::vector<FireRecord> records,
         }
         return latest;
     };
+    const Covers told_by(covers);
+    LedgerBudget spending(budget);
     TaskLedger ledger({.definition = definition,
                        .from = at(from),
                        .to = at(to),
-                       .covers = covers,
+                       .covers = told_by,
                        .surroundings = around,
                        .overtaken_until = overtaken,
                        .fire =
@@ -107,13 +109,13 @@ Accounted account(const Definition& definition, std::vector<FireRecord> records,
                                accounted.reasons[time] = judgement.reason;
                            },
                        .unexpected = [&](const FireRecord& first) { accounted.unexpected.insert(first.fire_time); },
-                       .budget = budget});
+                       .budget = spending});
     std::stable_sort(records.begin(), records.end(), [](const auto& a, const auto& b) {
         return std::chrono::floor<std::chrono::milliseconds>(a.fire_time) < std::chrono::floor<std::chrono::milliseconds>(b.fire_time);
     });
     for (const auto& record : records) ledger.take(record);
     ledger.finish();
-    accounted.exhausted = ledger.exhausted();
+    accounted.exhausted = spending.exhausted();
     return accounted;
 }
 
@@ -263,7 +265,7 @@ TEST_CASE("of random histories every fire has its verdict, and a run that is tak
         std::vector<Instant> certain;
         const Surroundings around = calm();
         for (DueFires fires(definition, at(0), at(3600)); fires.next(); fires.advance()) {
-            const Instant until = tenure_of(definition, fires.next()->version).until;
+            const Instant until = fires.next()->until;
             const bool ends = until < around.now && fires.next()->time + around.rules.before_change > until;
             if (!ends) certain.push_back(fires.next()->time);
         }
@@ -326,6 +328,97 @@ TEST_CASE("an entry that covers further fires accounts for them as it says", "[l
     CHECK(accounted.count(FireVerdict::unexplained) == 2);
 }
 
+TEST_CASE("of several covers the one that ends first tells of a fire", "[ledger]") {
+    SeededRandom random{11};
+    for (int round = 0; round < 200; ++round) {
+        std::vector<Cover> covers;
+        for (std::uint64_t n = random.below(12); n > 0; --n) {
+            const int after = static_cast<int>(random.below(100));
+            covers.push_back({at(after), at(after + static_cast<int>(random.below(40)) - 2), RunState::skipped, std::to_string(n)});
+        }
+        const Covers told_by(covers);
+        for (int second = -1; second < 150; ++second) {
+            std::optional<Instant> first_end;
+            for (const auto& cover : covers) {
+                if (at(second) > cover.after && at(second) <= cover.until)
+                    first_end = std::min(first_end.value_or(cover.until), cover.until);
+            }
+            const Cover* found = told_by.at(at(second));
+            CAPTURE(round, second);
+            REQUIRE((found != nullptr) == first_end.has_value());
+            if (found == nullptr) continue;
+            CHECK(found->until == *first_end);
+            CHECK((at(second) > found->after && at(second) <= found->until));
+        }
+    }
+}
+
+TEST_CASE("many covers and many fires do not multiply", "[ledger]") {
+    constexpr int kFires = 100'000, kCovers = 20'000;
+    const Definition definition = definition_of({version_of(1, 0, 0, {every(1)})});
+    std::vector<Cover> covers;
+    for (int i = 0; i < kCovers; ++i) covers.push_back({at(5 * i), at(5 * i + 4), RunState::skipped, "misfire: late"});
+    Surroundings around = calm();
+    const Covers told_by(covers);
+    LedgerBudget budget(kFires + 1);
+    int missed = 0, unexplained = 0;
+    const auto begun = std::chrono::steady_clock::now();
+    TaskLedger ledger({.definition = definition,
+                       .from = at(0),
+                       .to = at(kFires),
+                       .covers = told_by,
+                       .surroundings = around,
+                       .overtaken_until = {},
+                       .fire =
+                           [&](Instant, const Judgement& judgement) {
+                               missed += judgement.verdict == FireVerdict::missed ? 1 : 0;
+                               unexplained += judgement.verdict == FireVerdict::unexplained ? 1 : 0;
+                           },
+                       .unexpected = {},
+                       .budget = budget});
+    ledger.finish();
+    CHECK(missed == kFires / 5 * 4);
+    CHECK(unexplained == kFires / 5 - 1);
+    // One after the other they would be a thousand million looks: tens of seconds.
+    CHECK(std::chrono::steady_clock::now() - begun < seconds{5});
+}
+
+TEST_CASE("a ledger ends when its budget or its time does", "[ledger]") {
+    LedgerBudget few(3);
+    CHECK((few.spend() && few.spend() && few.spend()));
+    CHECK_FALSE(few.exhausted());
+    CHECK_FALSE(few.spend());
+    CHECK((few.exhausted() && !few.late()));
+
+    bool over = false;
+    LedgerBudget slow(1'000'000, [&over] { return over; });
+    CHECK((slow.spend() && slow.has_time()));
+    over = true;
+    int more = 0;
+    while (slow.spend()) ++more;
+    CHECK(more < 1000);
+    CHECK((slow.exhausted() && slow.late()));
+    CHECK_FALSE(slow.has_time());
+}
+
+TEST_CASE("a version that cannot be read owes nothing that is known, and the others what they owe", "[ledger]") {
+    Definition definition =
+        definition_of({version_of(1, 0, 0, {every(10)}), version_of(2, 300, 300, {}), version_of(3, 600, 600, {every(10)})});
+    definition.versions[1].problem = "it is not JSON";
+    std::vector<FireRecord> records;
+    for (int second = 10; second < 900; second += 10) {
+        if (second != 100 && second != 450 && second != 800)
+            records.push_back(record_of(second, second <= 300 ? 1 : second <= 600 ? 2 : 3));
+    }
+    const Accounted accounted = account(definition, records, 0, 900);
+    CHECK(accounted.unexpected.empty());
+    CHECK(accounted.count(FireVerdict::ran) == records.size());
+    CHECK(accounted.count(FireVerdict::unexplained) == 2);
+    CHECK(accounted.verdicts.at(at(100)) == FireVerdict::unexplained);
+    CHECK(accounted.verdicts.at(at(800)) == FireVerdict::unexplained);
+    CHECK_FALSE(accounted.verdicts.contains(at(450)));
+}
+
 TEST_CASE("around a change only what can be laid to it is", "[ledger]") {
     // Every 10 s; from 300 on every 7 s.
     Definition definition = definition_of({version_of(1, 0, 0, {every(10)}), version_of(2, 300, 300, {every(7, 300)})});
@@ -342,6 +435,12 @@ TEST_CASE("around a change only what can be laid to it is", "[ledger]") {
         CHECK(account(definition, without(300), 0, 600).verdicts.at(at(300)) == FireVerdict::changed);
         CHECK(account(definition, without(290), 0, 600).verdicts.at(at(290)) == FireVerdict::changed);
         CHECK(account(definition, without(280), 0, 600).verdicts.at(at(280)) == FireVerdict::unexplained);
+    }
+    SECTION("before it, when nodes account for what is superseded") {
+        Surroundings around = calm();
+        around.rules.before_change = Duration::zero();
+        CHECK(account(definition, without(300), 0, 600, around).verdicts.at(at(300)) == FireVerdict::unexplained);
+        CHECK(account(definition, without(290), 0, 600, around).verdicts.at(at(290)) == FireVerdict::unexplained);
     }
     SECTION("before it, while no node was there") {
         Surroundings around = calm();

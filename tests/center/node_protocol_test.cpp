@@ -237,6 +237,24 @@ TEST_CASE("a node fetches the packages of its runtime's tasks and of its runs, w
     CHECK(fetch(mine).status == 404);
 }
 
+TEST_CASE("a node says how many reports it still has, with its reports and when it asks for commands", "[node]") {
+    NodeWorld w;
+    w.have_node();
+    const auto pending = [&] { return w.count("SELECT sum(pending_reports) FROM nodes"); };
+    CHECK(pending() == 0);
+    CHECK(w.as_node("POST", "/api/v1/node/reports", R"({"reports":[],"pending":12})").status == 200);
+    CHECK(pending() == 12);
+    CHECK(w.as_node("POST", "/api/v1/node/reports", R"({"reports":[]})").status == 200);
+    CHECK(pending() == 12);  // it has not said otherwise
+    CHECK(w.as_node("GET", "/api/v1/node/commands?pending=3&wait=50ms").status == 200);
+    CHECK(pending() == 3);
+    CHECK(w.as_node("POST", "/api/v1/node/reports", R"({"reports":[],"pending":0})").status == 200);
+    CHECK(pending() == 0);
+    CHECK(w.as_node("POST", "/api/v1/node/reports", R"({"reports":[],"pending":-1})").status == 400);
+    CHECK(w.as_node("GET", "/api/v1/node/commands?pending=many").status == 400);
+    CHECK(w.as_node("GET", "/api/v1/node/commands?pending=3&zebra=1").status == 400);
+}
+
 TEST_CASE("a start reaches the node that waits for it; its run comes back", "[node][runs]") {
     NodeWorld w;
     w.have_node();

@@ -44,6 +44,19 @@ TEST_CASE("verify says that all is accounted for, and exits with 1 when it is no
     CHECK(holed.out == "demo/reports/daily 2026-11-21T11:30:00Z\n");
 }
 
+TEST_CASE("verify does not say that all is well when a definition cannot be read") {
+    Program program;
+    std::string answer = ledger(0, "");
+    answer.back() = ',';
+    answer += R"("unreadable":[{"task_id":"0193a0c4-5b7e-7c31-9d52-3f0c1b7a9e10","runtime":"demo","group":"reports","task_name":"daily",)"
+              R"("version":3,"from":"2026-11-21T11:00:00Z","to":"2026-11-21T11:20:00Z","problem":"it is not JSON"}]})";
+    program.center.answer(kLastHour, 200, answer);
+    CHECK(program.run({"verify"}) == static_cast<int>(Exit::failed));
+    CHECK(contains(program.out, "demo/reports/daily  3"));
+    CHECK(contains(program.out, "it is not JSON"));
+    CHECK(contains(program.err, "1 versions of definitions cannot be read"));
+}
+
 TEST_CASE("verify takes times as instants and as how long ago, and a task by name or id") {
     Program program;
     const std::string tail = "&task=" + std::string(kId) + "&late=2s";

@@ -62,6 +62,18 @@ void print_fires(std::ostream& out, const json::Value& ledger, const char* name,
     table.print(out, false);
 }
 
+void print_unreadable(std::ostream& out, const json::Value& ledger) {
+    const json::Value& versions = list_of(ledger, "unreadable");
+    if (versions.Empty()) return;
+    out << "\nunreadable: versions of definitions, of which nobody knows what was due\n";
+    Table table({"TASK", "VERSION", "FROM", "TO", "PROBLEM"});
+    for (const auto& each : versions.GetArray()) {
+        table.add({task_of(each), std::to_string(integer_member(each, "version")), text_member(each, "from"), text_member(each, "to"),
+                   text_member(each, "problem")});
+    }
+    table.print(out, false);
+}
+
 void print_ledger(std::ostream& out, const json::Value& ledger) {
     out << fmt::format("{} fires were due from {} to {}, of {} tasks\n\n", integer_member(ledger, "due"), text_member(ledger, "from"),
                        text_member(ledger, "to"), integer_member(ledger, "task_count"));
@@ -76,6 +88,7 @@ void print_ledger(std::ostream& out, const json::Value& ledger) {
     print_fires(out, ledger, "unexplained_fires", "unexplained: due, and nothing is known of them");
     print_fires(out, ledger, "unexpected_fires", "unexpected: they ran, and no definition says that they were due");
     print_fires(out, ledger, "awaited_fires", "awaited: a report may still come");
+    print_unreadable(out, ledger);
 }
 
 Result<> verify(Invocation& invocation) {
@@ -115,6 +128,9 @@ Result<> verify(Invocation& invocation) {
     }
     const std::int64_t unexplained = integer_member((*ledger)["counts"], "unexplained");
     if (unexplained > 0) return fail(Exit::failed, "{} of {} fires are unexplained", unexplained, integer_member(*ledger, "due"));
+    const auto unreadable = list_of(*ledger, "unreadable").Size();
+    if (unreadable > 0)
+        return fail(Exit::failed, "{} versions of definitions cannot be read: what was due by them is not known", unreadable);
     return {};
 }
 
