@@ -98,8 +98,8 @@ def kill_one(cluster, history, name):
     after = history.wait_for_runners(now())
     moved = {task for task, node in after.items() if node != before[task]}
     lost = history.rows("task_id, fire_time", "state = 'LOST' AND fire_time > ?", killed - 3 * SECOND)
-    # `done` follows within a second and a horizon reaches two ahead.
-    strange = [task for task, at in lost if task not in orphaned or not killed - 1.5 * SECOND <= at <= killed + 2.5 * SECOND]
+    # `done` follows within a second and a horizon reaches 1.6 ahead.
+    strange = [task for task, at in lost if task not in orphaned or not killed - 1.5 * SECOND <= at <= killed + 1.7 * SECOND]
     cluster.nodes[name].start()
     cluster.wait_until_allocated(cluster.nodes)
     return {"seconds": (first - killed) / SECOND, "lost": len(lost), "lost_elsewhere": len(strange), "moved": len(moved),

@@ -28,6 +28,7 @@ void may_have_settled(std::vector<Uncertain>& earlier) {
 }
 
 constexpr char kVersionMark = '@';      // in no id
+constexpr Duration kOnItsWay = std::chrono::minutes{1};  // no write of a session that lives takes longer
 constexpr int kAttemptsPerEpoch = 100;  // numbers for the reruns after a lost tree
 
 // A later change that left effective_from as it was has a later time.
@@ -357,22 +358,30 @@ bool Claims::taking_over() const {
     });
 }
 
+// What an owner gives up later can only be bound higher than its first handover, or than its horizon if it has handed nothing over; of a task
+// that it does not know it gives up nothing.
+Instant Claims::claimed_until(const ring::HorizonRecord& record, const Owner& owner, const Known& known) {
+    const Instant claimed = record.handovers.empty() ? record.horizon : std::min(record.horizon, record.handovers.front().at);
+    if (owner.moved_in > 0) return claimed;
+    const ring::Handover* handover = ring::find_handover(record.handovers, owner.lost_in);
+    if (known.created_revision > (handover == nullptr ? record.revision : handover->revision)) return known.effective_from;
+    // Its handover may name an older revision than its record does already: it was worked out while that was on its way to ZooKeeper.
+    const bool young = known.begun_in == known.created_revision && known.effective_from + kOnItsWay > record.horizon;
+    return handover == nullptr && young ? std::min(claimed, known.effective_from) : claimed;
+}
+
 std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
-    // What an owner gives up later can only be bound higher than its first handover, or than its horizon if it has handed nothing over; of
-    // a task that it does not know it gives up nothing.
-    const auto claimed_by = [](const auto& record, const Owner& owner, const Known& known) {
-        if (owner.moved_in == 0 && record.revision < known.created_revision) return known.effective_from;
-        return record.handovers.empty() ? record.horizon : std::min(record.horizon, record.handovers.front().at);
-    };
     std::optional<Instant> limit;
     for (const auto& [task_id, waiting] : waiting_) {
         const Known& known = tasks_.at(task_id);
         for (const Owner& owner : waiting.owners) {
             Instant claimed{};
             if (const ring::Departed* departed = find_departed(owner.incarnation)) {
-                claimed = claimed_by(*departed, owner, known);
+                const bool knew = owner.moved_in > 0 || known.created_revision <= departed->revision;
+                const Instant handed_over = departed->handovers.empty() ? departed->horizon : departed->handovers.front().at;
+                claimed = knew ? std::min(departed->horizon, handed_over) : known.effective_from;
             } else if (const auto record = horizons.find(owner.incarnation); record != horizons.end()) {
-                claimed = claimed_by(record->second, owner, known);
+                claimed = claimed_until(record->second, owner, known);
             }
             limit = std::min(limit.value_or(claimed), claimed);
         }

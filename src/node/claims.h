@@ -152,6 +152,7 @@ class Claims {
     void lose(const std::string& task_id, ClaimChanges& changes);
     void give_up_waiting(const std::string& task_id);
     Gained before_owners(const std::string& task_id, const Known& known) const;
+    static Instant claimed_until(const ring::HorizonRecord& record, const Owner& owner, const Known& known);
     bool pass_moved(const Owner& owner, const Horizons& horizons, Gained& resolution) const;
     std::optional<Gained> resolve_task(const std::string& task_id, const Known& known, Owners& owners, const Horizons& horizons) const;
     void take_over(Gained gained, Owners owners, ClaimChanges& changes);

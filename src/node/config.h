@@ -20,7 +20,7 @@ struct NodeOptions {
     std::int64_t weight = 1;
     std::int64_t status_port = 0;
     std::string log_level = "info";
-    Duration horizon = std::chrono::seconds{2};
+    Duration horizon = std::chrono::milliseconds{1600};
     Duration join_debounce = std::chrono::milliseconds{500};
     Duration max_clock_skew = std::chrono::seconds{5};
     std::string on_zookeeper_loss = "pause";

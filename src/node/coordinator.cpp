@@ -386,7 +386,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         Duration delay = kPulse;
         if (const auto due = duties->next_due()) {
             // While fires are near, often enough that the horizon is raised well before it is reached.
-            const Instant raise_at = *due - options.duties.horizon / 2;
+            const Instant raise_at = *due - options.duties.lead();
             delay = std::min(delay, raise_at > now ? raise_at - now : options.duties.horizon / 8);
         }
         pulse = loop.after(std::max(delay, Duration{std::chrono::milliseconds{1}}), [this] { pump(); });

@@ -233,7 +233,7 @@ std::optional<ring::HorizonRecord> Duties::next_write(Instant now, std::optional
     forget_earlier(now);
     const auto due = timetable_.next_due();
     // Not only when the next fire lies beyond the horizon: the one after it may be due before its write is acknowledged.
-    const Instant soon = now + options_.horizon / 2;
+    const Instant soon = now + options_.lead();
     if (due && *due <= soon && wanted_.horizon < soon) wanted_.horizon = now + options_.horizon;
 
     ring::HorizonRecord next = wanted_;

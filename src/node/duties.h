@@ -6,6 +6,7 @@
 // The rule that everything here serves: a fire is given out only if it lies within the horizon that ZooKeeper has acknowledged.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <set>
@@ -20,8 +21,14 @@
 namespace cloudtask::node {
 
 struct DutyOptions {
-    // How far ahead the horizon is raised. It is raised when a fire is due within half of it, so about once in `horizon / 2`.
-    Duration horizon = std::chrono::seconds{2};
+    // How far ahead the horizon is raised: who takes over from a node that died starts beyond it.
+    Duration horizon = std::chrono::milliseconds{1600};
+
+    // It is raised when a fire is due within so long and it reaches no further: once a second while fires are due, and less often if it is
+    // longer than two.
+    Duration lead() const {
+        return std::max<Duration>(horizon * 3 / 8, std::min<Duration>(horizon / 2, horizon - std::chrono::seconds{1}));
+    }
 };
 
 class Duties {

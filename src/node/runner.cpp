@@ -15,8 +15,9 @@ namespace cloudtask::node {
 
 namespace {
 
-// Fires are taken, and their intents written, so long before they are due: many disk writes' worth, and less than half of a horizon.
-constexpr Duration kAhead = std::chrono::milliseconds{800};
+// Fires are taken, and their intents written, so long before they are due: many disk writes' worth, and less than a horizon is raised ahead
+// (DutyOptions::lead()), so that they need not wait for it.
+constexpr Duration kAhead = std::chrono::milliseconds{500};
 // And in handfuls: each taking is a turn of the loop, a trip to the disk and a wake-up of the thread that makes folders.
 constexpr Duration kTakePeriod = std::chrono::milliseconds{50};
 constexpr Duration kPackageRetry = std::chrono::seconds{2};
