@@ -29,6 +29,7 @@ void may_have_settled(std::vector<Uncertain>& earlier) {
 
 constexpr char kVersionMark = '@';      // in no id
 constexpr Duration kOnItsWay = std::chrono::minutes{1};  // no write of a session that lives takes longer
+constexpr std::size_t kMaxMoves = 16;  // that are waited for; with so many in ten minutes the oldest are known
 constexpr int kAttemptsPerEpoch = 100;  // numbers for the reruns after a lost tree
 
 // A later change that left effective_from as it was has a later time.
@@ -153,7 +154,9 @@ void Claims::place(const std::string& task_id, const Known& known, ClaimChanges&
     }
     if (owned_.contains(task_id)) return;
     Owners owners = earlier_owners(task_id, known.placement);
-    if (const auto move = moves_.find(task_id); move != moves_.end()) add_owners_before(task_id, move->second, owners);
+    if (const auto moves = moves_.find(task_id); moves != moves_.end()) {
+        for (const Move& move : moves->second) add_owners_before(task_id, move, owners);
+    }
     if (!owners.empty()) {
         waiting_.insert_or_assign(task_id, Waiting{std::move(owners)});
         return;
@@ -204,10 +207,14 @@ void Claims::supersede(const task::Task& version) {
 }
 
 ClaimChanges Claims::move_task(const task::Task& task, const task::Task& before, Instant fired_until) {
+    // Owners of a version before the last may not have learnt of the move that took it from them either.
+    auto moves = moves_[task.id];
+    if (moves.size() == kMaxMoves) moves.erase(moves.begin());
+    moves.push_back({{before.targets, before.labels}, task.revision});
     erase_task(task.id);
     const Known known{{task.targets, task.labels}, std::max(task.effective_from, fired_until), task.revision, begun_in(task)};
     tasks_.insert_or_assign(task.id, known);
-    moves_.insert_or_assign(task.id, Move{{before.targets, before.labels}, task.revision});
+    moves_.insert_or_assign(task.id, std::move(moves));
     ClaimChanges changes;
     place(task.id, known, changes);
     return changes;
@@ -351,6 +358,11 @@ void Claims::report_broken_promises(ClaimChanges& changes) {
     }
 }
 
+std::size_t Claims::owned_tasks() const {
+    return static_cast<std::size_t>(std::count_if(
+        owned_.begin(), owned_.end(), [](const auto& entry) { return entry.first.find(kVersionMark) == std::string::npos; }));
+}
+
 bool Claims::taking_over() const {
     return std::any_of(waiting_.begin(), waiting_.end(), [](const auto& entry) {
         const Owners& owners = entry.second.owners;
@@ -358,10 +370,11 @@ bool Claims::taking_over() const {
     });
 }
 
-// What an owner gives up later can only be bound higher than its first handover, or than its horizon if it has handed nothing over; of a task
-// that it does not know it gives up nothing.
-Instant Claims::claimed_until(const ring::HorizonRecord& record, const Owner& owner, const Known& known) {
-    const Instant claimed = record.handovers.empty() ? record.horizon : std::min(record.horizon, record.handovers.front().at);
+// What a living owner gives up later can only be bound higher than its first handover, or than its horizon if it has handed nothing over; of
+// a task that it does not know it gives up nothing. One that has raised no horizon for a while has had nothing to fire.
+Instant Claims::claimed_until(const ring::HorizonRecord& record, const Owner& owner, const Known& known) const {
+    const Instant stands = record.handovers.empty() ? record.horizon : std::min(record.horizon, record.handovers.front().at);
+    const Instant claimed = std::max(stands, handover_ - kOnItsWay);
     if (owner.moved_in > 0) return claimed;
     const ring::Handover* handover = ring::find_handover(record.handovers, owner.lost_in);
     if (known.created_revision > (handover == nullptr ? record.revision : handover->revision)) return known.effective_from;
@@ -375,7 +388,7 @@ std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
     for (const auto& [task_id, waiting] : waiting_) {
         const Known& known = tasks_.at(task_id);
         for (const Owner& owner : waiting.owners) {
-            Instant claimed{};
+            Instant claimed = handover_ - kOnItsWay;  // of one whose record has not been seen yet
             if (const ring::Departed* departed = find_departed(owner.incarnation)) {
                 const bool knew = owner.moved_in > 0 || known.created_revision <= departed->revision;
                 const Instant handed_over = departed->handovers.empty() ? departed->horizon : departed->handovers.front().at;
@@ -383,6 +396,7 @@ std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
             } else if (const auto record = horizons.find(owner.incarnation); record != horizons.end()) {
                 claimed = claimed_until(record->second, owner, known);
             }
+            claimed = std::max(claimed, known.effective_from);  // before that it has no fires
             limit = std::min(limit.value_or(claimed), claimed);
         }
     }
@@ -410,7 +424,9 @@ bool Claims::heard_of_all(const Horizons& horizons) const {
 
 std::int64_t Claims::needed_revision(const Horizons& horizons) const {
     std::int64_t revision = 0;
-    for (const auto& departed : allocation_.departed) revision = std::max(revision, departed.revision);
+    for (const auto& departed : allocation_.departed) {
+        if (departed.revision != ring::kUnknownRevision) revision = std::max(revision, departed.revision);
+    }
     for (const auto& membership : allocation_.previous) {
         for (const auto& member : membership.nodes) {
             if (const auto record = horizons.find(member.incarnation); record != horizons.end())

@@ -95,7 +95,9 @@ class Claims {
     bool taking_over() const;
     // Tasks were taken over in this transition whose earlier owners live and may still start what they kept of them.
     bool shares_tasks() const { return promised_; }
+    // Versions that were superseded count as well.
     std::size_t owned_count() const { return owned_.size(); }
+    std::size_t owned_tasks() const;
     bool owns(const std::string& task_id) const { return owned_.contains(task_id); }
     // The revision of the catalog that made the task, or moved it to where it is.
     std::int64_t made_in(const std::string& task_id) const { return tasks_.at(task_id).created_revision; }
@@ -152,7 +154,7 @@ class Claims {
     void lose(const std::string& task_id, ClaimChanges& changes);
     void give_up_waiting(const std::string& task_id);
     Gained before_owners(const std::string& task_id, const Known& known) const;
-    static Instant claimed_until(const ring::HorizonRecord& record, const Owner& owner, const Known& known);
+    Instant claimed_until(const ring::HorizonRecord& record, const Owner& owner, const Known& known) const;
     bool pass_moved(const Owner& owner, const Horizons& horizons, Gained& resolution) const;
     std::optional<Gained> resolve_task(const std::string& task_id, const Known& known, Owners& owners, const Horizons& horizons) const;
     void take_over(Gained gained, Owners owners, ClaimChanges& changes);
@@ -168,7 +170,7 @@ class Claims {
     bool promised_ = false;  // some owner has a promise, or had one in this transition
 
     std::unordered_map<std::string, Known> tasks_;  // by id, or by key
-    std::unordered_map<std::string, Move> moves_;   // by id: those that owners may not have learnt of
+    std::unordered_map<std::string, std::vector<Move>> moves_;  // by id: those that owners may not have learnt of, oldest first
     std::unordered_map<std::string, Waiting> waiting_;
     std::unordered_map<std::string, Owners> owned_;      // with the owners that it was taken over from, until the transition is settled
     std::unordered_map<std::string, Instant> given_up_;  // lost in the transition in progress: our bound, should the task come back

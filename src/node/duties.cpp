@@ -89,6 +89,7 @@ void Duties::put_task(TaskPointer task) {
     if (found == nullptr) {
         if (retired_) return;
         if (task->created_revision > written_.revision) {
+            pending_tasks_.insert_or_assign(task->id, task);
             pending_.push_back({std::move(task)});
             return;
         }
@@ -153,8 +154,7 @@ void Duties::move(const TaskPointer& before, const TaskPointer& task) {
 void Duties::erase_task(const std::string& task_id, Instant at) {
     const TaskPointer* found = tasks_.find(task_id);
     if (found == nullptr) {
-        const auto pending = std::find_if(pending_.begin(), pending_.end(), [&](const Pending& one) { return one.task->id == task_id; });
-        if (pending != pending_.end()) pending_.push_back({pending->task, at});
+        if (const auto pending = pending_tasks_.find(task_id); pending != pending_tasks_.end()) pending_.push_back({pending->second, at});
         return;
     }
     const TaskPointer task = *found;
@@ -166,7 +166,7 @@ void Duties::erase_task(const std::string& task_id, Instant at) {
 
 // Nobody can owe fires of a version that ended so long ago, once no transition is in progress.
 void Duties::forget_earlier(Instant now) {
-    if (now < forgotten_at_ + kForgetPeriod || claims_.waiting() || !claims_.allocation().previous.empty()) return;
+    if (now < forgotten_at_ + kForgetPeriod || claims_.taking_over() || !claims_.allocation().previous.empty()) return;
     forgotten_at_ = now;
     std::erase_if(wanted_.late, [now](const ring::LateMove& move) { return move.at + task::kSupersededKept < now; });
     const Instant before = now - task::kSupersededKept;
@@ -256,6 +256,7 @@ void Duties::written() {
     in_flight_.reset();
     open_acknowledged();
     // What is newer still waits on.
+    pending_tasks_.clear();
     for (auto& [task, erased_at] : std::exchange(pending_, {})) {
         if (erased_at) {
             erase_task(task->id, *erased_at);
@@ -272,6 +273,7 @@ void Duties::retire() {
     retired_ = true;
     in_flight_.reset();
     pending_.clear();
+    pending_tasks_.clear();
     owed_.drop_openings();
     if (!beyond_horizon_) timetable_.limit_all(written_.horizon);
 }

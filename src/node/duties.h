@@ -24,8 +24,8 @@ struct DutyOptions {
     // How far ahead the horizon is raised: who takes over from a node that died starts beyond it.
     Duration horizon = std::chrono::milliseconds{1600};
 
-    // It is raised when a fire is due within so long and it reaches no further: once a second while fires are due, and less often if it is
-    // longer than two.
+    // It is raised when a fire is due within so long and it reaches no further: with the default once a second while fires are due, less
+    // often if it is longer than two seconds.
     Duration lead() const {
         return std::max<Duration>(horizon * 3 / 8, std::min<Duration>(horizon / 2, horizon - std::chrono::seconds{1}));
     }
@@ -79,7 +79,7 @@ class Duties {
     // Owner, or next in line.
     bool in_reach(const task::Task& task) const { return claims_.in_reach(task); }
     std::int64_t epoch() const { return claims_.epoch(); }
-    std::size_t owned_count() const { return claims_.owned_count(); }
+    std::size_t owned_count() const { return claims_.owned_tasks(); }
     bool waiting() const { return claims_.waiting(); }
     // What other nodes' records say is still of use: see Claims::shares_tasks().
     bool shares_tasks() const { return claims_.shares_tasks(); }
@@ -124,6 +124,7 @@ class Duties {
     TaskIndex tasks_;                                                // of the runtime, as they are in force
     std::unordered_map<std::string, std::vector<Earlier>> earlier_;  // by task id, oldest first
     std::vector<Pending> pending_;                                   // newer than the record's revision
+    std::unordered_map<std::string, TaskPointer> pending_tasks_;     // the tasks in it, by id
     Owed owed_;
     std::set<std::string> running_;  // ids of tasks
 

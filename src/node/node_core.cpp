@@ -136,7 +136,8 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
         const TaskPointer* known = tasks.find(definition.id);
         if (superseded && known != nullptr && (*known)->version >= definition.version) return;
         auto task = std::make_shared<const task::Task>(std::move(definition));
-        runner.put_task(task);
+        // What is disabled and enabled again in one answer was never disabled here.
+        if (!superseded) runner.put_task(task);
         coordinator->put_task(task);
         tasks.put(std::move(task));
     }

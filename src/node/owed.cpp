@@ -2,6 +2,7 @@
 #include "node/owed.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace cloudtask::node {
 
@@ -18,7 +19,8 @@ void erase_if_empty(Map& map, typename Map::iterator entry) {
 void Owed::add(Opening opening) {
     if (opening.limit <= opening.floor) return;
     std::string id = opening.task->id;
-    openings_[std::move(id)].push_back(std::move(opening));
+    openings_[id].push_back(std::move(opening));
+    fresh_.push_back(std::move(id));
 }
 
 void Owed::add(UncertainFires uncertain) {
@@ -82,14 +84,28 @@ void Owed::hand_over(const TaskPointer& version, Instant limit, std::int64_t rev
     erase_if_empty(openings_, found);
 }
 
+void Owed::take_openings_of(ByTask<Opening>::iterator entry, std::int64_t revision, std::vector<Opening>& taken) {
+    auto& openings = entry->second;
+    const auto ready = std::partition(openings.begin(), openings.end(), [&](const Opening& one) { return one.revision > revision; });
+    taken.insert(taken.end(), std::make_move_iterator(ready), std::make_move_iterator(openings.end()));
+    openings.erase(ready, openings.end());
+}
+
 std::vector<Opening> Owed::take_openings(std::int64_t revision) {
     std::vector<Opening> taken;
+    const std::vector<std::string> fresh = std::exchange(fresh_, {});
+    if (std::exchange(looked_at_for_, revision) == revision) {
+        for (const auto& id : fresh) {
+            const auto entry = openings_.find(id);
+            if (entry == openings_.end()) continue;
+            take_openings_of(entry, revision, taken);
+            erase_if_empty(openings_, entry);
+        }
+        return taken;
+    }
     for (auto entry = openings_.begin(); entry != openings_.end();) {
-        auto& openings = entry->second;
-        const auto kept = std::partition(openings.begin(), openings.end(), [&](const Opening& one) { return one.revision > revision; });
-        taken.insert(taken.end(), std::make_move_iterator(kept), std::make_move_iterator(openings.end()));
-        openings.erase(kept, openings.end());
-        entry = openings.empty() ? openings_.erase(entry) : std::next(entry);
+        take_openings_of(entry, revision, taken);
+        entry = entry->second.empty() ? openings_.erase(entry) : std::next(entry);
     }
     return taken;
 }

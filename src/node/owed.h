@@ -45,12 +45,16 @@ class Owed {
     // The version goes to another owner, who starts beyond `limit`, and takes all that is newer than `revision`.
     void hand_over(const TaskPointer& version, Instant limit, std::int64_t revision);
 
-    // The streams up to this revision of the catalog; they are the caller's.
+    // The streams up to this revision of the catalog; they are the caller's. Costs what has come since the last call, unless the revision is
+    // another.
     std::vector<Opening> take_openings(std::int64_t revision);
     std::vector<UncertainFires> take_uncertain();
     // A change that comes later than `before` is too late for what was taken of the time before.
     void forget_taken(Instant before);
-    void drop_openings() { openings_.clear(); }
+    void drop_openings() {
+        openings_.clear();
+        fresh_.clear();
+    }
 
     // Everything that is owed here lies after it; Instant::max() if there is nothing.
     Instant after() const;
@@ -59,7 +63,11 @@ class Owed {
     template <class Item>
     using ByTask = std::unordered_map<std::string, std::vector<Item>>;
 
+    void take_openings_of(ByTask<Opening>::iterator entry, std::int64_t revision, std::vector<Opening>& taken);
+
     ByTask<Opening> openings_;
+    std::vector<std::string> fresh_;     // ids of tasks that got an opening since these were last looked at
+    std::int64_t looked_at_for_ = -1;  // this revision
     ByTask<UncertainFires> uncertain_;
     ByTask<UncertainFires> taken_;  // of late: who takes over may learn of a change only afterwards
 };

@@ -100,7 +100,7 @@ HorizonRecord unknown_claims(const Allocation& current, Instant now, Instant cla
     record.epoch = current.epoch;
     record.horizon = record.floor = claims_end;
     record.done = now - kUntold;
-    record.revision = std::numeric_limits<std::int64_t>::max();
+    record.revision = kUnknownRevision;
     return record;
 }
 

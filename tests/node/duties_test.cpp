@@ -225,3 +225,51 @@ TEST_CASE("a version that comes while another is not in force yet ends it with t
     for (const auto& version : {first, second, disabled}) b.put(version, kDay + 2s);
     CHECK(b.start_until(kDay + 8s) == Fired{1s, 2s});
 }
+
+TEST_CASE("a task that moves twice waits for the owner that knows of neither move") {
+    const std::vector<ring::Member> three{member("a"), member("b"), member("c")};
+    const auto first = targeted(first_version(), "a");
+    const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
+    second->effective_from = kDay + 6s;
+    const auto third = targeted(edited(*second, 3, kDay + 2s), "c");
+    third->effective_from = kDay + 7s;
+    RingNode a("a", three), b("b", three), c("c", three);
+    a.put(first, kDay);
+    for (RingNode* node : {&b, &c}) {
+        for (const auto& version : {first, second, third}) node->put(version, kDay + 2s);
+    }
+    CHECK(a.start_until(kDay + 9s).back() == 9s);
+    const auto tell = [&] {
+        const Claims::Horizons records{{"a.1", a.duties.record()}, {"b.1", b.duties.record()}};
+        b.duties.set_horizons(records);
+        c.duties.set_horizons(records);
+    };
+    tell();
+    CHECK(c.start_until(kDay + 9s).empty());
+    for (const auto& version : {second, third}) a.put(version, kDay + 9s);
+    tell();
+    CHECK(c.start_until(kDay + 11s) == Fired{10s, 11s});
+    CHECK(a.start_until(kDay + 11s).empty());
+    CHECK(b.start_until(kDay + 11s).empty());
+}
+
+TEST_CASE("a move in a settled ring does not take done back to where an idle owner stands") {
+    const auto first = targeted(first_version(), "a");
+    RingNode b("b");
+    auto own = std::make_shared<task::Task>(*targeted(first_version(), "b"));
+    own->id = "own";
+    b.put(first, kDay);
+    b.put(own, kDay);
+    b.start_until(kDay + 10s);
+    ring::HorizonRecord idle;
+    idle.epoch = idle.resumed = 1;
+    idle.revision = 1;
+    idle.horizon = kDay + 1s;
+    b.duties.set_horizons({{"a.1", idle}});
+    const Instant done = b.duties.record().done;
+    const auto second = targeted(edited(*first, 2, kDay + 10s), "b");
+    second->effective_from = kDay + 15s;
+    b.put(second, kDay + 10s);
+    CHECK(b.duties.waiting());
+    CHECK(b.duties.record().done >= done);
+}

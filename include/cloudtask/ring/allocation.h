@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -149,6 +150,9 @@ struct ClusterState {
     std::map<std::string, HorizonRecord> horizons;  // by incarnation
     Instant claims_end{};                           // no claim that was made up to now reaches beyond, whoever made it
 };
+
+// Of the record that unknown_claims() makes: it may have known everything.
+inline constexpr std::int64_t kUnknownRevision = std::numeric_limits<std::int64_t>::max();
 
 // In place of the record of a dead incarnation that is not there any more: it may have fired anything of the last while, and up to
 // `claims_end`.
