@@ -2,6 +2,8 @@
 // the process knows.
 #include "tests/sim/ensemble.h"
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <utility>
@@ -27,6 +29,7 @@ struct Ensemble::Impl : std::enable_shared_from_this<Ensemble::Impl> {
     zk::MemoryTree tree;
     std::unique_ptr<zk::Keeper> admin;
     std::vector<std::shared_ptr<Link>> links;
+    std::vector<std::shared_ptr<Link>> ended;  // let go at the end: what is in them holds them
     std::map<int, bool> cut, paused;
     bool outage = false;
 
@@ -355,13 +358,18 @@ void Ensemble::Impl::update(int machine) {
 }
 
 void Ensemble::Impl::tidy() {
-    std::erase_if(links, [](const auto& link) { return link->finished(); });
+    const auto finished = std::stable_partition(links.begin(), links.end(), [](const auto& link) { return !link->finished(); });
+    ended.insert(ended.end(), std::make_move_iterator(finished), std::make_move_iterator(links.end()));
+    links.erase(finished, links.end());
 }
 
 Ensemble::Ensemble(FakeLoop& world, Random& random, Duration network, Duration session_timeout, Hooks hooks)
     : impl_(std::make_shared<Impl>(world, random, network, session_timeout, std::move(hooks))) {}
 
 Ensemble::~Ensemble() {
+    impl_->tidy();
+    impl_->links.insert(impl_->links.end(), impl_->ended.begin(), impl_->ended.end());
+    impl_->ended.clear();
     for (const auto& link : impl_->links) {
         link->gone = true;
         const auto up = link->up.clear(), down = link->down.clear();
@@ -369,6 +377,9 @@ Ensemble::~Ensemble() {
         link->reconnect.cancel();
         link->expiry.cancel();
         link->waiting.clear();
+        link->outstanding.clear();
+        link->watches.clear();
+        link->handler = nullptr;
         link->inner.reset();
     }
     impl_->links.clear();
