@@ -18,7 +18,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
-from cluster import Cluster, NotYet, program  # noqa: E402
+from cluster import RUNTIME, Cluster, NotYet, program  # noqa: E402
 from load import Beats, Connection, ReportingNode, Window, fill_catalog, median, node_status, percentile, resident_mib  # noqa: E402
 import moves  # noqa: E402
 
@@ -344,12 +344,13 @@ class Bench:
         beats.enable(moves.RATE)
         steps = {
             "join": lambda: (cluster.start_node("bench-4"), cluster.wait_until_allocated(cluster.nodes)),
-            "drain": lambda: cluster.cli("node", "drain", "bench-4"),
+            "drain": lambda: cluster.cli("node", "drain", f"{RUNTIME}/bench-4"),
         }
         found = {name: moves.disturb(cluster, history, action) for name, action in steps.items()}
         beats.enable(0)
         started = moves.starts_by_nodes(cluster) - before
         known = len(history.rows("1", "started_at >= ?", begin))
+        cluster.nodes.pop("bench-4").stop()
         beats.enable(moves.RATE)
 
         def restart_all():
