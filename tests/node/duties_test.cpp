@@ -58,6 +58,23 @@ struct RingNode {
         if (duties.next_write(now, std::nullopt)) duties.written();
     }
 
+    // Node a, one of the `members` of epoch 1, is dead: it knew revision 1, had done all up to `claimed.after` and claimed up to `claimed.until`.
+    void take_over_from_a(std::vector<ring::Member> members, const Interval& claimed, Instant now) {
+        ring::Departed departed;
+        departed.incarnation = "a.1";
+        departed.epoch = departed.revision = 1;
+        departed.done = claimed.after;
+        departed.horizon = claimed.until;
+        ring::Allocation allocation;
+        allocation.epoch = 2;
+        allocation.nodes = {member("b")};
+        allocation.previous = {{1, std::move(members)}};
+        allocation.departed = {departed};
+        duties.observe(allocation, now);
+        write(now);
+        write(now);
+    }
+
     std::vector<Duration> start_until(Instant now) {
         std::vector<Duration> times;
         for (Instant at = kDay; at <= now; at += 500ms) {
@@ -122,20 +139,7 @@ TEST_CASE("an owner that dies before it has learnt of a move may have fired up t
     RingNode b("b");
     b.put(first, kDay);
     b.put(second, kDay + 1s);
-    ring::Allocation allocation;
-    allocation.epoch = 2;
-    allocation.nodes = {member("b")};
-    allocation.previous = {{1, {member("a"), member("b")}}};
-    ring::Departed departed;
-    departed.incarnation = "a.1";
-    departed.epoch = 1;
-    departed.revision = 1;
-    departed.done = kDay + 4s;
-    departed.horizon = kDay + 5s;
-    allocation.departed = {departed};
-    b.duties.observe(allocation, kDay + 5s);
-    b.write(kDay + 5s);
-    b.write(kDay + 5s);
+    b.take_over_from_a({member("a"), member("b")}, {kDay + 4s, kDay + 5s}, kDay + 5s);
     const auto uncertain = b.duties.take_uncertain();
     REQUIRE(uncertain.size() == 1);
     CHECK(uncertain.front().task->version == 2);
@@ -149,22 +153,9 @@ TEST_CASE("who takes over from the dead accounts for what each version owed") {
     second->schedules = {*task::Schedule::every(2s, kDay)};
     second->effective_from = kDay + 2500ms;
     RingNode b("b", {member("a")});
-    ring::Allocation allocation;
-    allocation.epoch = 2;
-    allocation.nodes = {member("b")};
-    allocation.previous = {{1, {member("a")}}};
-    ring::Departed departed;
-    departed.incarnation = "a.1";
-    departed.epoch = 1;
-    departed.revision = 1;
-    departed.done = kDay + 1s;
-    departed.horizon = kDay + 4s;
-    allocation.departed = {departed};
     b.put(first, kDay);
     b.put(second, kDay + 3s);
-    b.duties.observe(allocation, kDay + 3s);
-    b.write(kDay + 3s);
-    b.write(kDay + 3s);
+    b.take_over_from_a({member("a")}, {kDay + 1s, kDay + 4s}, kDay + 3s);
     std::map<std::int64_t, Interval> uncertain;
     for (const auto& one : b.duties.take_uncertain()) uncertain.emplace(one.task->version, one.fires);
     CHECK(uncertain == std::map<std::int64_t, Interval>{{1, {kDay + 1s, kDay + 2500ms}}, {2, {kDay + 2500ms, kDay + 4s}}});
@@ -174,21 +165,8 @@ TEST_CASE("who takes over from the dead accounts for what each version owed") {
 TEST_CASE("what is reported by a version is reported by the next one too, should that have been in force by then") {
     const auto first = first_version();
     RingNode b("b", {member("a")});
-    ring::Allocation allocation;
-    allocation.epoch = 2;
-    allocation.nodes = {member("b")};
-    allocation.previous = {{1, {member("a")}}};
-    ring::Departed departed;
-    departed.incarnation = "a.1";
-    departed.epoch = 1;
-    departed.revision = 1;
-    departed.done = kDay + 1s;
-    departed.horizon = kDay + 4s;
-    allocation.departed = {departed};
     b.put(first, kDay);
-    b.duties.observe(allocation, kDay + 3s);
-    b.write(kDay + 3s);
-    b.write(kDay + 3s);
+    b.take_over_from_a({member("a")}, {kDay + 1s, kDay + 4s}, kDay + 3s);
     CHECK(b.duties.take_uncertain().size() == 1);
     const auto second = edited(*first, 2, kDay + 2s);
     second->effective_from = kDay + 2s;
