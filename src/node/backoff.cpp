@@ -24,12 +24,23 @@ void Retry::failed(const Error& error, std::function<void()> again) {
     const Duration wait = backoff_.next();
     failing_ = true;
     log::warn("{}: {}; next try in {}", what_, error.message, format_duration(std::chrono::floor<std::chrono::milliseconds>(wait)));
-    timer_ = loop_.after(wait, std::move(again));
+    again_ = std::move(again);
+    timer_ = loop_.after(wait, [this] { hurry(); });
+}
+
+void Retry::hurry() {
+    timer_.cancel();
+    if (const auto again = std::exchange(again_, nullptr)) again();
+}
+
+void Retry::cancel() {
+    timer_.cancel();
+    again_ = nullptr;
 }
 
 void Retry::succeeded() {
     backoff_.reset();
-    timer_.cancel();
+    cancel();
     if (std::exchange(failing_, false)) log::info("{}: works again", what_);
 }
 

@@ -1,5 +1,5 @@
-// Backoff: how long to wait before the next try: 1 s doubling to 30 s, each with jitter, so that nodes that lost the center together do not
-// come back together. Pure: randomness is passed in.
+// Backoff: how long to wait before the next try: 1 s doubling to 5 s, each with jitter, so that nodes that lost the center together do not
+// come back together. No longer than that, since whoever waits goes on by definitions that may be old. Pure: randomness is passed in.
 //
 // Retry: a Backoff with its timer and its line in the log. Lives on the loop.
 #pragma once
@@ -15,7 +15,7 @@ namespace cloudtask::node {
 
 class Backoff {
   public:
-    explicit Backoff(Random& random, Duration first = std::chrono::seconds{1}, Duration longest = std::chrono::seconds{30});
+    explicit Backoff(Random& random, Duration first = std::chrono::seconds{1}, Duration longest = std::chrono::seconds{5});
 
     // Between half of the step and the whole of it; the step doubles.
     Duration next();
@@ -36,14 +36,17 @@ class Retry {
     void failed(const Error& error, std::function<void()> again);
     // It works (again): the next failure waits shortly.
     void succeeded();
+    // Something says that it may work again: `again` is called now if a wait is going on.
+    void hurry();
     // Does not call `again` any more.
-    void cancel() { timer_.cancel(); }
+    void cancel();
 
   private:
     Loop& loop_;
     const std::string what_;
     Backoff backoff_;
     Timer timer_;
+    std::function<void()> again_;  // while a wait is going on
     bool failing_ = false;
 };
 

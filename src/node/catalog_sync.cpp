@@ -174,7 +174,9 @@ void CatalogSync::announced(std::int64_t revision) {
     impl_->announced = revision;
     if (revision <= impl_->revision) return;
     impl_->again = true;
-    if (impl_->started && !impl_->pulling) impl_->pull();
+    if (!impl_->started) return;
+    if (!impl_->pulling) return impl_->pull();
+    impl_->retry.hurry();  // a center has just said so: it is there
 }
 
 }  // namespace cloudtask::node

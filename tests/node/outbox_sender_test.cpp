@@ -1,6 +1,5 @@
 // Reports against a center that fails in scripted ways: every one arrives, in order, and one that is refused does not block the others.
 #include <atomic>
-#include <set>
 
 #include "cloudtask/core/hash.h"
 #include "node/backoff.h"
@@ -207,23 +206,6 @@ TEST_CASE("a sender that is destroyed in the middle is quiet") {
     REQUIRE(node.until([&] { return answered; }));
     CHECK_FALSE(told);
     CHECK(*node.store->outbox_depth() == 1);
-}
-
-TEST_CASE("waits double up to a bound, with jitter") {
-    SeededRandom random(7);
-    Backoff backoff(random);
-    Duration step = std::chrono::seconds{1};
-    std::set<Duration> waits;
-    for (int i = 0; i < 12; ++i) {
-        const Duration wait = backoff.next();
-        CHECK(wait >= step / 2);
-        CHECK(wait <= step);
-        waits.insert(wait);
-        step = std::min<Duration>(step * 2, std::chrono::seconds{30});
-    }
-    CHECK(waits.size() == 12);
-    backoff.reset();
-    CHECK(backoff.next() <= std::chrono::seconds{1});
 }
 
 }  // namespace
