@@ -257,8 +257,11 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
 
     // --- the allocation and the other nodes' records
 
+    // What is taken over and what is handed over is bounded by this machine's clock: before that was compared with ZooKeeper's, or after it
+    // was set, no allocation is acknowledged.
     void allocation_changed() {
-        if (!duties) return;
+        if (!duties || !record_made) return;
+        if (clock_has_stepped()) return distrust_clock();
         if (const auto& znode = allocation->value()) {
             const auto seen = ring::read_allocation(znode->data);
             if (seen && seen->epoch < duties->epoch()) {
@@ -330,6 +333,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
             if (!self->clock_agrees(*self->record_asked, read->stat.mtime)) return self->ask_again_later();
             self->record_version = read->stat.version;
             self->record_made = true;
+            self->allocation_changed();
             self->try_register();
         });
     }
@@ -366,16 +370,18 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         return (wall > steady ? wall - steady : steady - wall) > options.max_clock_skew;
     }
 
+    void distrust_clock() {
+        log::error("the clock of this machine was set to another time: this node claims nothing more before it has compared it anew");
+        client.renew();
+    }
+
     // Writes the record if there is something to say.
     void pump() {
         if (!duties || !registered) return;
         zk::Keeper* keeper = client.keeper();
         if (keeper == nullptr) return;
         const Instant now = loop.clock().now();
-        if (clock_has_stepped()) {
-            log::error("the clock of this machine was set to another time: this node claims nothing more before it has compared it anew");
-            return client.renew();
-        }
+        if (clock_has_stepped()) return distrust_clock();
         if (auto record = duties->next_write(now, hooks.earliest_unstarted())) {
             write(*keeper, ring::write_horizon(*record), now);
         }
@@ -403,9 +409,10 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     }
 
     void record_written(std::int32_t version, Instant asked, Instant server_time) {
+        // A horizon that a wrong clock has raised stands in ZooKeeper now, for others to beware of; this node starts nothing by it.
+        if (!clock_agrees(asked, server_time)) return client.renew();
         record_version = version;
         duties->written();
-        if (!clock_agrees(asked, server_time)) return client.renew();
         remember();
         watch_neighbours();
         changed();
@@ -547,7 +554,7 @@ bool Coordinator::recall(const ring::Memory& past) {
 }
 
 const std::string& Coordinator::incarnation() const { return impl_->incarnation; }
-std::int64_t Coordinator::epoch() const { return impl_->duties ? impl_->duties->epoch() : 0; }
+std::int64_t Coordinator::epoch() const { return std::max(impl_->duties ? impl_->duties->epoch() : 0, impl_->memory.epoch); }
 std::size_t Coordinator::owned_count() const { return impl_->duties ? impl_->duties->owned_count() : 0; }
 bool Coordinator::registered() const { return impl_->registered; }
 bool Coordinator::leading() const { return impl_->election && impl_->election->leading(); }

@@ -78,6 +78,7 @@ class Coordinator {
 
     // The present incarnation; the last one while there is no session.
     const std::string& incarnation() const;
+    // The newest that this node knows of, also before the present session has seen one: it never goes back.
     std::int64_t epoch() const;
     std::size_t owned_count() const;
     bool registered() const;

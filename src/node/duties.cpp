@@ -13,7 +13,7 @@ constexpr Duration kTick{1};                                      // instants co
 constexpr Duration kDonePeriod = std::chrono::seconds{1};         // `done` alone is written this often at the most
 constexpr Duration kEndsPeriod = std::chrono::milliseconds{250};  // and so are the ends of runs that others wait for
 constexpr Duration kForgetPeriod = std::chrono::seconds{10};
-constexpr std::size_t kMaxRunning = 4000;                         // named in a record: it has to fit into a znode
+constexpr std::size_t kMaxRunning = 4000;  // named in a record: it has to fit into a znode
 
 }  // namespace
 
@@ -287,7 +287,9 @@ void Duties::keep_to_horizon() {
 
 std::optional<Fire> Duties::take(Instant until) {
     auto fire = timetable_.take(beyond_horizon_ ? until : std::min(until, written_.horizon));
-    if (fire && !beyond_horizon_) fire->permitted_until = std::min(fire->permitted_until, written_.horizon);
+    if (!fire) return fire;
+    fire->epoch = written_.epoch;
+    if (!beyond_horizon_) fire->permitted_until = std::min(fire->permitted_until, written_.horizon);
     return fire;
 }
 

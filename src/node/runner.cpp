@@ -105,6 +105,13 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         return run;
     }
 
+    // By the epoch that claimed it, which is not the newest when the claim outlived its session.
+    task::Run describe_claimed(const Fire& fire, Instant time) const {
+        task::Run run = describe_fire(fire.task, time, 1);
+        run.epoch = fire.epoch;
+        return run;
+    }
+
     // --- fires
 
     void take_fires() {
@@ -125,21 +132,21 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
 
     void accept(const Fire& fire) {
         if (const auto why = ended.find(fire.task->id); why != ended.end()) {
-            return record_unstarted(describe_fire(fire.task, fire.time, 1), task::RunState::skipped, why->second);
+            return record_unstarted(describe_claimed(fire, fire.time), task::RunState::skipped, why->second);
         }
         const Backlog backlog = gather_backlog(fire, now());
         if (backlog.late.empty()) {
-            prepare({}, {describe_fire(fire.task, fire.time, 1), fire.task, fire.time, fire});
+            prepare({}, {describe_claimed(fire, fire.time), fire.task, fire.time, fire});
             return;
         }
         coordinator->skip_until(fire.task->id, backlog.passed_until);
         const MisfireDecision decision = decide_misfires(backlog, now());
         for (const auto& skipped : decision.skipped) {
-            task::Run run = describe_fire(fire.task, skipped.fire.time, 1);
+            task::Run run = describe_claimed(fire, skipped.fire.time);
             run.covers_until = skipped.covers_until;
             record_unstarted(std::move(run), task::RunState::skipped, skipped.reason);
         }
-        for (const auto& late : decision.run) prepare({}, {describe_fire(late.task, late.time, 1), late.task, now(), std::nullopt});
+        for (const auto& late : decision.run) prepare({}, {describe_claimed(fire, late.time), late.task, now(), std::nullopt});
     }
 
     // Fires that an incarnation which is gone may have started: reported as lost, and run again if the task wants that.

@@ -26,6 +26,7 @@ struct Fire {
     task::Misfire misfire = task::Misfire::skip;  // of the schedule that yields it
     // Of a fire that was taken: the task's further fires are this node's up to here, and not beyond.
     Instant permitted_until = Instant::max();
+    std::int64_t epoch = 0;  // by which it was claimed
 };
 
 // The first fire of `task` after `after` by any of its enabled schedules; nothing if there is none or the task is disabled.

@@ -426,6 +426,27 @@ TEST_CASE("a node whose clock is wrong takes no part until it is right") {
     CHECK(cluster.check_fires(end).empty());
 }
 
+TEST_CASE("what a clock showed before it was compared with ZooKeeper's bounds nothing") {
+    ClusterModel cluster;
+    for (int i = 0; i < 12; ++i) cluster.add_task(1s, i * 37ms);
+    cluster.publish();
+    cluster.start("a");
+    REQUIRE(cluster.until([&] { return cluster.settled_with({"a"}); }));
+    cluster.start("b", 60s);
+    cluster.loop.advance(5s);  // it has seen the allocation by now
+    cluster.node("b").set_skew(0s);
+    REQUIRE(cluster.until([&] { return cluster.settled_with({"a", "b"}); }));
+    const Instant now = cluster.loop.clock().now();
+    for (const auto& incarnation : cluster.list("/runtimes/demo/horizons")) {
+        const auto record = ring::read_horizon(cluster.read("/runtimes/demo/horizons/" + incarnation));
+        REQUIRE(record);
+        CHECK(record->horizon < now + 5s);
+    }
+    cluster.loop.advance(20s);
+    INFO(cluster.check_fires(now + 10s));
+    CHECK(cluster.check_fires(now + 10s).empty());
+}
+
 TEST_CASE("a node whose catalog is behind does not register") {
     ClusterModel cluster;
     cluster.add_task(1s);
