@@ -19,6 +19,11 @@ void add_uncertain(std::vector<Uncertain>& to, const Interval& fires, const ring
     if (same_node && !ours.empty()) to.push_back({ours, departed.incarnation, true});
 }
 
+// Has `owner`, who took over in `epoch`, taken over everything, and started or reported all that `earlier` may have left?
+bool has_dealt_with(const ring::Departed& owner, std::int64_t epoch, const ring::Departed& earlier) {
+    return owner.resumed >= epoch && owner.done >= earlier.horizon;
+}
+
 // A later owner took the task over: it may have reported these fires and run them again, or have come to an end before.
 void may_have_settled(std::vector<Uncertain>& earlier) {
     for (auto& uncertain : earlier) {
@@ -27,10 +32,10 @@ void may_have_settled(std::vector<Uncertain>& earlier) {
     }
 }
 
-constexpr char kVersionMark = '@';      // in no id
+constexpr char kVersionMark = '@';                       // in no id
 constexpr Duration kOnItsWay = std::chrono::minutes{1};  // no write of a session that lives takes longer
-constexpr std::size_t kMaxMoves = 16;  // that are waited for; with so many in ten minutes the oldest are known
-constexpr int kAttemptsPerEpoch = 100;  // numbers for the reruns after a lost tree
+constexpr std::size_t kMaxMoves = 16;                    // that are waited for; with so many in ten minutes the oldest are known
+constexpr int kAttemptsPerEpoch = 100;                   // numbers for the reruns after a lost tree
 
 // A later change that left effective_from as it was has a later time.
 std::int64_t begun_in(const task::Task& task) { return task.effective_from >= task.updated_at ? task.revision : 0; }
@@ -55,15 +60,10 @@ bool Claims::in_reach(const task::Task& task) const {
 
 // One entry for each unbroken time of ownership: a node that lost the task and got it back may have acknowledged the first and not the
 // second.
-Claims::Owners Claims::earlier_owners(const std::string& key, const ring::Placement& placement) const {
+Claims::Owners Claims::earlier_owners(const std::string& key, const ring::Placement& placement) {
     const std::string_view task_id = task_id_of(key);
     Owners owners;
-    if (!chain_.empty() && chain_.front().second.owner(task_id, placement) == nullptr) {
-        if (const ring::Gone* last = last_of_the_gone(task_id, placement)) {
-            // Also of this very node: its journal may have forgotten by now.
-            owners.push_back({last->last.incarnation, false, 0, last->lost_in});
-        }
-    }
+    if (!chain_.empty() && chain_.front().second.owner(task_id, placement) == nullptr) owners = owners_of_the_gone(task_id, placement);
     std::string before;  // the incarnation that owned it in the membership before
     for (std::size_t i = 0; i < chain_.size(); ++i) {
         const ring::Member* owner = chain_[i].second.owner(task_id, placement);
@@ -94,25 +94,41 @@ void Claims::add_owners_before(const std::string& key, const Move& move, Owners&
     add(ring_);
 }
 
-// While no node could take the task, it was nobody's. Before that it was that one's of the nodes that could to which their ring gave it.
-const ring::Gone* Claims::last_of_the_gone(std::string_view task_id, const ring::Placement& placement) const {
-    for (const auto& [lost_in, ring] : gone_) {
-        const ring::Member* owner = ring.owner(task_id, placement);
+// While no node could take the task, it was nobody's. Before that it was that one's of the nodes that could to which their ring gave it;
+// and if that one went before it had dealt with what the one before it left, that one's as well, and so on.
+Claims::Owners Claims::owners_of_the_gone(std::string_view task_id, const ring::Placement& placement) {
+    Owners owners;  // latest first
+    for (auto& membership : gone_) {
+        if (!membership.ring) membership.ring.emplace(membership.nodes);
+        const ring::Member* owner = membership.ring->owner(task_id, placement);
+        if (!owners.empty()) {
+            Owner& after = owners.back();
+            if (owner != nullptr && owner->incarnation == after.incarnation) continue;
+            if (after.owned_since == 0) after.owned_since = membership.before;
+        }
         if (owner == nullptr) continue;
-        const auto last = std::find_if(allocation_.gone.begin(), allocation_.gone.end(),
-                                       [owner](const ring::Gone& one) { return one.node.incarnation == owner->incarnation; });
-        return last == allocation_.gone.end() ? nullptr : &*last;
+        if (!owners.empty() &&
+            has_dealt_with(find_gone(owners.back().incarnation)->last, owners.back().owned_since, find_gone(owner->incarnation)->last)) {
+            break;
+        }
+        // Also of this very node: its journal may have forgotten by now.
+        owners.push_back({owner->incarnation, false, 0, membership.before});
     }
-    return nullptr;
+    std::reverse(owners.begin(), owners.end());
+    return owners;
+}
+
+const ring::Gone* Claims::find_gone(std::string_view incarnation) const {
+    const auto found = std::find_if(allocation_.gone.begin(), allocation_.gone.end(),
+                                    [incarnation](const ring::Gone& one) { return one.node.incarnation == incarnation; });
+    return found == allocation_.gone.end() ? nullptr : &*found;
 }
 
 // What an incarnation that is no member any more has left; null for one that is.
 const ring::Departed* Claims::find_departed(const std::string& incarnation) const {
     if (const ring::Departed* departed = allocation_.find_departed(incarnation)) return departed;
-    for (const auto& one : allocation_.gone) {
-        if (one.last.incarnation == incarnation) return &one.last;
-    }
-    return nullptr;
+    const ring::Gone* gone = find_gone(incarnation);
+    return gone == nullptr ? nullptr : &gone->last;
 }
 
 void Claims::take_over(Gained gained, Owners owners, ClaimChanges& changes) {
@@ -228,6 +244,20 @@ void Claims::erase_task(const std::string& task_id) {
     moves_.erase(task_id);
 }
 
+// One membership for each epoch in which one of the gone came or went.
+void Claims::remember_gone() {
+    std::set<std::int64_t, std::greater<>> epochs;
+    for (const auto& one : allocation_.gone) epochs.insert({one.since, one.lost_in});
+    gone_.clear();
+    for (const std::int64_t epoch : epochs) {
+        GoneMembership membership{epoch, {}};
+        for (const auto& one : allocation_.gone) {
+            if (one.since < epoch && epoch <= one.lost_in) membership.nodes.push_back(one.node);
+        }
+        gone_.push_back(std::move(membership));
+    }
+}
+
 ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon_bound, std::int64_t revision, Instant now) {
     ClaimChanges changes;
     if (allocation.epoch < allocation_.epoch) return changes;
@@ -246,10 +276,7 @@ ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon
     ring_ = ring::Ring(allocation.nodes);
     chain_.clear();
     for (const auto& membership : allocation.previous) chain_.emplace_back(membership.epoch, ring::Ring(membership.nodes));
-    std::map<std::int64_t, std::vector<ring::Member>, std::greater<>> gone;
-    for (const auto& one : allocation.gone) gone[one.lost_in].push_back(one.node);
-    gone_.clear();
-    for (auto& [lost_in, nodes] : gone) gone_.emplace_back(lost_in, ring::Ring(std::move(nodes)));
+    remember_gone();
     handover_ = std::max({handover_, horizon_bound, now});
     handover_revision_ = revision;
     for (const auto& [id, known] : tasks_) place(id, known, changes);
@@ -257,8 +284,8 @@ ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon
     return changes;
 }
 
-// An owner of the task as it was placed before. Once it knows of the move it fires nothing beyond, or beyond what it had fired by then. False
-// if it does not know yet.
+// An owner of the task as it was placed before. Once it knows of the move it fires nothing beyond, or beyond what it had fired by then.
+// False if it does not know yet.
 bool Claims::pass_moved(const Owner& owner, const Horizons& horizons, Gained& resolution) const {
     const Instant lower = resolution.floor;
     const auto late = [&](const std::vector<ring::LateMove>& moves) {
@@ -359,8 +386,8 @@ void Claims::report_broken_promises(ClaimChanges& changes) {
 }
 
 std::size_t Claims::owned_tasks() const {
-    return static_cast<std::size_t>(std::count_if(
-        owned_.begin(), owned_.end(), [](const auto& entry) { return entry.first.find(kVersionMark) == std::string::npos; }));
+    return static_cast<std::size_t>(
+        std::count_if(owned_.begin(), owned_.end(), [](const auto& entry) { return entry.first.find(kVersionMark) == std::string::npos; }));
 }
 
 bool Claims::taking_over() const {
@@ -370,8 +397,8 @@ bool Claims::taking_over() const {
     });
 }
 
-// What a living owner gives up later can only be bound higher than its first handover, or than its horizon if it has handed nothing over; of
-// a task that it does not know it gives up nothing. One that has raised no horizon for a while has had nothing to fire.
+// What a living owner gives up later can only be bound higher than its first handover, or than its horizon if it has handed nothing over;
+// of a task that it does not know it gives up nothing. One that has raised no horizon for a while has had nothing to fire.
 Instant Claims::claimed_until(const ring::HorizonRecord& record, const Owner& owner, const Known& known) const {
     const Instant stands = record.handovers.empty() ? record.horizon : std::min(record.horizon, record.handovers.front().at);
     const Instant claimed = std::max(stands, handover_ - kOnItsWay);

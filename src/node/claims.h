@@ -3,8 +3,8 @@
 // what it answers.
 //
 // A task is, to this node: not ours; waiting (ours by the allocation, but an earlier owner's bound is not known yet); or owned from a floor
-// on. What is in force is known by a task's id; a version that was superseded goes on under a key of its own (version_key()) for a while, as
-// its fires may be owed by somebody who is gone: it has the owners that its own targets and labels give it.
+// on. What is in force is known by a task's id; a version that was superseded goes on under a key of its own (version_key()) for a while,
+// as its fires may be owed by somebody who is gone: it has the owners that its own targets and labels give it.
 #pragma once
 
 #include <cstdint>
@@ -33,20 +33,20 @@ struct Interval {
 struct Uncertain {
     Interval fires;
     std::string incarnation;  // empty: the tree was lost, and with it whose they were
-    bool ours = false;  // nobody but an earlier life of this very node can have started them: its journal knows
-    int begun = 1;      // attempts that may have been begun: one by the owner, one by each later owner that may have run them again
+    bool ours = false;        // nobody but an earlier life of this very node can have started them: its journal knows
+    int begun = 1;            // attempts that may have been begun: one by the owner, one by each later owner that may have run them again
 };
 
 struct Gained {
     std::string task_id;  // or the key of a version
-    Instant floor{};  // this node fires what lies after it
+    Instant floor{};      // this node fires what lies after it
     std::vector<Uncertain> uncertain;
     Instant limit = Instant::max();  // and up to here: by now it is another's
 };
 
 struct Lost {
     std::string task_id;  // or the key of a version
-    Instant limit{};  // this node still fires what it has not fired up to here
+    Instant limit{};      // this node still fires what it has not fired up to here
 };
 
 // What changed; the caller opens and limits streams of fires accordingly.
@@ -74,8 +74,9 @@ class Claims {
     ClaimChanges put_task(const task::Task& task);
     // What is known of the task stays so for `version`, which was in force up to now, under its key.
     void supersede(const task::Task& version);
-    // A change of targets or labels, as of its revision: a task of its own, whose fires begin where those of `before` end. Owners of `before`
-    // go on with it until they have learnt of the change: they are waited for. `fired_until`: by this node, as an owner of `before`.
+    // A change of targets or labels, as of its revision: a task of its own, whose fires begin where those of `before` end. Owners of
+    // `before` go on with it until they have learnt of the change: they are waited for. `fired_until`: by this node, as an owner of
+    // `before`.
     ClaimChanges move_task(const task::Task& task, const task::Task& before, Instant fired_until);
     // The task, or the version of that key, is gone: nothing of it is fired any more.
     void erase_task(const std::string& task_id);
@@ -140,15 +141,22 @@ class Claims {
         std::int64_t revision = 0;
     };
     using Owners = std::vector<Owner>;  // oldest first
+    // Who of allocation_.gone was a member right before an epoch. The ring is made when it is asked for: most tasks never need it.
+    struct GoneMembership {
+        std::int64_t before = 0;
+        std::vector<ring::Member> nodes;
+        std::optional<ring::Ring> ring{};
+    };
     struct Waiting {
         Owners owners;
         Instant limit = Instant::max();  // it has another owner by now, who starts beyond
     };
 
     bool is_ours(const std::string& task_id, const ring::Placement& placement) const;
-    Owners earlier_owners(const std::string& task_id, const ring::Placement& placement) const;
+    Owners earlier_owners(const std::string& task_id, const ring::Placement& placement);
     void add_owners_before(const std::string& task_id, const Move& move, Owners& owners) const;
-    const ring::Gone* last_of_the_gone(std::string_view task_id, const ring::Placement& placement) const;
+    Owners owners_of_the_gone(std::string_view task_id, const ring::Placement& placement);
+    const ring::Gone* find_gone(std::string_view incarnation) const;
     const ring::Departed* find_departed(const std::string& incarnation) const;
     void place(const std::string& task_id, const Known& known, ClaimChanges& changes);
     void lose(const std::string& task_id, ClaimChanges& changes);
@@ -159,17 +167,18 @@ class Claims {
     std::optional<Gained> resolve_task(const std::string& task_id, const Known& known, Owners& owners, const Horizons& horizons) const;
     void take_over(Gained gained, Owners owners, ClaimChanges& changes);
     void report_broken_promises(ClaimChanges& changes);
+    void remember_gone();
 
     std::string node_id_, incarnation_;
     ring::Allocation allocation_;
     ring::Ring ring_;
     std::vector<std::pair<std::int64_t, ring::Ring>> chain_;  // the unsettled memberships, oldest first
-    std::vector<std::pair<std::int64_t, ring::Ring>> gone_;   // the nodes of allocation_.gone, by the epoch that left them out, latest first
+    std::vector<GoneMembership> gone_;                        // latest first
     Instant handover_{}, raise_to_{};
     std::int64_t handover_revision_ = 0;
     bool promised_ = false;  // some owner has a promise, or had one in this transition
 
-    std::unordered_map<std::string, Known> tasks_;  // by id, or by key
+    std::unordered_map<std::string, Known> tasks_;              // by id, or by key
     std::unordered_map<std::string, std::vector<Move>> moves_;  // by id: those that owners may not have learnt of, oldest first
     std::unordered_map<std::string, Waiting> waiting_;
     std::unordered_map<std::string, Owners> owned_;      // with the owners that it was taken over from, until the transition is settled

@@ -161,7 +161,8 @@ void write_departed_fields(json::Writer& out, const Departed& departed) {
         .member("horizon", micros(departed.horizon))
         .member("done", micros(departed.done))
         .member("floor", micros(departed.floor))
-        .member("revision", departed.revision);
+        .member("revision", departed.revision)
+        .member("resumed", departed.resumed);
     write_handovers(out, departed.handovers);
     write_late(out, departed.late);
 }
@@ -176,6 +177,7 @@ Departed read_departed_fields(json::ObjectReader& reader) {
     reader.read("revision", departed.revision);
     departed.handovers = read_handovers(reader);
     departed.late = read_late(reader);
+    reader.read("resumed", departed.resumed);
     return departed;
 }
 
@@ -245,7 +247,8 @@ std::string write_allocation(const Allocation& allocation) {
     if (!allocation.gone.empty()) {
         out.key("gone").begin_array();
         for (std::size_t i = 0; i < gone.size(); ++i) {
-            out.begin_object().member("node", gone[i]).member("lost_in", allocation.gone[i].lost_in);
+            out.begin_object().member("node", gone[i]);
+            out.member("since", allocation.gone[i].since).member("lost_in", allocation.gone[i].lost_in);
             write_departed_fields(out, allocation.gone[i].last);
             out.end_object();
         }
@@ -277,6 +280,7 @@ Result<Allocation> read_allocation(std::string_view text) {
             item.require("node");
             item.read("node", node, {0, static_cast<std::int64_t>(members.size()) - 1});
             if (node >= 0 && static_cast<std::size_t>(node) < members.size()) one.node = members[static_cast<std::size_t>(node)];
+            item.read("since", one.since);
             item.read("lost_in", one.lost_in);
             one.last = read_departed_fields(item);
             return one;

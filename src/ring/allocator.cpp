@@ -62,19 +62,26 @@ bool is_settled(const ClusterState& state) {
 }
 
 Departed departed_with(const std::string& incarnation, const HorizonRecord& last) {
-    return {incarnation, last.epoch, last.horizon, last.done, last.floor, last.revision, last.handovers, last.late};
+    return {incarnation, last.epoch, last.horizon, last.done, last.floor, last.revision, last.handovers, last.late, last.resumed};
 }
 
-// The nodes that are gone once the transition is settled: as before it, and those that it left out.
+// `node` has taken over all that it gained: what an earlier life of it had left, if that could take the same tasks, is dealt with.
+void forget_earlier_lives(std::vector<Gone>& gone, const Member& node) {
+    std::erase_if(
+        gone, [&node](const Gone& one) { return one.node.id == node.id && one.node.name == node.name && one.node.labels == node.labels; });
+}
+
+// Who is gone once the transition is settled: as before it, and those that it left out.
 std::vector<Gone> gone_after(const ClusterState& state) {
     const Allocation& current = state.current;
-    std::map<std::string, Gone> gone;  // by node id; what went later counts
-    for (const auto& one : current.gone) gone.insert_or_assign(one.node.id, one);
+    std::vector<Gone> gone = current.gone;
     std::map<std::string, std::int64_t> member_since;  // by incarnation
     for (std::size_t i = 0; i < current.previous.size(); ++i) {
         const std::int64_t lost_in = i + 1 < current.previous.size() ? current.previous[i + 1].epoch : current.epoch;
         for (const auto& node : current.previous[i].nodes) {
             const std::int64_t since = member_since.emplace(node.incarnation, current.previous[i].epoch).first->second;
+            const bool stays_on = i + 1 < current.previous.size() ? holds(current.previous[i + 1].nodes, node) : holds(current.nodes, node);
+            if (stays_on) continue;
             std::optional<Departed> last;
             if (const Departed* departed = current.find_departed(node.incarnation)) {
                 last = *departed;
@@ -82,15 +89,15 @@ std::vector<Gone> gone_after(const ClusterState& state) {
                 last = departed_with(node.incarnation, record->second);
             }
             // Who never acknowledged that it was a member never took a task.
-            if (last && last->epoch >= since) gone.insert_or_assign(node.id, Gone{node, lost_in, std::move(*last)});
+            if (!last || last->epoch < since) continue;
+            if (last->resumed >= since) forget_earlier_lives(gone, node);
+            gone.push_back({node, since, lost_in, std::move(*last)});
         }
     }
-    for (const auto& node : current.nodes) gone.erase(node.id);
-    std::vector<Gone> latest;
-    for (auto& [id, one] : gone) latest.push_back(std::move(one));
-    std::sort(latest.begin(), latest.end(), [](const Gone& a, const Gone& b) { return a.last.horizon > b.last.horizon; });
-    if (latest.size() > kMaxGone) latest.resize(kMaxGone);
-    return latest;
+    for (const auto& node : current.nodes) forget_earlier_lives(gone, node);
+    std::sort(gone.begin(), gone.end(), [](const Gone& a, const Gone& b) { return a.last.horizon > b.last.horizon; });
+    if (gone.size() > kMaxGone) gone.resize(kMaxGone);
+    return gone;
 }
 
 }  // namespace

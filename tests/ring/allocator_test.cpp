@@ -141,7 +141,7 @@ TEST_CASE("a dead node goes at once, and its last claim is kept") {
     runtime.join("d");
     REQUIRE(runtime.decide(false));
     CHECK(runtime.nodes() == "ac");
-    CHECK(runtime.state.current.departed == std::vector<Departed>{{"b.1", 1, kNow + 2s, kNow, {}, 7, {{1, kNow, 6}}}});
+    CHECK(runtime.state.current.departed == std::vector<Departed>{{"b.1", 1, kNow + 2s, kNow, {}, 7, {{1, kNow, 6}}, {}, 1}});
 }
 
 TEST_CASE("a transition is settled only when all has been said and done") {
@@ -324,16 +324,40 @@ TEST_CASE("a node that is gone is known as such until it is back") {
     SECTION("in a later life") {
         Member again = member_named("b");
         again.incarnation = "b.2";
-        runtime.state.present["b.2"] = Registration{again, "1", "h", false, {}};
-        runtime.state.horizons["b.2"];
-        REQUIRE(runtime.decide());
-        CHECK(runtime.state.current.gone.size() == 1);  // those who take over need it
-        for (auto& [incarnation, record] : runtime.state.horizons) {
-            record.epoch = record.resumed = runtime.state.current.epoch;
-            record.handovers = {{runtime.state.current.epoch, kNow, 0}};
-            record.done = kNow;
+        const auto join = [&] {
+            runtime.state.present["b.2"] = Registration{again, "1", "h", false, {}};
+            runtime.state.horizons["b.2"];
+            REQUIRE(runtime.decide());
+            CHECK(runtime.state.current.gone.size() == 1);  // those who take over need it
+        };
+        const auto settle = [&] {
+            for (auto& [incarnation, record] : runtime.state.horizons) {
+                if (!runtime.state.present.contains(incarnation)) continue;
+                record.epoch = record.resumed = runtime.state.current.epoch;
+                record.handovers = {{runtime.state.current.epoch, kNow, 0}};
+                record.done = kNow;
+            }
+            REQUIRE(runtime.decide());
+        };
+        SECTION("that has taken over what it gained") {
+            join();
+            settle();
+            CHECK(runtime.state.current.gone.empty());
         }
-        REQUIRE(runtime.decide());
-        CHECK(runtime.state.current.gone.empty());
+        SECTION("that can take other tasks") {
+            again.labels = {{"zone", "west"}};
+            join();
+            settle();
+            CHECK(runtime.state.current.gone.size() == 1);
+        }
+        SECTION("that ends before it has taken over what it gained") {
+            join();
+            runtime.state.horizons["b.2"].epoch = runtime.state.current.epoch;
+            runtime.state.present.erase("b.2");
+            REQUIRE(runtime.decide());
+            settle();
+            REQUIRE(runtime.state.current.gone.size() == 2);
+            for (const Gone& one : runtime.state.current.gone) CHECK(one.since < one.lost_in);
+        }
     }
 }

@@ -56,16 +56,18 @@ struct Departed {
     std::int64_t revision = 0;        // of the catalog that it fired by: it never started a task that came later
     std::vector<Handover> handovers;  // the acknowledgements that it gave before
     std::vector<LateMove> late{};
+    std::int64_t resumed = 0;  // the newest epoch by which it had taken over all that it gained
 
     friend bool operator==(const Departed&, const Departed&) = default;
 };
 
-// A node that was a member and is none any more. While no node can take a task (by its targets and labels), the last one that could is
-// where the task was fired last.
+// An incarnation that was a member, of a node that is none any more. While no node can take a task (by its targets and labels), the last
+// one that could is where the task was fired last; or the one before, if the last one went before it had taken the task over.
 struct Gone {
     Member node;
+    std::int64_t since = 0;    // it was a member from this epoch on, if not longer
     std::int64_t lost_in = 0;  // the epoch that left it out
-    Departed last;             // what its last incarnation had claimed, and handed over
+    Departed last;             // what it had claimed, and handed over
 
     friend bool operator==(const Gone&, const Gone&) = default;
 };

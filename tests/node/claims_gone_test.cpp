@@ -1,0 +1,123 @@
+// Claims: a task that no node could take for a while, and who fired it last.
+#include <catch2/catch.hpp>
+
+#include "node/claims.h"
+
+using namespace cloudtask;
+using namespace cloudtask::node;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Instant kNoon{1'900'000'000s};
+
+ring::Member in_zone(const std::string& zone, const std::string& id, int life = 1) {
+    return {id, fmt::format("{}.{}", id, life), id, {{"zone", zone}}, 1};
+}
+
+ring::Gone gone(const ring::Member& node, std::int64_t since, std::int64_t lost_in, Instant done, Instant horizon) {
+    ring::Gone one{node, since, lost_in, {}};
+    one.last.incarnation = node.incarnation;
+    one.last.epoch = one.last.resumed = since;
+    one.last.revision = 1;
+    one.last.done = done;
+    one.last.horizon = one.last.floor = horizon;
+    return one;
+}
+
+// A task of zone west which is that one's of the two that is named first.
+task::Task task_of(const ring::Member& owner, const ring::Member& other) {
+    task::Task task;
+    task.labels = {{"zone", "west"}};
+    task.revision = task.created_revision = 1;
+    task.effective_from = task.updated_at = kNoon - 1h;
+    const ring::Ring ring({owner, other});
+    for (int number = 0;; ++number) {
+        task.id = fmt::format("task-{}", number);
+        if (ring.owner(task.id, {{}, task.labels})->incarnation == owner.incarnation) return task;
+    }
+}
+
+// What node c, of zone west, gains when it joins in epoch 20.
+Gained join(const task::Task& task, std::vector<ring::Gone> gone) {
+    Claims claims("c", "c.1");
+    claims.put_task(task);
+    ring::Allocation allocation;
+    allocation.epoch = 20;
+    allocation.nodes = {in_zone("west", "c"), in_zone("east", "e")};
+    allocation.previous = {{19, {in_zone("east", "e")}}};
+    allocation.gone = std::move(gone);
+    claims.observe(allocation, {}, 1, kNoon + 1min);
+    const ClaimChanges changes = claims.resolve({});
+    REQUIRE(changes.gained.size() == 1);
+    return changes.gained[0];
+}
+
+}  // namespace
+
+TEST_CASE("of the gone, who went last had the task") {
+    const auto a = in_zone("west", "a"), b = in_zone("west", "b");
+    const task::Task task = task_of(a, b);
+    const ring::Gone of_a = gone(a, 10, 11, kNoon + 3s, kNoon + 5s);
+    ring::Gone of_b = gone(b, 10, 12, kNoon + 6s, kNoon + 8s);
+
+    SECTION("if it had dealt with what the one before it left") {
+        of_b.last.epoch = of_b.last.resumed = 11;
+        const Gained gained = join(task, {of_a, of_b});
+        CHECK(gained.floor == kNoon + 8s);
+        REQUIRE(gained.uncertain.size() == 1);
+        CHECK(gained.uncertain[0].fires == Interval{kNoon + 6s, kNoon + 8s});
+        CHECK(gained.uncertain[0].incarnation == "b.1");
+    }
+    SECTION("not if it went before it acknowledged that it had it") {
+        of_b.last.done = kNoon + 2s;
+        of_b.last.horizon = kNoon + 4s;
+        const Gained gained = join(task, {of_a, of_b});
+        CHECK(gained.floor == kNoon + 5s);
+        REQUIRE(gained.uncertain.size() == 1);
+        CHECK(gained.uncertain[0].fires == Interval{kNoon + 3s, kNoon + 5s});
+        CHECK(gained.uncertain[0].incarnation == "a.1");
+        CHECK(gained.uncertain[0].begun == 1);
+    }
+    SECTION("and what it was about to run again was begun twice") {
+        of_b.last.epoch = of_b.last.resumed = 11;
+        of_b.last.done = kNoon + 3s;
+        const Gained gained = join(task, {of_a, of_b});
+        CHECK(gained.floor == kNoon + 8s);
+        REQUIRE(gained.uncertain.size() == 2);
+        CHECK(gained.uncertain[0].fires == Interval{kNoon + 3s, kNoon + 5s});
+        CHECK(gained.uncertain[0].begun == 2);
+        CHECK(gained.uncertain[1].fires == Interval{kNoon + 5s, kNoon + 8s});
+        CHECK(gained.uncertain[1].begun == 1);
+    }
+}
+
+TEST_CASE("of the gone, who came later took over from who was there") {
+    const auto a = in_zone("west", "a"), b = in_zone("west", "b");
+    const task::Task task = task_of(b, a);
+    ring::Gone of_a = gone(a, 10, 12, kNoon + 6s, kNoon + 8s);
+    of_a.last.handovers = {{11, kNoon + 5s, 1}};
+    ring::Gone of_b = gone(b, 11, 12, kNoon + 1s, kNoon + 9s);
+    of_b.last.resumed = 0;
+
+    const Gained gained = join(task, {of_a, of_b});
+    CHECK(gained.floor == kNoon + 9s);
+    REQUIRE(gained.uncertain.size() == 1);  // a had done what it kept
+    CHECK(gained.uncertain[0].fires == Interval{kNoon + 5s, kNoon + 9s});
+    CHECK(gained.uncertain[0].incarnation == "b.1");
+}
+
+TEST_CASE("of the gone, a later life of a node that took nothing over leaves what the earlier one had") {
+    const auto a = in_zone("west", "a"), again = in_zone("west", "a", 2);
+    const task::Task task = task_of(a, in_zone("west", "b"));
+    const ring::Gone first = gone(a, 10, 11, kNoon + 3s, kNoon + 5s);
+    ring::Gone second = gone(again, 15, 16, kNoon + 1s, kNoon + 7s);
+    second.last.resumed = 14;  // before it was a member
+
+    const Gained gained = join(task, {second, first});
+    CHECK(gained.floor == kNoon + 7s);
+    REQUIRE(gained.uncertain.size() == 2);
+    CHECK(gained.uncertain[0].fires == Interval{kNoon + 3s, kNoon + 5s});
+    CHECK(gained.uncertain[0].begun == 2);
+    CHECK(gained.uncertain[1].fires == Interval{kNoon + 5s, kNoon + 7s});
+}
