@@ -88,9 +88,8 @@ std::optional<Task> read_task_input(const json::Value& value, Faults& faults) {
     const FaultCount count{faults};
     json::ObjectReader reader{value, "", faults};
     Task task = read_definition(reader);
-    for (const std::string_view name :
-         {"id", "version", "revision", "created_revision", "created_at", "updated_at", "effective_from", "state", "last_run", "running", "owner",
-          "next_fire"}) {
+    for (const std::string_view name : {"id", "version", "revision", "created_revision", "created_at", "updated_at", "effective_from",
+                                        "state", "last_run", "running", "owner", "next_fire"}) {
         reader.ignore(name);
     }
     reader.finish();
@@ -114,6 +113,7 @@ Result<Task> read_task(const json::Value& value) {
     reader.read_instant("effective_from", task.effective_from);
     reader.finish();
     if (!faults.empty()) return fail(Errc::invalid_argument, "the task is not valid: {}", faults.summary());
+    adopt_schedules(task);
     return task;
 }
 

@@ -5,14 +5,12 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 #include <utility>
 
 namespace cloudtask::task {
 
 namespace {
-
-constexpr int kYearsAhead = 100;
-constexpr std::array<int, 13> kLongestMonth{0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kNicknames{{{"@yearly", "0 0 1 1 *"},
                                                                                    {"@annually", "0 0 1 1 *"},
@@ -23,8 +21,8 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kNickname
                                                                                    {"@hourly", "0 * * * *"}}};
 
 constexpr std::string_view kAllowedShape =
-    "5 fields (minute, hour, day of month, month, day of week), 6 with the second in front, or @hourly, @daily, @midnight, @weekly, "
-    "@monthly, @yearly, @annually";
+    "5 fields (minute, hour, day of month, month, day of week), 6 with the second in front, 7 with the year behind, or @hourly, @daily, "
+    "@midnight, @weekly, @monthly, @yearly, @annually, @every 90s";
 
 std::vector<std::string_view> split_at_blanks(std::string_view text) {
     constexpr std::string_view kBlanks = " \t";
@@ -37,15 +35,6 @@ std::vector<std::string_view> split_at_blanks(std::string_view text) {
     return words;
 }
 
-int days_in_month(cctz::year_t year, int month) {
-    if (month != 2) return kLongestMonth[static_cast<std::size_t>(month)];
-    const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    return leap ? 29 : 28;
-}
-
-// Sunday is 0, as in cron; cctz counts from Monday.
-std::size_t weekday_of(cctz::civil_day day) { return (static_cast<std::size_t>(cctz::get_weekday(day)) + 1) % 7; }
-
 // The lowest value of `set` that is at least `from`; nothing if there is none.
 std::optional<int> first_from(std::uint64_t set, int from) {
     if (from > 63) return std::nullopt;
@@ -56,7 +45,7 @@ std::optional<int> first_from(std::uint64_t set, int from) {
 
 }  // namespace
 
-std::optional<CronRule> CronRule::parse(std::string_view expression, std::vector<CronFault>& faults) {
+std::optional<CronRule> CronRule::parse(std::string_view expression, std::vector<CronFault>& faults, std::string_view task_id) {
     std::vector<std::string_view> words = split_at_blanks(expression);
     CronRule rule;
     rule.text_ = fmt::format("{}", fmt::join(words, " "));
@@ -70,53 +59,95 @@ std::optional<CronRule> CronRule::parse(std::string_view expression, std::vector
         }
         words = split_at_blanks(found->second);
     }
-    if (words.size() != 5 && words.size() != 6) {
+    if (words.size() < 5 || words.size() > 7) {
         faults.push_back({fmt::format("has {} field{}", words.size(), words.size() == 1 ? "" : "s"), std::string{kAllowedShape}});
         return std::nullopt;
     }
 
     const std::size_t faults_before = faults.size();
-    if (words.size() == 6) {
-        rule.seconds_ = read_cron_field(kSecondField, words[0], faults).values;
+    const auto read = [&](const CronFieldKind& kind, std::string_view word) {
+        CronField field = read_cron_field(kind, word, task_id, faults);
+        rule.hashed_ = rule.hashed_ || field.may_pick != 0;
+        return field;
+    };
+    if (words.size() > 5) {
+        rule.seconds_ = read(kSecondField, words[0]).mask();
         words.erase(words.begin());
     }
-    rule.minutes_ = read_cron_field(kMinuteField, words[0], faults).values;
-    rule.hours_ = read_cron_field(kHourField, words[1], faults).values;
-    const CronField days = read_cron_field(kDayField, words[2], faults);
-    rule.months_ = read_cron_field(kMonthField, words[3], faults).values;
-    const CronField weekdays = read_cron_field(kWeekdayField, words[4], faults);
-    if (faults.size() != faults_before) return std::nullopt;
-
-    rule.days_ = days.values;
-    rule.either_day_ = !days.starred && !weekdays.starred;
-    for (std::size_t first = 0; first < 7; ++first) {
-        for (std::size_t day = 1; day <= 31; ++day) {
-            if ((weekdays.values >> ((first + day - 1) % 7) & 1) != 0) rule.weekdays_from_[first] |= std::uint32_t{1} << day;
+    rule.minutes_ = read(kMinuteField, words[0]).mask();
+    rule.hours_ = read(kHourField, words[1]).mask();
+    const CronField days = read(kDayField, words[2]);
+    const CronField months = read(kMonthField, words[3]);
+    const CronField weekdays = read(kWeekdayField, words[4]);
+    if (words.size() == 6) {
+        const CronField years = read(kYearField, words[5]);
+        if (!years.starred) {
+            for (std::size_t i = 0; i < years.values.size(); ++i) rule.years_.push_back(years.values[i]);
+        }
+        if (!years.starred && (days.may_pick | months.may_pick | weekdays.may_pick) != 0) {
+            faults.push_back({fmt::format("year field '{}': stands beside an H that picks a day, which those years may not have", words[5]),
+                              "'*' as the year, or H in the time of day only"});
         }
     }
+    if (faults.size() != faults_before) return std::nullopt;
 
-    // A weekday comes in every month, and on every date within 40 years; so only a day that no chosen month has never comes.
-    const int earliest = std::countr_zero(rule.days_);
-    bool comes = rule.either_day_;
-    for (int month = 1; month <= 12; ++month) {
-        comes = comes || ((rule.months_ >> month & 1) != 0 && earliest <= kLongestMonth[static_cast<std::size_t>(month)]);
-    }
-    if (!comes) {
-        faults.push_back({fmt::format("day-of-month field '{}' with month field '{}' is a day that never comes", words[2], words[3]),
+    rule.months_ = months.mask();
+    rule.find_days(days, weekdays);
+    if (!rule.ever_comes(months.may_pick)) {
+        std::string problem = fmt::format("day-of-month field '{}' with month field '{}'", words[2], words[3]);
+        if (words.size() == 6) problem += fmt::format(" and year field '{}'", words[5]);
+        faults.push_back({problem + " is a day that never comes",
                           "a day that at least one of the months has (29 is right for February: it fires in leap years)"});
         return std::nullopt;
     }
     return rule;
 }
 
+void CronRule::find_days(const CronField& days, const CronField& weekdays) {
+    dates_ = static_cast<std::uint32_t>(days.mask());
+    named_dates_ = days.days;
+    named_weekdays_ = weekdays.days;
+    either_day_ = !days.starred && !weekdays.starred;
+    for (std::size_t first = 0; first < 7; ++first) {
+        for (std::size_t day = 1; day <= 31; ++day) {
+            if (weekdays.values[(first + day - 1) % 7]) weekdays_from_[first] |= std::uint32_t{1} << day;
+        }
+    }
+}
+
+// If H picks the month, every month that it may pick must have the day: a definition is right or wrong whatever its task's id is.
+bool CronRule::ever_comes(std::uint64_t months_it_may_have) const {
+    const LocalTime beginning(kFirstCronYear, 1, 1, 0, 0, 0);
+    if (!next(beginning)) return false;
+    CronRule in_one_month = *this;
+    for (int month = 1; month <= 12; ++month) {
+        if ((months_it_may_have >> month & 1) == 0) continue;
+        in_one_month.months_ = std::uint64_t{1} << month;
+        if (!in_one_month.next(beginning)) return false;
+    }
+    return true;
+}
+
 bool CronRule::runs_every_hour() const { return hours_ == (std::uint64_t{1} << 24) - 1; }
 
-std::uint32_t CronRule::days_of(cctz::year_t year, int month) const {
-    const std::uint32_t by_weekday = weekdays_from_[weekday_of(cctz::civil_day(year, month, 1))];
-    const auto by_date = static_cast<std::uint32_t>(days_);
+std::uint32_t CronRule::days_of(cctz::year_t year, int number) const {
+    const Month month(year, number);
+    std::uint32_t by_date = dates_;
+    std::uint32_t by_weekday = weekdays_from_[static_cast<std::size_t>(month.first_weekday)];
+    if (!named_dates_.empty()) by_date |= days_named(named_dates_, month, mondays_to_fridays());
+    if (!named_weekdays_.empty()) by_weekday |= days_named(named_weekdays_, month, mondays_to_fridays());
     const std::uint32_t days = either_day_ ? by_date | by_weekday : by_date & by_weekday;
-    const std::uint32_t existing = static_cast<std::uint32_t>((std::uint64_t{1} << (days_in_month(year, month) + 1)) - 2);
+    const auto existing = static_cast<std::uint32_t>((std::uint64_t{1} << (month.days + 1)) - 2);
     return days & existing;
+}
+
+std::optional<cctz::year_t> CronRule::first_year(cctz::year_t year) const {
+    if (year > kLastCronYear) return std::nullopt;
+    if (years_.empty()) return year;
+    const auto begin = years_.begin() + std::max<cctz::year_t>(year - kFirstCronYear, 0);
+    const auto found = std::find(begin, years_.end(), true);
+    if (found == years_.end()) return std::nullopt;
+    return kFirstCronYear + (found - years_.begin());
 }
 
 std::optional<LocalTime> CronRule::next_on_day(LocalTime from) const {
@@ -143,26 +174,24 @@ std::optional<LocalTime> CronRule::next_on_day(LocalTime from) const {
 }
 
 std::optional<LocalTime> CronRule::next(LocalTime from) const {
-    const cctz::year_t last_year = from.year() + kYearsAhead;
-    cctz::year_t year = from.year();
-    int month = from.month();
-    int day = from.day();
-    if ((months_ >> month & 1) != 0 && (days_of(year, month) >> day & 1) != 0) {
+    const auto begin = first_year(from.year());
+    if (!begin) return std::nullopt;
+    if (*begin != from.year()) from = LocalTime(*begin, 1, 1, 0, 0, 0);
+    if ((months_ >> from.month() & 1) != 0 && (days_of(from.year(), from.month()) >> from.day() & 1) != 0) {
         if (const auto match = next_on_day(from)) return match;
     }
-    ++day;
-    while (year <= last_year) {
-        const auto next_month = first_from(months_, month);
-        if (!next_month) {
-            ++year;
-            month = day = 1;
-            continue;
+    int month = from.month();
+    int day = from.day() + 1;
+    for (auto year = begin; year; year = first_year(*year + 1)) {
+        while (const auto next_month = first_from(months_, month)) {
+            if (*next_month != month) day = 1;
+            month = *next_month;
+            if (const auto next_day = first_from(days_of(*year, month), day))
+                return next_on_day(LocalTime(*year, month, *next_day, 0, 0, 0));
+            ++month;
+            day = 1;
         }
-        if (*next_month != month) day = 1;
-        month = *next_month;
-        if (const auto next_day = first_from(days_of(year, month), day)) return next_on_day(LocalTime(year, month, *next_day, 0, 0, 0));
-        ++month;
-        day = 1;
+        month = day = 1;
     }
     return std::nullopt;
 }

@@ -1,7 +1,8 @@
 // CronRule: a cron expression, and the local times that it matches. Pure; any thread. Knows no zones: see task/schedule.cpp.
 //
-// Source: crontab(5) of Debian's cron, with an optional seconds field in front. Where both day fields are restricted (neither begins
-// with '*'), a day matches by either of them; otherwise by both.
+// Source: crontab(5) of Debian's cron, with an optional seconds field in front and an optional year field behind; ?, L, W and # as Quartz
+// has them; H as Jenkins has it. Where both day fields are restricted (neither begins with '*' nor is '?'), a day matches by either of
+// them; otherwise by both.
 #pragma once
 
 #include <array>
@@ -18,18 +19,22 @@ namespace cloudtask::task {
 
 class CronRule {
   public:
-    // Five fields, six with seconds first, or @hourly and kin. Nothing, and at least one fault, if the expression is wrong or names no
-    // day that ever comes.
-    static std::optional<CronRule> parse(std::string_view expression, std::vector<CronFault>& faults);
+    // Five fields, six with seconds first, seven with the year last, or @hourly and kin. Nothing, and at least one fault, if the expression
+    // is wrong or names no day that ever comes. What H picks follows from `task_id`.
+    static std::optional<CronRule> parse(std::string_view expression, std::vector<CronFault>& faults, std::string_view task_id = {});
 
     // The expression with single blanks between the fields.
     const std::string& text() const { return text_; }
 
+    // True of a rule with H: another task has other times.
+    bool is_hashed() const { return hashed_; }
+
     // True of a rule that runs in every hour of its days. Such a rule follows real time through an overlap and a gap.
     bool runs_every_hour() const;
 
-    // The first match at or after `from`. Looks 100 years ahead at most (the longest wait that the calendar knows, a 29 February on one
-    // weekday over a year like 2100, is 40).
+    // The first match at or after `from`, up to the end of the year kLastCronYear. Looks at no more than one day set per month until then
+    // (below 100 us in the worst case; the longest wait that the calendar alone knows, a 29 February on one weekday over a year like
+    // 2100, is 40 years).
     std::optional<LocalTime> next(LocalTime from) const;
 
     bool matches(LocalTime local) const { return next(local) == local; }
@@ -39,15 +44,23 @@ class CronRule {
     std::uint32_t days_of(cctz::year_t year, int month) const;
     // The first match at or after the time of day of `from`, on its day.
     std::optional<LocalTime> next_on_day(LocalTime from) const;
+    // The first year that matches, from `year` on.
+    std::optional<cctz::year_t> first_year(cctz::year_t year) const;
+    void find_days(const CronField& days, const CronField& weekdays);
+    bool ever_comes(std::uint64_t months_it_may_have) const;
 
     std::string text_;
+    bool hashed_ = false;
+    bool either_day_ = false;    // both day fields are restricted: a day matches by either
     std::uint64_t seconds_ = 1;  // bit n: second n
     std::uint64_t minutes_ = 0;
     std::uint64_t hours_ = 0;
-    std::uint64_t months_ = 0;                      // from bit 1
-    std::uint64_t days_ = 0;                        // from bit 1
-    bool either_day_ = false;                       // both day fields are restricted: a day matches by either
+    std::uint64_t months_ = 0;  // from bit 1
+    std::uint32_t dates_ = 0;   // from bit 1: the days that the day-of-month field has in every month that is long enough
     std::array<std::uint32_t, 7> weekdays_from_{};  // [w]: the days that the weekday field matches in a month that begins with weekday w
+    std::vector<MonthDay> named_dates_;             // L and W
+    std::vector<MonthDay> named_weekdays_;          // L and #
+    std::vector<bool> years_;                       // [n]: the year kFirstCronYear + n matches; empty: all
 };
 
 }  // namespace cloudtask::task

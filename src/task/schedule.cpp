@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "cloudtask/core/check.h"
 #include "cloudtask/core/units.h"
 #include "task/cron.h"
 #include "task/moment.h"
@@ -35,9 +36,6 @@ constexpr std::string_view kAllowedZone = "an IANA zone name such as Europe/Berl
 constexpr std::string_view kAllowedMoment =
     "a date and time such as 2026-12-24T18:00:00 (local in the zone) or 2026-12-24T18:00:00+01:00, years 1970 to 9999";
 
-struct Cron {
-    CronRule rule;
-};
 struct Every {
     Duration interval;
     Instant anchor;
@@ -46,9 +44,30 @@ struct At {
     Instant instant;
 };
 
+using What = std::variant<CronRule, Every, At>;
+
 Instant default_anchor(const Zone& zone) { return instant_of(LocalTime(1970, 1, 1, 0, 0, 0), zone); }
 
 bool is_moment(Instant instant) { return instant >= kEpoch && instant <= kLastInstant; }
+
+// A cron expression, or "@every 90s", which is an interval.
+std::optional<What> read_cron(std::string_view expression, const Zone& zone, std::vector<CronFault>& faults) {
+    const std::size_t begin = std::min(expression.find_first_not_of(" \t"), expression.size());
+    const std::size_t end = std::min(expression.find_first_of(" \t", begin), expression.size());
+    if (expression.substr(begin, end - begin) != "@every") {
+        if (auto rule = CronRule::parse(expression, faults)) return std::move(*rule);
+        return std::nullopt;
+    }
+    const std::size_t from = std::min(expression.find_first_not_of(" \t", end), expression.size());
+    const std::string_view text = expression.substr(from, expression.find_last_not_of(" \t") + 1 - from);
+    const auto interval = parse_duration(text);
+    if (interval && *interval >= kShortestInterval && *interval <= kLongestInterval) return Every{*interval, default_anchor(zone)};
+    faults.push_back({interval ? fmt::format("the interval '{}' of @every is out of range", text)
+                               : fmt::format("'{}' after @every is not an interval", text),
+                      fmt::format("a duration such as 90s or 1h30min, {} to {}", format_duration(kShortestInterval),
+                                  format_duration(kLongestInterval))});
+    return std::nullopt;
+}
 
 Error unknown_zone(std::string_view name) {
     return Error{Errc::invalid_argument,
@@ -85,14 +104,14 @@ std::optional<SysSeconds> next_in_real_time(const CronRule& rule, const Zone& zo
 }  // namespace
 
 struct Schedule::Rule {
-    std::variant<Cron, Every, At> what;
+    What what;
     Zone zone;
     bool enabled = true;
 
-    std::optional<Instant> next(const Cron& cron, Instant after) const {
+    std::optional<Instant> next(const CronRule& cron, Instant after) const {
         const SysSeconds from = std::max(std::chrono::floor<std::chrono::seconds>(after), SysSeconds{} - std::chrono::seconds{1});
         if (from >= kCronEnd) return std::nullopt;
-        const auto found = cron.rule.runs_every_hour() ? next_in_real_time(cron.rule, zone, from) : next_fixed(cron.rule, zone, from);
+        const auto found = cron.runs_every_hour() ? next_in_real_time(cron, zone, from) : next_fixed(cron, zone, from);
         if (!found || *found >= kCronEnd) return std::nullopt;
         return Instant{*found};
     }
@@ -128,15 +147,15 @@ Result<Schedule> Schedule::cron(std::string_view expression, std::string_view zo
         return fail(Errc::invalid_argument, "the cron expression is longer than {} bytes", kLongestExpression);
     }
     std::vector<CronFault> faults;
-    auto rule = CronRule::parse(expression, faults);
-    if (!rule) {
+    auto what = read_cron(expression, *loaded, faults);
+    if (!what) {
         std::string message = fmt::format("cron '{}': ", expression);
         for (std::size_t i = 0; i < faults.size(); ++i) {
             message += fmt::format("{}{}; allowed: {}", i == 0 ? "" : "; ", faults[i].problem, faults[i].allowed);
         }
         return tl::unexpected<Error>(Error{Errc::invalid_argument, std::move(message)});
     }
-    return Schedule{std::make_shared<const Rule>(Rule{Cron{std::move(*rule)}, *loaded, true})};
+    return Schedule{std::make_shared<const Rule>(Rule{std::move(*what), *loaded, true})};
 }
 
 Result<Schedule> Schedule::every(Duration interval, Instant anchor, std::string_view zone) {
@@ -183,7 +202,7 @@ std::optional<Schedule> Schedule::read(const json::Value& value, const std::stri
         }
     };
 
-    std::optional<std::variant<Cron, Every, At>> what;
+    std::optional<What> what;
     const bool has_cron = reader.has("cron");
     const bool has_every = reader.has("every");
     const bool has_at = reader.has("at");
@@ -198,7 +217,7 @@ std::optional<Schedule> Schedule::read(const json::Value& value, const std::stri
         std::string expression;
         std::vector<CronFault> cron_faults;
         if (reader.read("cron", expression, {.min = 1, .max = kLongestExpression})) {
-            if (auto rule = CronRule::parse(expression, cron_faults)) what = Cron{std::move(*rule)};
+            what = read_cron(expression, *zone, cron_faults);
         }
         for (CronFault& fault : cron_faults) faults.add(reader.pointer("cron"), std::move(fault.problem), std::move(fault.allowed));
     }
@@ -224,8 +243,8 @@ std::optional<Schedule> Schedule::read(const json::Value& value, const std::stri
 
 void Schedule::write(json::Writer& out) const {
     out.begin_object();
-    if (const auto* cron = std::get_if<Cron>(&rule_->what)) {
-        out.member("cron", cron->rule.text());
+    if (const auto* cron = std::get_if<CronRule>(&rule_->what)) {
+        out.member("cron", cron->text());
     } else if (const auto* every = std::get_if<Every>(&rule_->what)) {
         out.member("every", format_duration(every->interval));
         // The default lies before 1970 in UTC for zones east of it, which RFC 3339 here does not write.
@@ -239,7 +258,7 @@ void Schedule::write(json::Writer& out) const {
 }
 
 Schedule::Kind Schedule::kind() const {
-    if (std::holds_alternative<Cron>(rule_->what)) return Kind::cron;
+    if (std::holds_alternative<CronRule>(rule_->what)) return Kind::cron;
     return std::holds_alternative<Every>(rule_->what) ? Kind::every : Kind::at;
 }
 
@@ -247,12 +266,21 @@ bool Schedule::enabled() const { return rule_->enabled; }
 
 const std::string& Schedule::zone() const { return rule_->zone.name(); }
 
+Schedule Schedule::for_task(std::string_view task_id) const {
+    const auto* cron = std::get_if<CronRule>(&rule_->what);
+    if (cron == nullptr || !cron->is_hashed()) return *this;
+    std::vector<CronFault> faults;
+    auto picked = CronRule::parse(cron->text(), faults, task_id);
+    CLOUDTASK_CHECK(picked.has_value(), "a cron expression is right for one task and wrong for another");
+    return Schedule{std::make_shared<const Rule>(Rule{std::move(*picked), rule_->zone, rule_->enabled})};
+}
+
 std::optional<Instant> Schedule::next(Instant after) const {
     return std::visit([&](const auto& what) { return rule_->next(what, after); }, rule_->what);
 }
 
 std::string Schedule::describe() const {
-    if (const auto* cron = std::get_if<Cron>(&rule_->what)) return fmt::format("cron {} in {}", cron->rule.text(), zone());
+    if (const auto* cron = std::get_if<CronRule>(&rule_->what)) return fmt::format("cron {} in {}", cron->text(), zone());
     if (const auto* every = std::get_if<Every>(&rule_->what)) {
         return fmt::format("every {} counted from {} in {}", format_duration(every->interval), rule_->on_the_wall(every->anchor), zone());
     }
@@ -262,7 +290,7 @@ std::string Schedule::describe() const {
 bool operator==(const Schedule& a, const Schedule& b) {
     if (a.rule_ == b.rule_) return true;
     if (a.kind() != b.kind() || a.zone() != b.zone() || a.enabled() != b.enabled()) return false;
-    if (const auto* cron = std::get_if<Cron>(&a.rule_->what)) return cron->rule.text() == std::get<Cron>(b.rule_->what).rule.text();
+    if (const auto* cron = std::get_if<CronRule>(&a.rule_->what)) return cron->text() == std::get<CronRule>(b.rule_->what).text();
     if (const auto* every = std::get_if<Every>(&a.rule_->what)) {
         const Every& other = std::get<Every>(b.rule_->what);
         return every->interval == other.interval && every->anchor == other.anchor;

@@ -58,6 +58,10 @@ std::string_view to_string(Misfire misfire) { return name_of(kMisfires, misfire)
 std::string_view to_string(Overlap overlap) { return name_of(kOverlaps, overlap); }
 std::string_view to_string(Guarantee guarantee) { return name_of(kGuarantees, guarantee); }
 
+void adopt_schedules(Task& task) {
+    for (Schedule& schedule : task.schedules) schedule = schedule.for_task(task.id);
+}
+
 Instant tenure_end(const Task& next) { return next.enabled ? next.effective_from : next.updated_at; }
 
 Result<RunState> parse_run_state(std::string_view text) { return parse(kRunStates, text, "state of a run"); }

@@ -28,7 +28,11 @@ json::Document document(const std::string& text) {
 template <class T>
 std::string written(const T& value) {
     json::Writer out;
-    write(out, value);
+    if constexpr (std::is_same_v<T, Schedule>) {
+        value.write(out);
+    } else {
+        write(out, value);
+    }
     return out.text();
 }
 
@@ -219,6 +223,22 @@ TEST_CASE("codec: a task without what the server writes is not a catalog's") {
     }
 }
 
+TEST_CASE("codec: a task that is read has the times that its id picks") {
+    std::mt19937_64 random{1};
+    Task task = random_task(random);
+    task.schedules = {*Schedule::cron("H H H * *", "UTC")};
+    task.id = kOtherUuid;
+    const auto read = read_task(document(written(task)));
+    REQUIRE(read);
+    const Schedule picked = task.schedules[0].for_task(kOtherUuid);
+    CHECK(read->schedules[0].next(Instant{}) == picked.next(Instant{}));
+    CHECK(picked.next(Instant{}) != task.schedules[0].next(Instant{}));
+    CHECK(picked == task.schedules[0]);
+    CHECK(picked.for_task({}).next(Instant{}) == task.schedules[0].next(Instant{}));
+    adopt_schedules(task);
+    CHECK(task.schedules[0].next(Instant{}) == picked.next(Instant{}));
+}
+
 TEST_CASE("codec: all faults of a task are told at once") {
     check_faults(R"({"runtime": "Demo", "name": "", "command": [], "environment": {"1A": "x", "CLOUDTASK_HOME": "y"}, "time_limit": "0s",
                      "max_parallel": 0, "misfire": "never", "notify": ["ops@example.org", "nobody"], "colour": "red",
@@ -314,6 +334,10 @@ TEST_CASE("codec: schedules of a task") {
           *Schedule::every(std::chrono::hours{24}, *parse_instant("2026-06-01T04:00:00Z"), "Europe/Berlin"));
     CHECK(read(R"({"every": "1d", "zone": "America/New_York"})").next(Instant{}) == Instant{std::chrono::hours{5}});
 
+    CHECK(read(R"({"cron": " @every  90s ", "zone": "Europe/Berlin"})") ==
+          *Schedule::every(std::chrono::seconds{90}, Instant{std::chrono::hours{-1}}, "Europe/Berlin"));
+    CHECK(written(read(R"({"cron": "@every 90s"})")) == R"({"every":"1min30s","zone":"UTC","enabled":true})");
+
     const auto check_fault = [](const std::string& text, const std::string& pointer, const std::string& part) {
         Faults faults;
         CAPTURE(text);
@@ -333,6 +357,9 @@ TEST_CASE("codec: schedules of a task") {
     check_fault("{\"cron\": " + quoted(std::string(257, '*')) + "}", "/s/cron", "has 257 bytes");
     check_fault(R"({"cron": "@daily", "anchor": "2026-01-01T00:00:00Z"})", "/s/anchor", "belongs to an 'every' rule");
     check_fault(R"({"every": "999ms"})", "/s/every", "out of range");
+    check_fault(R"({"cron": "@every 999ms"})", "/s/cron", "the interval '999ms' of @every is out of range");
+    check_fault(R"({"cron": "@every"})", "/s/cron", "'' after @every is not an interval");
+    check_fault(R"({"cron": " @every 5 s "})", "/s/cron", "'5 s' after @every is not an interval");
     check_fault(R"({"every": "5"})", "/s/every", "is not a duration");
     check_fault(R"({"every": "5s", "anchor": "yesterday"})", "/s/anchor", "'yesterday' is not a date and time");
     check_fault(R"({"every": "5s", "zones": "UTC"})", "/s/zones", "is not a known field");

@@ -1,9 +1,12 @@
 // Schedule: a rule that yields fire times. Immutable, pure, cheap to copy (the parsed rule is shared).
 //
-// Kinds: cron (crontab(5): 5 fields, or 6 with seconds first; names, lists, ranges, steps, @hourly and kin), every (an interval aligned
-// to an anchor) and at (one instant). Each has an IANA zone (cctz, the system's tzdata).
+// Kinds: cron (crontab(5) with Quartz's and Jenkins' additions: 5 fields, 6 with seconds first, 7 with the year last), every (an interval
+// aligned to an anchor) and at (one instant). Each has an IANA zone (cctz, the system's tzdata). docs/schedules.md says what each does.
 // DST: a local time that a gap skips fires at the first valid instant after the gap, once; in an overlap a fixed local time fires at
 // the first of the two, and rules that run every hour or more often follow real time, so that they neither pause nor fire twice.
+//
+// A rule with H has other times for each task. read() cannot know the task, so who has its id asks for the schedule for_task(); read_task()
+// of task/codec.h has done so.
 #pragma once
 
 #include <memory>
@@ -21,6 +24,7 @@ class Schedule {
     enum class Kind { cron, every, at };
 
     // {"cron": "*/5 * * * *", "zone": "Europe/Berlin", "enabled": true}
+    // {"cron": "@every 90s"}                                            the same as {"every": "90s"}
     // {"every": "30s", "anchor": "2026-01-01T00:00:00Z", "zone": "UTC"}   anchor defaults to 1970-01-01T00:00 in the zone
     // {"at": "2026-12-24T18:00:00", "zone": "Europe/Berlin"}              local time in the zone, or with an offset
     // Faults: unknown zone, bad field (named), an impossible rule (30 February), an interval under 1 s.
@@ -36,16 +40,21 @@ class Schedule {
     bool enabled() const;
     const std::string& zone() const;
 
-    // The first fire time after `after` (exclusive); nothing if there is none. Ignores enabled().
+    // The same schedule as the task of this id has it: what H picks follows from the id. Until then it is as if the id were empty.
+    Schedule for_task(std::string_view task_id) const;
+
+    // The first fire time after `after` (exclusive); nothing if there is none. Ignores enabled(). Below 1 ms for any rule and instant.
     std::optional<Instant> next(Instant after) const;
 
     // The rule as people read it: "cron 0 9 * * 1-5 in Europe/Berlin".
     std::string describe() const;
 
+    // Says the same, whichever task it is for.
     friend bool operator==(const Schedule& a, const Schedule& b);
 
+    struct Rule;  // private to src/task
+
   private:
-    struct Rule;
     explicit Schedule(std::shared_ptr<const Rule> rule) : rule_(std::move(rule)) {}
     std::shared_ptr<const Rule> rule_;
 };

@@ -79,6 +79,9 @@ struct Task {
     }
 };
 
+// Makes the task's schedules those of its id (Schedule::for_task). Whoever gives a task another id calls it.
+void adopt_schedules(Task& task);
+
 // What a version of a task owes when the next one comes is still to be accounted for: so long after its end, nodes know of it.
 inline constexpr Duration kSupersededKept = std::chrono::minutes{10};
 
