@@ -46,7 +46,9 @@ Zone::Instants Zone::instants(LocalTime local) const {
     const Lookup found = zone_.lookup(local);
     Instants instants;
     instants.repeated = found.kind == Lookup::REPEATED;
-    instants.instant = found.kind == Lookup::SKIPPED ? found.trans : found.pre;
+    instants.skipped = found.kind == Lookup::SKIPPED;
+    instants.instant = instants.skipped ? found.trans : found.pre;
+    instants.second = instants.repeated ? found.post : instants.instant;
     instants.transition = found.trans;
     return instants;
 }

@@ -31,8 +31,10 @@ class Zone {
 
     // The instants that show one local time on the wall.
     struct Instants {
-        bool repeated = false;    // by an overlap: there are two, and `instant` is the first
+        bool repeated = false;    // by an overlap: there are two, `instant` and `second`
+        bool skipped = false;     // by a gap: there is none
         SysSeconds instant{};     // of a skipped local time: the first valid instant after the gap
+        SysSeconds second{};      // as `instant` unless repeated
         SysSeconds transition{};  // of a repeated or skipped local time: when the offset changes
     };
     Instants instants(LocalTime local) const;

@@ -100,6 +100,8 @@ Task random_task(std::mt19937_64& random) {
     if (below(2) == 0) {
         Faults faults;
         task.schedules.push_back(*Schedule::read(document(R"({"cron": "@daily", "enabled": false})"), "", faults));
+        task.schedules.push_back(
+            *Schedule::read(document(R"({"cron": "H 2-4 * * *", "dst": {"gap": "skip", "overlap": "both"}})"), "", faults));
     }
     if (below(2) == 0) task.targets = {"node-1", "node-2"};
     if (below(2) == 0) task.labels = {{"disk", "ssd"}, {"example.org/zone", ""}};
@@ -338,6 +340,11 @@ TEST_CASE("codec: schedules of a task") {
           *Schedule::every(std::chrono::seconds{90}, Instant{std::chrono::hours{-1}}, "Europe/Berlin"));
     CHECK(written(read(R"({"cron": "@every 90s"})")) == R"({"every":"1min30s","zone":"UTC","enabled":true})");
 
+    CHECK(written(read(R"({"cron": "@daily", "dst": {"overlap": "both", "gap": null}, "enabled": false})")) ==
+          R"({"cron":"@daily","zone":"UTC","enabled":false,"dst":{"overlap":"both"}})");
+    CHECK(written(read(R"({"cron": "@daily", "dst": {}})")) == R"({"cron":"@daily","zone":"UTC","enabled":true})");
+    CHECK_FALSE(read(R"({"cron": "@daily", "dst": {"gap": "skip"}})") == read(R"({"cron": "@daily"})"));
+
     const auto check_fault = [](const std::string& text, const std::string& pointer, const std::string& part) {
         Faults faults;
         CAPTURE(text);
@@ -360,6 +367,13 @@ TEST_CASE("codec: schedules of a task") {
     check_fault(R"({"cron": "@every 999ms"})", "/s/cron", "the interval '999ms' of @every is out of range");
     check_fault(R"({"cron": "@every"})", "/s/cron", "'' after @every is not an interval");
     check_fault(R"({"cron": " @every 5 s "})", "/s/cron", "'5 s' after @every is not an interval");
+    check_fault(R"({"cron": "@daily", "dst": {"gap": "later"}})", "/s/dst/gap", "is not one of");
+    check_fault(R"({"cron": "@daily", "dst": {"overlap": "last"}})", "/s/dst/overlap", "is not one of");
+    check_fault(R"({"cron": "@daily", "dst": {"hour": 2}})", "/s/dst/hour", "is not a known field");
+    check_fault(R"({"cron": "@daily", "dst": "skip"})", "/s/dst", "is not an object");
+    check_fault(R"({"every": "1h", "dst": {"gap": "skip"}})", "/s/dst", "belongs to rules of local times");
+    check_fault(R"({"at": "2026-01-01T00:00:00Z", "dst": {"overlap": "both"}})", "/s/dst", "belongs to rules of local times");
+    check_fault(R"({"cron": "0 30 2 ? 3 sunL 2020-2090", "zone": "Europe/Berlin", "dst": {"gap": "skip"}})", "/s", "never fires");
     check_fault(R"({"every": "5"})", "/s/every", "is not a duration");
     check_fault(R"({"every": "5s", "anchor": "yesterday"})", "/s/anchor", "'yesterday' is not a date and time");
     check_fault(R"({"every": "5s", "zones": "UTC"})", "/s/zones", "is not a known field");

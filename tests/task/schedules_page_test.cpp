@@ -28,8 +28,9 @@ std::vector<std::string> split(const std::string& text, char separator) {
     return parts;
 }
 
-// "every 1h from X", "at X", or a cron expression, as the page writes them.
+// JSON without zone, "every 1h from X", "at X", or a cron expression, as the page writes them.
 std::string as_json(const std::string& rule, const std::string& zone) {
+    if (rule.starts_with('{')) return rule.substr(0, rule.size() - 1) + R"(, "zone": ")" + zone + R"("})";
     std::string text;
     const auto from = rule.find(" from ");
     if (rule.starts_with("every ")) {

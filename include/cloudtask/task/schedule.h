@@ -2,8 +2,9 @@
 //
 // Kinds: cron (crontab(5) with Quartz's and Jenkins' additions: 5 fields, 6 with seconds first, 7 with the year last), every (an interval
 // aligned to an anchor) and at (one instant). Each has an IANA zone (cctz, the system's tzdata). docs/schedules.md says what each does.
-// DST: a local time that a gap skips fires at the first valid instant after the gap, once; in an overlap a fixed local time fires at
-// the first of the two, and rules that run every hour or more often follow real time, so that they neither pause nor fire twice.
+// DST: what becomes of a local time that a gap skips or an overlap repeats can be chosen (GapRule, OverlapRule). Unless it is, a skipped
+// one fires at the first valid instant after the gap, once, a repeated one the first time; and cron rules that run in every hour follow
+// real time, so that they neither pause nor fire twice.
 //
 // A rule with H has other times for each task. read() cannot know the task, so who has its id asks for the schedule for_task(); read_task()
 // of task/codec.h has done so.
@@ -12,12 +13,21 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "cloudtask/core/clock.h"
 #include "cloudtask/core/faults.h"
 #include "cloudtask/core/json.h"
 
 namespace cloudtask::task {
+
+// What a local time that a gap skips does: it fires when the gap ends, or not at all.
+enum class GapRule { first_valid, skip };
+// When a local time that an overlap repeats fires.
+enum class OverlapRule { first, second, both };
+
+std::string_view to_string(GapRule rule);
+std::string_view to_string(OverlapRule rule);
 
 class Schedule {
   public:
@@ -27,6 +37,7 @@ class Schedule {
     // {"cron": "@every 90s"}                                            the same as {"every": "90s"}
     // {"every": "30s", "anchor": "2026-01-01T00:00:00Z", "zone": "UTC"}   anchor defaults to 1970-01-01T00:00 in the zone
     // {"at": "2026-12-24T18:00:00", "zone": "Europe/Berlin"}              local time in the zone, or with an offset
+    // Beside a rule of local times (cron): "dst": {"gap": "first_valid" or "skip", "overlap": "first", "second" or "both"}.
     // Faults: unknown zone, bad field (named), an impossible rule (30 February), an interval under 1 s.
     static std::optional<Schedule> read(const json::Value& value, const std::string& pointer, Faults& faults);
 
@@ -39,6 +50,9 @@ class Schedule {
     Kind kind() const;
     bool enabled() const;
     const std::string& zone() const;
+    // What the rule does where the clocks change, chosen or by itself. Means nothing for `every` and `at`.
+    GapRule gap() const;
+    OverlapRule overlap() const;
 
     // The same schedule as the task of this id has it: what H picks follows from the id. Until then it is as if the id were empty.
     Schedule for_task(std::string_view task_id) const;

@@ -1,0 +1,86 @@
+// The search for the next fire of each kind of rule, and readings that have no JSON in them. Pure; any thread.
+#include "task/schedule_rule.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "cloudtask/core/units.h"
+#include "task/moment.h"
+
+namespace cloudtask::task {
+
+namespace {
+
+constexpr Instant kEpoch{};
+
+// Of rules of local times, in whole seconds from 1970 on.
+template <class LocalRule>
+std::optional<Instant> next_by_local_time(const LocalRule& rule, const Schedule::Rule& in, Instant after) {
+    const SysSeconds from = std::max(std::chrono::floor<std::chrono::seconds>(after), SysSeconds{} - std::chrono::seconds{1});
+    if (from >= kLocalRulesEnd) return std::nullopt;
+    const auto found = next_on_the_wall(rule, in.zone, in.clock(), from);
+    if (!found || *found >= kLocalRulesEnd) return std::nullopt;
+    return Instant{*found};
+}
+
+std::optional<Instant> next_of(const CronRule& cron, const Schedule::Rule& in, Instant after) {
+    return next_by_local_time(cron, in, after);
+}
+
+std::optional<Instant> next_of(const Every& every, const Schedule::Rule&, Instant after) {
+    if (after >= kLastInstant) return std::nullopt;
+    const Instant from = std::max(after, kEpoch - Duration{1});
+    if (from < every.anchor) return every.anchor;
+    const Instant found = every.anchor + ((from - every.anchor) / every.interval + 1) * every.interval;
+    if (found > kLastInstant) return std::nullopt;
+    return found;
+}
+
+std::optional<Instant> next_of(const At& at, const Schedule::Rule&, Instant after) {
+    if (at.instant > after) return at.instant;
+    return std::nullopt;
+}
+
+}  // namespace
+
+ClockRules Schedule::Rule::clock() const {
+    const auto* cron = std::get_if<CronRule>(&what);
+    const bool in_real_time = cron != nullptr && cron->runs_every_hour();
+    return {gap.value_or(in_real_time ? GapRule::skip : GapRule::first_valid),
+            overlap.value_or(in_real_time ? OverlapRule::both : OverlapRule::first)};
+}
+
+std::optional<Instant> Schedule::Rule::next(Instant after) const {
+    return std::visit([&](const auto& rule) { return next_of(rule, *this, after); }, what);
+}
+
+Instant default_anchor(const Zone& zone) { return instant_of(LocalTime(1970, 1, 1, 0, 0, 0), zone); }
+
+bool is_moment(Instant instant) { return instant >= kEpoch && instant <= kLastInstant; }
+
+std::optional<What> read_cron(std::string_view expression, const Zone& zone, std::vector<CronFault>& faults) {
+    const std::size_t begin = std::min(expression.find_first_not_of(" \t"), expression.size());
+    const std::size_t end = std::min(expression.find_first_of(" \t", begin), expression.size());
+    if (expression.substr(begin, end - begin) != "@every") {
+        if (auto rule = CronRule::parse(expression, faults)) return std::move(*rule);
+        return std::nullopt;
+    }
+    const std::size_t from = std::min(expression.find_first_not_of(" \t", end), expression.size());
+    const std::string_view text = expression.substr(from, expression.find_last_not_of(" \t") + 1 - from);
+    const auto interval = parse_duration(text);
+    if (interval && *interval >= kShortestInterval && *interval <= kLongestInterval) return Every{*interval, default_anchor(zone)};
+    faults.push_back({interval ? fmt::format("the interval '{}' of @every is out of range", text)
+                               : fmt::format("'{}' after @every is not an interval", text),
+                      fmt::format("a duration such as 90s or 1h30min, {} to {}", format_duration(kShortestInterval),
+                                  format_duration(kLongestInterval))});
+    return std::nullopt;
+}
+
+std::optional<std::string> never_fires(const Schedule::Rule& rule) {
+    if (rule.next(Instant::min())) return std::nullopt;
+    return fmt::format("never fires: the clocks of {} skip every one of its local times", rule.zone.name());
+}
+
+}  // namespace cloudtask::task
