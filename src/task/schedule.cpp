@@ -9,7 +9,6 @@
 #include <variant>
 #include <vector>
 
-#include "cloudtask/core/check.h"
 #include "cloudtask/core/units.h"
 #include "task/schedule_rule.h"
 
@@ -20,6 +19,10 @@ namespace {
 Error unknown_zone(std::string_view name) {
     return Error{Errc::invalid_argument,
                  fmt::format("zone '{}' is not in the IANA database; allowed: {}", name.substr(0, 64), kAllowedZone)};
+}
+
+Schedule::Rule plain_rule(What what, Zone zone) {
+    return {.what = std::move(what), .zone = std::move(zone), .gap = {}, .overlap = {}, .start = {}, .end = {}};
 }
 
 // "2026-12-24 18:00:00 +01:00": as the wall of the zone shows it.
@@ -54,7 +57,7 @@ Result<Schedule> Schedule::cron(std::string_view expression, std::string_view zo
         }
         return tl::unexpected<Error>(Error{Errc::invalid_argument, std::move(message)});
     }
-    return Schedule{std::make_shared<const Rule>(Rule{std::move(*what), *loaded, true, {}, {}})};
+    return Schedule{std::make_shared<const Rule>(plain_rule(std::move(*what), *loaded))};
 }
 
 Result<Schedule> Schedule::every(Duration interval, Instant anchor, std::string_view zone) {
@@ -67,19 +70,24 @@ Result<Schedule> Schedule::every(Duration interval, Instant anchor, std::string_
     if (!is_moment(anchor) && anchor != default_anchor(*loaded)) {
         return fail(Errc::invalid_argument, "the anchor must lie in the years 1970 to 9999");
     }
-    return Schedule{std::make_shared<const Rule>(Rule{Every{interval, anchor}, *loaded, true, {}, {}})};
+    return Schedule{std::make_shared<const Rule>(plain_rule(Every{interval, anchor}, *loaded))};
 }
 
 Result<Schedule> Schedule::at(Instant instant, std::string_view zone) {
     const auto loaded = Zone::load(zone);
     if (!loaded) return tl::unexpected<Error>(unknown_zone(zone));
     if (!is_moment(instant)) return fail(Errc::invalid_argument, "the instant must lie in the years 1970 to 9999");
-    return Schedule{std::make_shared<const Rule>(Rule{At{instant}, *loaded, true, {}, {}})};
+    return Schedule{std::make_shared<const Rule>(plain_rule(At{{instant}}, *loaded))};
 }
 
 Schedule::Kind Schedule::kind() const {
-    if (std::holds_alternative<CronRule>(rule_->what)) return Kind::cron;
-    return std::holds_alternative<Every>(rule_->what) ? Kind::every : Kind::at;
+    struct KindOf {
+        Kind operator()(const CronRule&) const { return Kind::cron; }
+        Kind operator()(const Every&) const { return Kind::every; }
+        Kind operator()(const At&) const { return Kind::at; }
+        Kind operator()(const Manual&) const { return Kind::manual; }
+    };
+    return std::visit(KindOf{}, rule_->what);
 }
 
 bool Schedule::enabled() const { return rule_->enabled; }
@@ -92,31 +100,46 @@ OverlapRule Schedule::overlap() const { return rule_->clock().overlap; }
 
 Schedule Schedule::for_task(std::string_view task_id) const {
     const auto* cron = std::get_if<CronRule>(&rule_->what);
-    if (cron == nullptr || !cron->is_hashed()) return *this;
-    std::vector<CronFault> faults;
-    auto picked = CronRule::parse(cron->text(), faults, task_id);
-    CLOUDTASK_CHECK(picked.has_value(), "a cron expression is right for one task and wrong for another");
+    const bool hashed = cron != nullptr && cron->is_hashed();
+    if (!hashed && rule_->jitter == Duration::zero()) return *this;
     Rule rule = *rule_;
-    rule.what = std::move(*picked);
+    rule.seed = Rule::seed_of(task_id);
+    if (hashed) {
+        std::vector<CronFault> faults;
+        // What is right for no task at all is right for each: parse() sees to that.
+        if (auto picked = CronRule::parse(cron->text(), faults, task_id)) rule.what = std::move(*picked);
+    }
     return Schedule{std::make_shared<const Rule>(std::move(rule))};
 }
 
-std::optional<Instant> Schedule::next(Instant after) const { return rule_->next(after); }
+std::optional<Instant> Schedule::next(Instant after) const {
+    const auto fire = rule_->next(after);
+    return fire ? std::optional{fire->at} : std::nullopt;
+}
+
+std::optional<ScheduledFire> Schedule::next_fire(Instant after) const { return rule_->next(after); }
 
 std::string Schedule::describe() const {
-    if (const auto* cron = std::get_if<CronRule>(&rule_->what)) return fmt::format("cron {} in {}", cron->text(), zone());
-    if (const auto* every = std::get_if<Every>(&rule_->what)) {
-        return fmt::format("every {} counted from {} in {}", format_duration(every->interval), wall_text(every->anchor, rule_->zone),
-                           zone());
-    }
-    return fmt::format("at {} in {}", wall_text(std::get<At>(rule_->what).instant, rule_->zone), zone());
+    struct TextOf {
+        const Zone& zone;
+        std::string operator()(const CronRule& cron) const { return fmt::format("cron {} in {}", cron.text(), zone.name()); }
+        std::string operator()(const Every& every) const {
+            return fmt::format("every {} counted from {} in {}", format_duration(every.interval), wall_text(every.anchor, zone),
+                               zone.name());
+        }
+        std::string operator()(const At& at) const {
+            const std::string more = at.instants.size() == 1 ? "" : fmt::format(" and {} more times", at.instants.size() - 1);
+            return fmt::format("at {}{} in {}", wall_text(at.instants.front(), zone), more, zone.name());
+        }
+        std::string operator()(const Manual&) const { return "by hand only"; }
+    };
+    std::string text = std::visit(TextOf{rule_->zone}, rule_->what);
+    if (rule_->start) text += fmt::format(", from {} on", wall_text(*rule_->start, rule_->zone));
+    if (rule_->end) text += fmt::format(", before {}", wall_text(*rule_->end, rule_->zone));
+    if (rule_->jitter > Duration::zero()) text += fmt::format(", up to {} later", format_duration(rule_->jitter));
+    return text;
 }
 
-bool operator==(const Schedule& a, const Schedule& b) {
-    if (a.rule_ == b.rule_) return true;
-    const Schedule::Rule& x = *a.rule_;
-    const Schedule::Rule& y = *b.rule_;
-    return x.what == y.what && x.zone.name() == y.zone.name() && x.enabled == y.enabled && x.gap == y.gap && x.overlap == y.overlap;
-}
+bool operator==(const Schedule& a, const Schedule& b) { return a.rule_ == b.rule_ || *a.rule_ == *b.rule_; }
 
 }  // namespace cloudtask::task

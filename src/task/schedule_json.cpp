@@ -2,6 +2,8 @@
 // that cctz reads; any thread.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <memory>
 #include <utility>
 #include <variant>
@@ -16,111 +18,202 @@ namespace cloudtask::task {
 namespace {
 
 constexpr std::size_t kLongestMoment = 40;
+constexpr std::size_t kMostInstants = 366;
+constexpr std::array<std::string_view, 4> kRuleNames{"cron", "every", "at", "manual"};
+constexpr std::string_view kAllowedRules = "exactly one of 'cron', 'every', 'at' and 'manual'";
 constexpr std::string_view kAllowedMoment =
     "a date and time such as 2026-12-24T18:00:00 (local in the zone) or 2026-12-24T18:00:00+01:00, years 1970 to 9999";
 
-void read_clock_rules(json::ObjectReader& schedule, std::optional<GapRule>& gap, std::optional<OverlapRule>& overlap) {
-    const json::Value* value = schedule.object("dst");
-    if (value == nullptr) return;
-    json::ObjectReader reader{*value, schedule.pointer("dst"), schedule.faults()};
-    std::string choice;
-    if (reader.read_choice("gap", choice, {"first_valid", "skip"})) gap = choice == "skip" ? GapRule::skip : GapRule::first_valid;
-    if (reader.read_choice("overlap", choice, {"first", "second", "both"})) {
-        overlap = choice == "both" ? OverlapRule::both : choice == "second" ? OverlapRule::second : OverlapRule::first;
+// Reads one schedule; each method one part of it.
+class ScheduleReader {
+  public:
+    ScheduleReader(const json::Value& value, const std::string& pointer, Faults& faults)
+        : reader_(value, pointer, faults), pointer_(pointer), is_object_(value.IsObject()), faults_(faults) {}
+
+    std::optional<Schedule::Rule> read() {
+        const std::size_t faults_before = faults_.list().size();
+        bool enabled = true;
+        reader_.read("enabled", enabled);
+        const Zone zone = read_zone();
+        auto what = read_what(zone);
+        Schedule::Rule rule{.what = Manual{}, .zone = zone, .enabled = enabled, .gap = {}, .overlap = {}, .start = {}, .end = {}};
+        if (what) rule.what = std::move(*what);
+        read_clock_rules(rule);
+        read_span(rule);
+        reader_.read_duration("jitter", rule.jitter, {.min = Duration::zero(), .max = kMostJitter});
+        if (what) refuse_what_does_not_go_with(rule);
+        reader_.finish();
+        if (!what || faults_.list().size() != faults_before) return std::nullopt;
+        if (const auto problem = never_fires(rule)) {
+            faults_.add(pointer_, *problem, std::string{kAllowedSpan});
+            return std::nullopt;
+        }
+        return rule;
     }
-    reader.finish();
+
+  private:
+    Zone read_zone() {
+        std::string name = "UTC";
+        reader_.read("zone", name, {.min = 1, .max = 64});
+        if (auto zone = Zone::load(name)) return *zone;
+        faults_.add(reader_.pointer("zone"), fmt::format("'{}' is not a zone of the IANA database", name), std::string{kAllowedZone});
+        return *Zone::load("UTC");  // so that the faults of the rest are found too
+    }
+
+    std::optional<What> read_what(const Zone& zone) {
+        const auto rules = std::count_if(kRuleNames.begin(), kRuleNames.end(), [this](std::string_view name) { return reader_.has(name); });
+        if (is_object_ && rules != 1) {
+            faults_.add(pointer_, rules > 1 ? "has more than one rule" : "has no rule", std::string{kAllowedRules});
+        }
+        for (const std::string_view name : kRuleNames) {
+            if (!reader_.has(name)) reader_.ignore(name);  // null is as good as absent
+        }
+        std::optional<What> what;
+        if (reader_.has("cron")) what = read_cron_rule(zone);
+        if (reader_.has("every")) {
+            what = read_every(zone);
+        } else if (reader_.has("anchor")) {
+            faults_.add(reader_.pointer("anchor"), "belongs to an 'every' rule only", "no 'anchor' beside another rule");
+        }
+        reader_.ignore("anchor");
+        if (reader_.has("at")) what = read_at(zone);
+        if (reader_.has("manual")) what = read_manual();
+        return what;
+    }
+
+    std::optional<What> read_cron_rule(const Zone& zone) {
+        std::string expression;
+        if (!reader_.read("cron", expression, {.min = 1, .max = kLongestExpression})) return std::nullopt;
+        std::vector<CronFault> cron_faults;
+        auto what = read_cron(expression, zone, cron_faults);
+        for (CronFault& fault : cron_faults) faults_.add(reader_.pointer("cron"), std::move(fault.problem), std::move(fault.allowed));
+        return what;
+    }
+
+    std::optional<What> read_every(const Zone& zone) {
+        Every every{kShortestInterval, default_anchor(zone)};
+        reader_.read_duration("every", every.interval, {.min = kShortestInterval, .max = kLongestInterval});
+        if (const auto anchor = read_moment("anchor", zone)) every.anchor = *anchor;
+        return every;
+    }
+
+    // One instant, or a list of them.
+    std::optional<What> read_at(const Zone& zone) {
+        const json::Value* value = reader_.any("at");
+        if (!value->IsArray()) {
+            const auto instant = read_moment("at", zone);
+            return instant ? std::optional<What>{At{{*instant}}} : std::nullopt;
+        }
+        std::vector<std::string> texts;
+        if (!reader_.read("at", texts, {.min = 1, .max = kMostInstants, .item = {.min = 1, .max = kLongestMoment}})) return std::nullopt;
+        At at;
+        for (std::size_t i = 0; i < texts.size(); ++i) {
+            const std::string pointer = pointer_to(reader_.pointer("at"), i);
+            const auto instant = moment(texts[i], pointer, zone);
+            if (!instant) continue;
+            if (std::find(at.instants.begin(), at.instants.end(), *instant) != at.instants.end()) {
+                faults_.add(pointer, fmt::format("'{}' is there twice", texts[i]), "each instant once");
+            }
+            at.instants.push_back(*instant);
+        }
+        if (at.instants.size() != texts.size()) return std::nullopt;
+        std::sort(at.instants.begin(), at.instants.end());
+        return at;
+    }
+
+    std::optional<What> read_manual() {
+        bool manual = true;
+        if (reader_.read("manual", manual) && !manual) {
+            faults_.add(reader_.pointer("manual"), "is false", "true: the task is started by hand only");
+        }
+        return Manual{};
+    }
+
+    void read_clock_rules(Schedule::Rule& rule) {
+        const json::Value* value = reader_.object("dst");
+        if (value == nullptr) return;
+        json::ObjectReader reader{*value, reader_.pointer("dst"), faults_};
+        std::string choice;
+        if (reader.read_choice("gap", choice, {"first_valid", "skip"})) {
+            rule.gap = choice == "skip" ? GapRule::skip : GapRule::first_valid;
+        }
+        if (reader.read_choice("overlap", choice, {"first", "second", "both"})) {
+            rule.overlap = choice == "both" ? OverlapRule::both : choice == "second" ? OverlapRule::second : OverlapRule::first;
+        }
+        reader.finish();
+    }
+
+    void read_span(Schedule::Rule& rule) {
+        rule.start = read_moment("start", rule.zone);
+        rule.end = read_moment("end", rule.zone);
+        if (rule.start && rule.end && *rule.start >= *rule.end) {
+            faults_.add(reader_.pointer("end"), "is not after 'start'", "a later instant: fires count from 'start' on, and before 'end'");
+        }
+    }
+
+    void refuse_what_does_not_go_with(const Schedule::Rule& rule) {
+        if ((rule.gap || rule.overlap) && !rule.has_local_times()) {
+            faults_.add(reader_.pointer("dst"), "belongs to rules of local times only",
+                        "no 'dst' beside 'every', 'at' or 'manual': they do not depend on the clocks");
+        }
+        if (!std::holds_alternative<Manual>(rule.what)) return;
+        for (const std::string_view name : {"start", "end", "jitter"}) {
+            if (reader_.has(name)) faults_.add(reader_.pointer(name), "stands beside 'manual', which never fires", "no such member");
+        }
+    }
+
+    std::optional<Instant> read_moment(std::string_view name, const Zone& zone) {
+        std::string text;
+        if (!reader_.read(name, text, {.min = 1, .max = kLongestMoment})) return std::nullopt;
+        return moment(text, reader_.pointer(name), zone);
+    }
+
+    std::optional<Instant> moment(const std::string& text, const std::string& pointer, const Zone& zone) {
+        if (const auto found = parse_moment(text, zone)) return *found;
+        faults_.add(pointer, fmt::format("'{}' is not a date and time", text), std::string{kAllowedMoment});
+        return std::nullopt;
+    }
+
+    json::ObjectReader reader_;
+    const std::string& pointer_;
+    bool is_object_;
+    Faults& faults_;
+};
+
+void write_what(json::Writer& out, const CronRule& cron, const Zone&) { out.member("cron", cron.text()); }
+
+void write_what(json::Writer& out, const Every& every, const Zone& zone) {
+    out.member("every", format_duration(every.interval));
+    // The default lies before 1970 in UTC for zones east of it, which RFC 3339 here does not write.
+    if (every.anchor != default_anchor(zone)) out.member("anchor", every.anchor);
 }
+
+void write_what(json::Writer& out, const At& at, const Zone&) {
+    out.key("at");
+    if (at.instants.size() == 1) return void(out.value(at.instants.front()));
+    out.begin_array();
+    for (const Instant instant : at.instants) out.value(instant);
+    out.end_array();
+}
+
+void write_what(json::Writer& out, const Manual&, const Zone&) { out.member("manual", true); }
 
 }  // namespace
 
 std::optional<Schedule> Schedule::read(const json::Value& value, const std::string& pointer, Faults& faults) {
-    const std::size_t faults_before = faults.list().size();
-    json::ObjectReader reader{value, pointer, faults};
-
-    bool enabled = true;
-    reader.read("enabled", enabled);
-    std::string zone_name = "UTC";
-    reader.read("zone", zone_name, {.min = 1, .max = 64});
-    std::optional<Zone> zone = Zone::load(zone_name);
-    if (!zone) {
-        faults.add(reader.pointer("zone"), fmt::format("'{}' is not a zone of the IANA database", zone_name), std::string{kAllowedZone});
-        zone = Zone::load("UTC");  // so that the faults of the rest are found too
-    }
-
-    const auto read_moment = [&](std::string_view name, Instant& out) {
-        std::string text;
-        if (!reader.read(name, text, {.min = 1, .max = kLongestMoment})) return;
-        if (const auto moment = parse_moment(text, *zone)) {
-            out = *moment;
-        } else {
-            faults.add(reader.pointer(name), fmt::format("'{}' is not a date and time", text), std::string{kAllowedMoment});
-        }
-    };
-
-    std::optional<What> what;
-    const bool has_cron = reader.has("cron");
-    const bool has_every = reader.has("every");
-    const bool has_at = reader.has("at");
-    if (value.IsObject() && int{has_cron} + int{has_every} + int{has_at} != 1) {
-        faults.add(pointer, has_cron || has_every || has_at ? "has more than one rule" : "has no rule",
-                   "exactly one of 'cron', 'every' and 'at'");
-    }
-    for (const std::string_view name : {"cron", "every", "at", "anchor"}) {
-        if (!reader.has(name)) reader.ignore(name);  // null is as good as absent
-    }
-    if (has_cron) {
-        std::string expression;
-        std::vector<CronFault> cron_faults;
-        if (reader.read("cron", expression, {.min = 1, .max = kLongestExpression})) {
-            what = read_cron(expression, *zone, cron_faults);
-        }
-        for (CronFault& fault : cron_faults) faults.add(reader.pointer("cron"), std::move(fault.problem), std::move(fault.allowed));
-    }
-    if (has_every) {
-        Every every{kShortestInterval, default_anchor(*zone)};
-        reader.read_duration("every", every.interval, {.min = kShortestInterval, .max = kLongestInterval});
-        read_moment("anchor", every.anchor);
-        what = every;
-    } else if (reader.has("anchor")) {
-        reader.ignore("anchor");
-        faults.add(reader.pointer("anchor"), "belongs to an 'every' rule only", "no 'anchor' beside 'cron' or 'at'");
-    }
-    if (has_at) {
-        At at{};
-        read_moment("at", at.instant);
-        what = at;
-    }
-    std::optional<GapRule> gap;
-    std::optional<OverlapRule> overlap;
-    read_clock_rules(reader, gap, overlap);
-    if ((gap || overlap) && what && !std::holds_alternative<CronRule>(*what)) {
-        faults.add(reader.pointer("dst"), "belongs to rules of local times only",
-                   "no 'dst' beside 'every' or 'at': they do not depend on the clocks");
-    }
-    reader.finish();
-
-    if (faults.list().size() != faults_before || !what) return std::nullopt;
-    Rule rule{std::move(*what), std::move(*zone), enabled, gap, overlap};
-    if (const auto problem = never_fires(rule)) {
-        faults.add(pointer, *problem, std::string{kAllowedGap});
-        return std::nullopt;
-    }
-    return Schedule{std::make_shared<const Rule>(std::move(rule))};
+    auto rule = ScheduleReader{value, pointer, faults}.read();
+    if (!rule) return std::nullopt;
+    return Schedule{std::make_shared<const Rule>(std::move(*rule))};
 }
 
 void Schedule::write(json::Writer& out) const {
     out.begin_object();
-    if (const auto* cron = std::get_if<CronRule>(&rule_->what)) {
-        out.member("cron", cron->text());
-    } else if (const auto* every = std::get_if<Every>(&rule_->what)) {
-        out.member("every", format_duration(every->interval));
-        // The default lies before 1970 in UTC for zones east of it, which RFC 3339 here does not write.
-        if (every->anchor != default_anchor(rule_->zone)) out.member("anchor", every->anchor);
-    } else {
-        out.member("at", std::get<At>(rule_->what).instant);
-    }
+    std::visit([&](const auto& what) { write_what(out, what, rule_->zone); }, rule_->what);
     out.member("zone", rule_->zone.name());
     out.member("enabled", rule_->enabled);
+    out.member("start", rule_->start);
+    out.member("end", rule_->end);
+    if (rule_->jitter > Duration::zero()) out.member("jitter", format_duration(rule_->jitter));
     if (rule_->gap || rule_->overlap) {
         out.key("dst").begin_object();
         if (rule_->gap) out.member("gap", to_string(*rule_->gap));

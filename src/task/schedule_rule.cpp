@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "cloudtask/core/hash.h"
 #include "cloudtask/core/units.h"
 #include "task/moment.h"
 
@@ -39,9 +40,15 @@ std::optional<Instant> next_of(const Every& every, const Schedule::Rule&, Instan
 }
 
 std::optional<Instant> next_of(const At& at, const Schedule::Rule&, Instant after) {
-    if (at.instant > after) return at.instant;
-    return std::nullopt;
+    const auto found = std::upper_bound(at.instants.begin(), at.instants.end(), after);
+    if (found == at.instants.end()) return std::nullopt;
+    return *found;
 }
+
+std::optional<Instant> next_of(const Manual&, const Schedule::Rule&, Instant) { return std::nullopt; }
+
+// Earlier by `duration`, as far as instants go.
+Instant earlier(Instant instant, Duration duration) { return instant < Instant::min() + duration ? Instant::min() : instant - duration; }
 
 }  // namespace
 
@@ -52,8 +59,52 @@ ClockRules Schedule::Rule::clock() const {
             overlap.value_or(in_real_time ? OverlapRule::both : OverlapRule::first)};
 }
 
-std::optional<Instant> Schedule::Rule::next(Instant after) const {
-    return std::visit([&](const auto& rule) { return next_of(rule, *this, after); }, what);
+std::uint64_t Schedule::Rule::seed_of(std::string_view task_id) { return xxhash64(task_id); }
+
+std::optional<Instant> Schedule::Rule::next_nominal(Instant after) const {
+    if (start) after = std::max(after, *start - Duration{1});
+    const auto found = std::visit([&](const auto& rule) { return next_of(rule, *this, after); }, what);
+    if (found && end && *found >= *end) return std::nullopt;
+    return found;
+}
+
+Duration Schedule::Rule::delay_of(Instant nominal, std::optional<Instant> next) const {
+    const Duration most = next ? std::min(jitter, *next - nominal) : jitter;
+    const auto choices = static_cast<std::uint64_t>(std::chrono::floor<std::chrono::milliseconds>(most).count());
+    if (choices == 0) return Duration::zero();
+    const std::uint64_t drawn = xxhash64(fmt::format_int(nominal.time_since_epoch().count()).c_str(), seed);
+    return std::chrono::milliseconds{static_cast<std::int64_t>(drawn % choices)};
+}
+
+std::optional<ScheduledFire> Schedule::Rule::next(Instant after) const {
+    if (jitter == Duration::zero()) {
+        const auto nominal = next_nominal(after);
+        if (!nominal) return std::nullopt;
+        return ScheduledFire{*nominal, *nominal};
+    }
+    // What is due after `after` is named after `after - jitter`. Fires keep their order, so of those that are named up to `after` only the
+    // last can be due later; it is looked for by halving, for there may be many.
+    auto last = next_nominal(earlier(after, jitter));
+    if (!last) return std::nullopt;
+    auto beyond = next_nominal(*last);
+    Instant limit = after;  // what is named after `limit` is named after `after`
+    while (beyond && *beyond <= after) {
+        const auto found = next_nominal(*last + (limit - *last) / 2);
+        if (found && *found <= after) {
+            last = found;
+            beyond = next_nominal(*last);
+        } else {
+            limit = *last + (limit - *last) / 2;
+        }
+    }
+    if (const Instant due = *last + delay_of(*last, beyond); due > after) return ScheduledFire{due, *last};
+    if (!beyond) return std::nullopt;
+    return ScheduledFire{*beyond + delay_of(*beyond, next_nominal(*beyond)), *beyond};
+}
+
+bool operator==(const Schedule::Rule& a, const Schedule::Rule& b) {
+    return a.what == b.what && a.zone.name() == b.zone.name() && a.enabled == b.enabled && a.gap == b.gap && a.overlap == b.overlap &&
+           a.start == b.start && a.end == b.end && a.jitter == b.jitter;
 }
 
 Instant default_anchor(const Zone& zone) { return instant_of(LocalTime(1970, 1, 1, 0, 0, 0), zone); }
@@ -79,7 +130,8 @@ std::optional<What> read_cron(std::string_view expression, const Zone& zone, std
 }
 
 std::optional<std::string> never_fires(const Schedule::Rule& rule) {
-    if (rule.next(Instant::min())) return std::nullopt;
+    if (std::holds_alternative<Manual>(rule.what) || rule.next_nominal(Instant::min())) return std::nullopt;
+    if (rule.start || rule.end) return "never fires from 'start' on and before 'end'";
     return fmt::format("never fires: the clocks of {} skip every one of its local times", rule.zone.name());
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@ namespace cloudtask::task {
 
 inline constexpr Duration kShortestInterval = std::chrono::seconds{1};
 inline constexpr Duration kLongestInterval = std::chrono::hours{24 * 366};
+inline constexpr Duration kMostJitter = std::chrono::hours{24};
 inline constexpr std::size_t kLongestExpression = 256;
 inline constexpr std::string_view kAllowedZone = "an IANA zone name such as Europe/Berlin, or UTC";
 
@@ -34,12 +36,17 @@ struct Every {
 };
 
 struct At {
-    Instant instant{};
+    std::vector<Instant> instants;  // at least one, in order, each once
 
     friend bool operator==(const At&, const At&) = default;
 };
 
-using What = std::variant<CronRule, Every, At>;
+// Never fires: for tasks that people or programs start.
+struct Manual {
+    friend bool operator==(const Manual&, const Manual&) = default;
+};
+
+using What = std::variant<CronRule, Every, At, Manual>;
 
 struct Schedule::Rule {
     What what;
@@ -47,12 +54,29 @@ struct Schedule::Rule {
     bool enabled = true;
     std::optional<GapRule> gap;          // as chosen
     std::optional<OverlapRule> overlap;  // as chosen
+    std::optional<Instant> start;        // fires before it do not count
+    std::optional<Instant> end;          // nor do those at or after it
+    Duration jitter{};
+    std::uint64_t seed = seed_of({});  // of the task: what its jitter is drawn with
+
+    static std::uint64_t seed_of(std::string_view task_id);
+
+    // True of rules that name times of the wall.
+    bool has_local_times() const { return std::holds_alternative<CronRule>(what); }
 
     // What holds where the clocks change: what was chosen, else what is usual for the rule.
     ClockRules clock() const;
 
-    // The first fire after `after`.
-    std::optional<Instant> next(Instant after) const;
+    // The first instant after `after` that the rule names, within start and end.
+    std::optional<Instant> next_nominal(Instant after) const;
+    // The first fire that is due after `after`.
+    std::optional<ScheduledFire> next(Instant after) const;
+
+    // By how much a fire is later than the instant that the rule names, when the rule's next one is `next`: at least 0, below `jitter`, and
+    // below the time to that next one, so that fires keep their order. Drawn from the task and the instant, and so the same on every node.
+    Duration delay_of(Instant nominal, std::optional<Instant> next) const;
+
+    friend bool operator==(const Rule& a, const Rule& b);
 };
 
 // 1970-01-01T00:00 on the wall of the zone.
@@ -65,6 +89,6 @@ std::optional<What> read_cron(std::string_view expression, const Zone& zone, std
 
 // What is wrong with a rule that fires never, although each of its parts is right. Nothing if it fires.
 std::optional<std::string> never_fires(const Schedule::Rule& rule);
-inline constexpr std::string_view kAllowedGap = "a rule with other local times, or the gap rule first_valid";
+inline constexpr std::string_view kAllowedSpan = "a rule that fires at least once; 'manual' for a task that is started by hand only";
 
 }  // namespace cloudtask::task

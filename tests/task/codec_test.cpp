@@ -102,6 +102,11 @@ Task random_task(std::mt19937_64& random) {
         task.schedules.push_back(*Schedule::read(document(R"({"cron": "@daily", "enabled": false})"), "", faults));
         task.schedules.push_back(
             *Schedule::read(document(R"({"cron": "H 2-4 * * *", "dst": {"gap": "skip", "overlap": "both"}})"), "", faults));
+        task.schedules.push_back(
+            *Schedule::read(document(R"({"at": ["2030-01-01T00:00", "2031-01-01T00:00:00.5"], "jitter": "1h"})"), "", faults));
+        task.schedules.push_back(
+            *Schedule::read(document(R"({"every": "1h", "start": "2030-01-01T00:00", "end": "2031-01-01T00:00"})"), "", faults));
+        task.schedules.push_back(*Schedule::read(document(R"({"manual": true})"), "", faults));
     }
     if (below(2) == 0) task.targets = {"node-1", "node-2"};
     if (below(2) == 0) task.labels = {{"disk", "ssd"}, {"example.org/zone", ""}};
@@ -345,6 +350,22 @@ TEST_CASE("codec: schedules of a task") {
     CHECK(written(read(R"({"cron": "@daily", "dst": {}})")) == R"({"cron":"@daily","zone":"UTC","enabled":true})");
     CHECK_FALSE(read(R"({"cron": "@daily", "dst": {"gap": "skip"}})") == read(R"({"cron": "@daily"})"));
 
+    CHECK(written(read(R"({"at": ["2026-12-24T18:00", "2026-06-01T00:00:00Z"], "zone": "Europe/Berlin"})")) ==
+          R"({"at":["2026-06-01T00:00:00Z","2026-12-24T17:00:00Z"],"zone":"Europe/Berlin","enabled":true})");
+    CHECK(written(read(R"({"at": ["2026-06-01T00:00:00Z"]})")) == R"({"at":"2026-06-01T00:00:00Z","zone":"UTC","enabled":true})");
+    CHECK(written(read(R"({"manual": true, "start": null})")) == R"({"manual":true,"zone":"UTC","enabled":true})");
+    CHECK(read(R"({"manual": true})").next(Instant::min()) == std::nullopt);
+    CHECK(
+        written(read(R"({"dst": {"gap": "skip"}, "jitter": "90s", "end": "2027-01-01T00:00", "start": "2026-01-01T00:00", "cron": "@daily",
+                           "zone": "Europe/Berlin"})")) ==
+        R"({"cron":"@daily","zone":"Europe/Berlin","enabled":true,"start":"2025-12-31T23:00:00Z","end":"2026-12-31T23:00:00Z",)"
+        R"("jitter":"1min30s","dst":{"gap":"skip"}})");
+    CHECK(written(read(R"({"cron": "@daily", "jitter": "0s"})")) == R"({"cron":"@daily","zone":"UTC","enabled":true})");
+    for (const char* other : {R"({"cron": "@daily", "start": "2026-01-01T00:00"})", R"({"cron": "@daily", "end": "2026-01-01T00:00"})",
+                              R"({"cron": "@daily", "jitter": "1s"})", R"({"manual": true})", R"({"at": "2026-01-01T00:00"})"}) {
+        CHECK_FALSE(read(R"({"cron": "@daily"})") == read(other));
+    }
+
     const auto check_fault = [](const std::string& text, const std::string& pointer, const std::string& part) {
         Faults faults;
         CAPTURE(text);
@@ -374,6 +395,19 @@ TEST_CASE("codec: schedules of a task") {
     check_fault(R"({"every": "1h", "dst": {"gap": "skip"}})", "/s/dst", "belongs to rules of local times");
     check_fault(R"({"at": "2026-01-01T00:00:00Z", "dst": {"overlap": "both"}})", "/s/dst", "belongs to rules of local times");
     check_fault(R"({"cron": "0 30 2 ? 3 sunL 2020-2090", "zone": "Europe/Berlin", "dst": {"gap": "skip"}})", "/s", "never fires");
+    check_fault(R"({"at": []})", "/s/at", "has 0 entries");
+    check_fault(R"({"at": 5})", "/s/at", "is not a text");
+    check_fault(R"({"at": ["2026-01-01T00:00:00Z", "soon"]})", "/s/at/1", "'soon' is not a date and time");
+    check_fault(R"({"at": ["2026-01-01T00:00:00Z", "2026-01-01T00:00"]})", "/s/at/1", "'2026-01-01T00:00' is there twice");
+    check_fault(R"({"manual": false})", "/s/manual", "is false");
+    check_fault(R"({"manual": "yes"})", "/s/manual", "");
+    check_fault(R"({"manual": true, "jitter": "1s"})", "/s/jitter", "stands beside 'manual'");
+    check_fault(R"({"manual": true, "cron": "@daily"})", "/s", "has more than one rule");
+    check_fault(R"({"cron": "@daily", "jitter": "25h"})", "/s/jitter", "out of range");
+    check_fault(R"({"cron": "@daily", "start": "never"})", "/s/start", "'never' is not a date and time");
+    check_fault(R"({"cron": "@daily", "start": "2026-01-02T00:00", "end": "2026-01-02T00:00"})", "/s/end", "is not after 'start'");
+    check_fault(R"({"cron": "@yearly", "start": "2026-01-02T00:00", "end": "2027-01-01T00:00"})", "/s", "never fires from 'start' on");
+    check_fault(R"({"at": "2026-01-02T00:00", "end": "2026-01-02T00:00"})", "/s", "never fires from 'start' on");
     check_fault(R"({"every": "5"})", "/s/every", "is not a duration");
     check_fault(R"({"every": "5s", "anchor": "yesterday"})", "/s/anchor", "'yesterday' is not a date and time");
     check_fault(R"({"every": "5s", "zones": "UTC"})", "/s/zones", "is not a known field");

@@ -5,9 +5,12 @@
 
 #include <catch2/catch.hpp>
 
+#include <array>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
+#include "cloudtask/core/units.h"
 #include "task/zone.h"
 
 using namespace cloudtask;
@@ -37,6 +40,15 @@ std::vector<std::string> fires(const Schedule& schedule, Instant from, std::size
         list.push_back(on_the_wall(*next, schedule.zone()));
     }
     return list;
+}
+
+Schedule read(const std::string& text) {
+    const auto document = json::parse(text);
+    REQUIRE(document);
+    Faults faults;
+    auto schedule = Schedule::read(*document, "", faults);
+    if (!schedule) FAIL(faults.summary() << " in " << text);
+    return *schedule;
 }
 
 struct Row {
@@ -260,6 +272,78 @@ TEST_CASE("schedule: at fires once") {
     CHECK(schedule->next(instant("2026-01-01T00:00:00Z")) == instant("2026-12-24T17:00:00Z"));
     CHECK(schedule->next(instant("2026-12-24T16:59:59.999999Z")) == instant("2026-12-24T17:00:00Z"));
     CHECK(schedule->next(instant("2026-12-24T17:00:00Z")) == std::nullopt);
+}
+
+TEST_CASE("schedule: a list of instants, and none") {
+    const auto list = read(R"({"at": ["2026-03-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00.5Z"]})");
+    CHECK((list.kind() == Schedule::Kind::at));
+    CHECK(list.next(Instant::min()) == instant("2026-01-01T00:00:00Z"));
+    CHECK(list.next(instant("2026-01-01T00:00:00Z")) == instant("2026-02-01T00:00:00.5Z"));
+    CHECK(list.next(instant("2026-02-01T00:00:00.4Z")) == instant("2026-02-01T00:00:00.5Z"));
+    CHECK(list.next(instant("2026-03-01T00:00:00Z")) == std::nullopt);
+    const auto manual = read(R"({"manual": true})");
+    CHECK((manual.kind() == Schedule::Kind::manual));
+    CHECK(manual.next(Instant::min()) == std::nullopt);
+}
+
+TEST_CASE("schedule: fires count from start on and before end") {
+    const auto daily = read(R"({"cron": "0 9 * * *", "start": "2026-01-02T09:00:00Z", "end": "2026-01-04T09:00:00Z"})");
+    CHECK(fires(daily, Instant::min(), 9) == std::vector<std::string>{"2026-01-02T09:00:00+00:00", "2026-01-03T09:00:00+00:00"});
+    CHECK(daily.next(instant("2026-01-03T08:59:59.999999Z")) == instant("2026-01-03T09:00:00Z"));
+    CHECK(daily.next(instant("2026-01-03T09:00:00Z")) == std::nullopt);
+    const auto a_little_later =
+        read(R"({"cron": "0 9 * * *", "start": "2026-01-02T09:00:00.000001Z", "end": "2026-01-04T09:00:00.000001Z"})");
+    CHECK(fires(a_little_later, Instant::min(), 9) == std::vector<std::string>{"2026-01-03T09:00:00+00:00", "2026-01-04T09:00:00+00:00"});
+    // The phase of an interval is that of its anchor, not of the start.
+    CHECK(read(R"({"every": "1h", "start": "2026-01-01T00:30:00Z"})").next(Instant::min()) == instant("2026-01-01T01:00:00Z"));
+}
+
+TEST_CASE("schedule: jitter delays each fire by less than it says, and never past the next one") {
+    for (const char* rule :
+         {R"({"cron": "* * * * * *", "jitter": "24h"})", R"({"cron": "*/5 * * * *", "jitter": "3min"})",
+          R"({"every": "1min", "jitter": "10min"})", R"({"cron": "*/20 1-3 * * *", "zone": "Europe/Berlin", "jitter": "1h"})",
+          R"({"cron": "0 9 1,2 * *", "jitter": "1ms"})",
+          R"({"at": ["2026-03-29T00:00:00Z", "2026-03-29T00:00:00.000500Z", "2026-03-29T01:00:00Z"], "jitter": "30min"})"}) {
+        CAPTURE(rule);
+        const Schedule schedule = read(rule).for_task("task-1");
+        std::string without{rule};
+        without = without.substr(0, without.find(R"(, "jitter")")) + "}";
+        const Schedule plain = read(without);
+        const auto most = *parse_duration(std::string{rule}.substr(without.size() + 12, std::string{rule}.size() - without.size() - 14));
+        Instant now = instant("2026-03-28T23:59:00Z");
+        int compared = 0;
+        for (std::optional nominal = schedule.next_fire(now)->nominal; nominal && compared < 500;
+             nominal = plain.next(*nominal), ++compared) {
+            const auto following = plain.next(*nominal);
+            // From anywhere between the fire before and this one.
+            const auto fire = schedule.next_fire(now);
+            REQUIRE(fire);
+            CAPTURE(format_instant(*nominal), format_instant(fire->at));
+            REQUIRE(fire->nominal == *nominal);
+            REQUIRE(fire->at >= *nominal);
+            REQUIRE(fire->at - *nominal < std::max(most, Duration{1}));
+            if (following) REQUIRE(fire->at < *following);
+            REQUIRE(fire->at > now);
+            REQUIRE(schedule.next(now + (fire->at - now) / 2) == fire->at);
+            REQUIRE(schedule.next(fire->at - Duration{1}) == fire->at);
+            now = fire->at;
+        }
+        CHECK(compared >= 3);
+    }
+}
+
+TEST_CASE("schedule: jitter is the task's, the same wherever it is asked, and spread") {
+    const Schedule schedule = read(R"({"cron": "0 0 * * *", "jitter": "1h"})");
+    const Instant now = instant("2026-01-01T12:00:00Z");
+    std::array<int, 10> tenths{};
+    for (int task = 0; task < 1000; ++task) {
+        const auto id = fmt::format("task-{}", task);
+        const auto due = schedule.for_task(id).next(now);
+        REQUIRE(due == read(R"({"cron": "0 0 * * *", "jitter": "1h", "start": "2026-01-02T00:00"})").for_task(id).next(now));
+        ++tenths[static_cast<std::size_t>((*due - instant("2026-01-02T00:00:00Z")) / std::chrono::minutes{6})];
+    }
+    for (const int count : tenths) CHECK(std::abs(count - 100) < 60);
+    CHECK(format_instant(*schedule.for_task("task-1").next(now)) == "2026-01-02T00:19:55.155Z");  // stays so from release to release
 }
 
 TEST_CASE("schedule: the search ends, whatever it is asked") {

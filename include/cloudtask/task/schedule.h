@@ -1,13 +1,14 @@
 // Schedule: a rule that yields fire times. Immutable, pure, cheap to copy (the parsed rule is shared).
 //
 // Kinds: cron (crontab(5) with Quartz's and Jenkins' additions: 5 fields, 6 with seconds first, 7 with the year last), every (an interval
-// aligned to an anchor) and at (one instant). Each has an IANA zone (cctz, the system's tzdata). docs/schedules.md says what each does.
+// aligned to an anchor), at (one instant, or a list of them) and manual (never). Each has an IANA zone (cctz, the system's tzdata), and may
+// have a start, an end and a jitter. docs/schedules.md says what each does.
 // DST: what becomes of a local time that a gap skips or an overlap repeats can be chosen (GapRule, OverlapRule). Unless it is, a skipped
 // one fires at the first valid instant after the gap, once, a repeated one the first time; and cron rules that run in every hour follow
 // real time, so that they neither pause nor fire twice.
 //
-// A rule with H has other times for each task. read() cannot know the task, so who has its id asks for the schedule for_task(); read_task()
-// of task/codec.h has done so.
+// A rule with H, or with jitter, has other times for each task. read() cannot know the task, so who has its id asks for the schedule
+// for_task(); read_task() of task/codec.h has done so.
 #pragma once
 
 #include <memory>
@@ -29,15 +30,24 @@ enum class OverlapRule { first, second, both };
 std::string_view to_string(GapRule rule);
 std::string_view to_string(OverlapRule rule);
 
+// A fire, and the instant that the rule names for it.
+struct ScheduledFire {
+    Instant at{};       // when it is due, jitter included: what everybody knows the fire by
+    Instant nominal{};  // what the rule says
+};
+
 class Schedule {
   public:
-    enum class Kind { cron, every, at };
+    enum class Kind { cron, every, at, manual };
 
     // {"cron": "*/5 * * * *", "zone": "Europe/Berlin", "enabled": true}
     // {"cron": "@every 90s"}                                            the same as {"every": "90s"}
     // {"every": "30s", "anchor": "2026-01-01T00:00:00Z", "zone": "UTC"}   anchor defaults to 1970-01-01T00:00 in the zone
     // {"at": "2026-12-24T18:00:00", "zone": "Europe/Berlin"}              local time in the zone, or with an offset
-    // Beside a rule of local times (cron): "dst": {"gap": "first_valid" or "skip", "overlap": "first", "second" or "both"}.
+    // {"at": ["2026-03-31T18:00", "2026-06-30T18:00"]}                     up to 366 of them
+    // {"manual": true}                                                    never: for what is started by hand
+    // Beside any: "start" and "end" (moments; fires count from the one on and before the other), "jitter" (up to 24h). Beside a rule of
+    // local times (cron): "dst": {"gap": "first_valid" or "skip", "overlap": "first", "second" or "both"}.
     // Faults: unknown zone, bad field (named), an impossible rule (30 February), an interval under 1 s.
     static std::optional<Schedule> read(const json::Value& value, const std::string& pointer, Faults& faults);
 
@@ -55,10 +65,13 @@ class Schedule {
     OverlapRule overlap() const;
 
     // The same schedule as the task of this id has it: what H picks follows from the id. Until then it is as if the id were empty.
+    // So does by how much jitter delays each fire.
     Schedule for_task(std::string_view task_id) const;
 
     // The first fire time after `after` (exclusive); nothing if there is none. Ignores enabled(). Below 1 ms for any rule and instant.
     std::optional<Instant> next(Instant after) const;
+    // The same, with what the rule says. So `next_fire(at - Duration{1})` tells the nominal instant of the fire that is due at `at`.
+    std::optional<ScheduledFire> next_fire(Instant after) const;
 
     // The rule as people read it: "cron 0 9 * * 1-5 in Europe/Berlin".
     std::string describe() const;
