@@ -34,6 +34,38 @@ std::string wall_text(Instant instant, const Zone& zone) {
                        local.second(), decimals == 0 ? "" : fmt::format(".{:06}", decimals), zone.offset_text(seconds));
 }
 
+std::string weekdays_text(std::uint8_t weekdays) {
+    std::vector<std::string_view> names;
+    for (int i = 1; i <= 7; ++i) {
+        if ((weekdays >> i % 7 & 1) != 0) names.push_back(weekday_name(i % 7));
+    }
+    return fmt::format("{}", fmt::join(names, ", "));
+}
+
+// "every 2 weeks on mon, fri at 09:00, counted from 2026-01-05".
+std::string calendar_text(const CalendarRule& calendar) {
+    const std::string_view unit = calendar.frequency == Frequency::monthly  ? "month"
+                                  : calendar.frequency == Frequency::weekly ? "week"
+                                                                            : "day";
+    std::string text = calendar.interval == 1 ? fmt::format("every {}", unit) : fmt::format("every {} {}s", calendar.interval, unit);
+    std::vector<std::string> words;
+    if (calendar.frequency == Frequency::weekly) text += " on " + weekdays_text(calendar.weekdays);
+    if (calendar.frequency == Frequency::monthly) {
+        for (const MonthDay& day : calendar.days) words.push_back(format_month_day(day));
+        text += fmt::format(" on the {}", fmt::join(words, ", "));
+        words.clear();
+        for (int month = 1; month <= 12; ++month) {
+            if ((calendar.months >> month & 1) != 0) words.emplace_back(month_name(month));
+        }
+        if (words.size() < 12) text += fmt::format(" of {}", fmt::join(words, ", "));
+        words.clear();
+    }
+    for (const TimeOfDay time : calendar.times) words.push_back(format_time_of_day(time));
+    text += fmt::format(" at {}", fmt::join(words, ", "));
+    if (calendar.from) text += fmt::format(", counted from {}", format_date(*calendar.from));
+    return text;
+}
+
 }  // namespace
 
 std::string_view to_string(GapRule rule) { return rule == GapRule::first_valid ? "first_valid" : "skip"; }
@@ -84,6 +116,8 @@ Schedule::Kind Schedule::kind() const {
     struct KindOf {
         Kind operator()(const CronRule&) const { return Kind::cron; }
         Kind operator()(const Every&) const { return Kind::every; }
+        Kind operator()(const WindowRule&) const { return Kind::every; }
+        Kind operator()(const CalendarRule&) const { return Kind::calendar; }
         Kind operator()(const At&) const { return Kind::at; }
         Kind operator()(const Manual&) const { return Kind::manual; }
     };
@@ -127,8 +161,14 @@ std::string Schedule::describe() const {
             return fmt::format("every {} counted from {} in {}", format_duration(every.interval), wall_text(every.anchor, zone),
                                zone.name());
         }
+        std::string operator()(const WindowRule& window) const {
+            const std::string days = window.weekdays == 0x7F ? "" : fmt::format(" on {}", weekdays_text(window.weekdays));
+            return fmt::format("every {} from {} to {}{} in {}", format_duration(window.interval), format_time_of_day(window.from),
+                               format_time_of_day(window.to), days, zone.name());
+        }
+        std::string operator()(const CalendarRule& calendar) const { return fmt::format("{} in {}", calendar_text(calendar), zone.name()); }
         std::string operator()(const At& at) const {
-            const std::string more = at.instants.size() == 1 ? "" : fmt::format(" and {} more times", at.instants.size() - 1);
+            const std::string more = at.instants.size() == 1 ? "" : fmt::format(" and {} more", at.instants.size() - 1);
             return fmt::format("at {}{} in {}", wall_text(at.instants.front(), zone), more, zone.name());
         }
         std::string operator()(const Manual&) const { return "by hand only"; }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cloudtask/core/units.h"
+#include "task/calendar_json.h"
 #include "task/moment.h"
 #include "task/schedule_rule.h"
 
@@ -19,8 +20,8 @@ namespace {
 
 constexpr std::size_t kLongestMoment = 40;
 constexpr std::size_t kMostInstants = 366;
-constexpr std::array<std::string_view, 4> kRuleNames{"cron", "every", "at", "manual"};
-constexpr std::string_view kAllowedRules = "exactly one of 'cron', 'every', 'at' and 'manual'";
+constexpr std::array<std::string_view, 5> kRuleNames{"cron", "every", "calendar", "at", "manual"};
+constexpr std::string_view kAllowedRules = "exactly one of 'cron', 'every', 'calendar', 'at' and 'manual'";
 constexpr std::string_view kAllowedMoment =
     "a date and time such as 2026-12-24T18:00:00 (local in the zone) or 2026-12-24T18:00:00+01:00, years 1970 to 9999";
 
@@ -71,11 +72,17 @@ class ScheduleReader {
         std::optional<What> what;
         if (reader_.has("cron")) what = read_cron_rule(zone);
         if (reader_.has("every")) {
-            what = read_every(zone);
-        } else if (reader_.has("anchor")) {
-            faults_.add(reader_.pointer("anchor"), "belongs to an 'every' rule only", "no 'anchor' beside another rule");
+            what = reader_.has("window") ? read_every_in_window() : read_every(zone);
+        } else {
+            for (const std::string name : {"anchor", "window"}) {
+                if (reader_.has(name))
+                    faults_.add(reader_.pointer(name), "belongs to an 'every' rule only", "no such member beside another rule");
+            }
         }
-        reader_.ignore("anchor");
+        for (const std::string_view name : {"anchor", "window"}) reader_.ignore(name);
+        if (const json::Value* calendar = reader_.object("calendar")) {
+            if (auto rule = read_calendar(*calendar, reader_.pointer("calendar"), faults_)) what = std::move(*rule);
+        }
         if (reader_.has("at")) what = read_at(zone);
         if (reader_.has("manual")) what = read_manual();
         return what;
@@ -95,6 +102,21 @@ class ScheduleReader {
         reader_.read_duration("every", every.interval, {.min = kShortestInterval, .max = kLongestInterval});
         if (const auto anchor = read_moment("anchor", zone)) every.anchor = *anchor;
         return every;
+    }
+
+    std::optional<What> read_every_in_window() {
+        Duration interval = kShortestInterval;
+        reader_.read_duration("every", interval, {.min = kShortestInterval, .max = kWholeDay});
+        if (reader_.has("anchor")) {
+            faults_.add(reader_.pointer("anchor"), "stands beside 'window': the interval is counted from where the window opens",
+                        "no 'anchor'");
+        }
+        const json::Value* value = reader_.object("window");
+        if (value == nullptr) return std::nullopt;
+        auto window = read_window(*value, reader_.pointer("window"), faults_);
+        if (!window) return std::nullopt;
+        window->interval = interval;
+        return *window;
     }
 
     // One instant, or a list of them.
@@ -154,7 +176,7 @@ class ScheduleReader {
     void refuse_what_does_not_go_with(const Schedule::Rule& rule) {
         if ((rule.gap || rule.overlap) && !rule.has_local_times()) {
             faults_.add(reader_.pointer("dst"), "belongs to rules of local times only",
-                        "no 'dst' beside 'every', 'at' or 'manual': they do not depend on the clocks");
+                        "no 'dst' beside 'every' without a window, 'at' and 'manual': they do not depend on the clocks");
         }
         if (!std::holds_alternative<Manual>(rule.what)) return;
         for (const std::string_view name : {"start", "end", "jitter"}) {
@@ -186,6 +208,16 @@ void write_what(json::Writer& out, const Every& every, const Zone& zone) {
     out.member("every", format_duration(every.interval));
     // The default lies before 1970 in UTC for zones east of it, which RFC 3339 here does not write.
     if (every.anchor != default_anchor(zone)) out.member("anchor", every.anchor);
+}
+
+void write_what(json::Writer& out, const WindowRule& window, const Zone&) {
+    out.member("every", format_duration(window.interval)).key("window");
+    write_window(out, window);
+}
+
+void write_what(json::Writer& out, const CalendarRule& calendar, const Zone&) {
+    out.key("calendar");
+    write_calendar(out, calendar);
 }
 
 void write_what(json::Writer& out, const At& at, const Zone&) {

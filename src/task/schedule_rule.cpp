@@ -39,6 +39,23 @@ std::optional<Instant> next_of(const Every& every, const Schedule::Rule&, Instan
     return found;
 }
 
+std::optional<Instant> next_of(const WindowRule& window, const Schedule::Rule& in, Instant after) {
+    if (after >= kLocalRulesEnd) return std::nullopt;
+    const auto found = window.next(in.zone, in.clock(), std::max(after, kEpoch - Duration{1}));
+    if (!found || *found >= kLocalRulesEnd) return std::nullopt;
+    return found;
+}
+
+struct WithWorkingDays {
+    const CalendarRule& rule;
+    const WorkingDays& working_days;
+    std::optional<LocalTime> next(LocalTime from) const { return rule.next(from, working_days); }
+};
+
+std::optional<Instant> next_of(const CalendarRule& calendar, const Schedule::Rule& in, Instant after) {
+    return next_by_local_time(WithWorkingDays{calendar, mondays_to_fridays()}, in, after);
+}
+
 std::optional<Instant> next_of(const At& at, const Schedule::Rule&, Instant after) {
     const auto found = std::upper_bound(at.instants.begin(), at.instants.end(), after);
     if (found == at.instants.end()) return std::nullopt;
@@ -57,6 +74,10 @@ ClockRules Schedule::Rule::clock() const {
     const bool in_real_time = cron != nullptr && cron->runs_every_hour();
     return {gap.value_or(in_real_time ? GapRule::skip : GapRule::first_valid),
             overlap.value_or(in_real_time ? OverlapRule::both : OverlapRule::first)};
+}
+
+bool Schedule::Rule::has_local_times() const {
+    return std::holds_alternative<CronRule>(what) || std::holds_alternative<WindowRule>(what) || std::holds_alternative<CalendarRule>(what);
 }
 
 std::uint64_t Schedule::Rule::seed_of(std::string_view task_id) { return xxhash64(task_id); }
@@ -131,6 +152,10 @@ std::optional<What> read_cron(std::string_view expression, const Zone& zone, std
 
 std::optional<std::string> never_fires(const Schedule::Rule& rule) {
     if (std::holds_alternative<Manual>(rule.what) || rule.next_nominal(Instant::min())) return std::nullopt;
+    const auto* calendar = std::get_if<CalendarRule>(&rule.what);
+    if (calendar != nullptr && !calendar->next(LocalTime(kFirstCronYear, 1, 1, 0, 0, 0), mondays_to_fridays())) {
+        return "never fires: its days never come";
+    }
     if (rule.start || rule.end) return "never fires from 'start' on and before 'end'";
     return fmt::format("never fires: the clocks of {} skip every one of its local times", rule.zone.name());
 }

@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "cloudtask/task/schedule.h"
+#include "task/calendar_rule.h"
 #include "task/clock_changes.h"
 #include "task/cron.h"
+#include "task/window_rule.h"
 #include "task/zone.h"
 
 namespace cloudtask::task {
@@ -46,7 +48,7 @@ struct Manual {
     friend bool operator==(const Manual&, const Manual&) = default;
 };
 
-using What = std::variant<CronRule, Every, At, Manual>;
+using What = std::variant<CronRule, Every, WindowRule, CalendarRule, At, Manual>;
 
 struct Schedule::Rule {
     What what;
@@ -62,7 +64,7 @@ struct Schedule::Rule {
     static std::uint64_t seed_of(std::string_view task_id);
 
     // True of rules that name times of the wall.
-    bool has_local_times() const { return std::holds_alternative<CronRule>(what); }
+    bool has_local_times() const;
 
     // What holds where the clocks change: what was chosen, else what is usual for the rule.
     ClockRules clock() const;

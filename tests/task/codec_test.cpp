@@ -107,6 +107,9 @@ Task random_task(std::mt19937_64& random) {
         task.schedules.push_back(
             *Schedule::read(document(R"({"every": "1h", "start": "2030-01-01T00:00", "end": "2031-01-01T00:00"})"), "", faults));
         task.schedules.push_back(*Schedule::read(document(R"({"manual": true})"), "", faults));
+        task.schedules.push_back(*Schedule::read(document(R"({"every": "1h", "window": {"from": "22:00", "to": "06:00"}})"), "", faults));
+        task.schedules.push_back(*Schedule::read(
+            document(R"({"calendar": {"frequency": "monthly", "days": [1, "last fri"], "times": ["18:00"]}})"), "", faults));
     }
     if (below(2) == 0) task.targets = {"node-1", "node-2"};
     if (below(2) == 0) task.labels = {{"disk", "ssd"}, {"example.org/zone", ""}};

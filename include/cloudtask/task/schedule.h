@@ -1,11 +1,11 @@
 // Schedule: a rule that yields fire times. Immutable, pure, cheap to copy (the parsed rule is shared).
 //
 // Kinds: cron (crontab(5) with Quartz's and Jenkins' additions: 5 fields, 6 with seconds first, 7 with the year last), every (an interval
-// aligned to an anchor), at (one instant, or a list of them) and manual (never). Each has an IANA zone (cctz, the system's tzdata), and may
-// have a start, an end and a jitter. docs/schedules.md says what each does.
-// DST: what becomes of a local time that a gap skips or an overlap repeats can be chosen (GapRule, OverlapRule). Unless it is, a skipped
-// one fires at the first valid instant after the gap, once, a repeated one the first time; and cron rules that run in every hour follow
-// real time, so that they neither pause nor fire twice.
+// aligned to an anchor, or counted anew in a daily window), calendar (times of day on days of weeks or months), at (one instant, or a list
+// of them) and manual (never). Each has an IANA zone (cctz, the system's tzdata), and may have a start, an end and a jitter.
+// docs/schedules.md says what each does. DST: what becomes of a local time that a gap skips or an overlap repeats can be chosen (GapRule,
+// OverlapRule). Unless it is, a skipped one fires at the first valid instant after the gap, once, a repeated one the first time; and cron
+// rules that run in every hour follow real time, so that they neither pause nor fire twice.
 //
 // A rule with H, or with jitter, has other times for each task. read() cannot know the task, so who has its id asks for the schedule
 // for_task(); read_task() of task/codec.h has done so.
@@ -38,16 +38,19 @@ struct ScheduledFire {
 
 class Schedule {
   public:
-    enum class Kind { cron, every, at, manual };
+    enum class Kind { cron, every, calendar, at, manual };
 
     // {"cron": "*/5 * * * *", "zone": "Europe/Berlin", "enabled": true}
     // {"cron": "@every 90s"}                                            the same as {"every": "90s"}
     // {"every": "30s", "anchor": "2026-01-01T00:00:00Z", "zone": "UTC"}   anchor defaults to 1970-01-01T00:00 in the zone
     // {"at": "2026-12-24T18:00:00", "zone": "Europe/Berlin"}              local time in the zone, or with an offset
     // {"at": ["2026-03-31T18:00", "2026-06-30T18:00"]}                     up to 366 of them
+    // {"every": "10min", "window": {"from": "22:00", "to": "06:00", "weekdays": ["fri"]}}
+    // {"calendar": {"frequency": "monthly", "days": [15, "last working day"], "times": ["18:00"]}}
+    // {"calendar": {"frequency": "weekly", "interval": 2, "from": "2026-01-05", "weekdays": ["mon"], "times": ["09:00", "17:00"]}}
     // {"manual": true}                                                    never: for what is started by hand
     // Beside any: "start" and "end" (moments; fires count from the one on and before the other), "jitter" (up to 24h). Beside a rule of
-    // local times (cron): "dst": {"gap": "first_valid" or "skip", "overlap": "first", "second" or "both"}.
+    // local times: "dst": {"gap": "first_valid" or "skip", "overlap": "first", "second" or "both"}.
     // Faults: unknown zone, bad field (named), an impossible rule (30 February), an interval under 1 s.
     static std::optional<Schedule> read(const json::Value& value, const std::string& pointer, Faults& faults);
 
@@ -60,7 +63,7 @@ class Schedule {
     Kind kind() const;
     bool enabled() const;
     const std::string& zone() const;
-    // What the rule does where the clocks change, chosen or by itself. Means nothing for `every` and `at`.
+    // What the rule does where the clocks change, chosen or by itself. Means nothing for `every` without a window, `at` and `manual`.
     GapRule gap() const;
     OverlapRule overlap() const;
 

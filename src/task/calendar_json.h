@@ -1,0 +1,20 @@
+// The JSON of calendar rules and of windows; each fault with its pointer and what is allowed. Pure; any thread.
+#pragma once
+
+#include <optional>
+
+#include "cloudtask/core/json.h"
+#include "task/calendar_rule.h"
+#include "task/window_rule.h"
+
+namespace cloudtask::task {
+
+// {"frequency": "monthly", "days": ["last working day"], "times": ["18:00"]}
+std::optional<CalendarRule> read_calendar(const json::Value& value, const std::string& pointer, Faults& faults);
+void write_calendar(json::Writer& out, const CalendarRule& rule);
+
+// {"from": "22:00", "to": "06:00", "weekdays": ["mon"]}; the interval stands beside it.
+std::optional<WindowRule> read_window(const json::Value& value, const std::string& pointer, Faults& faults);
+void write_window(json::Writer& out, const WindowRule& rule);
+
+}  // namespace cloudtask::task
