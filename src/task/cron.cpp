@@ -81,10 +81,10 @@ std::optional<CronRule> CronRule::parse(std::string_view expression, std::vector
     const CronField weekdays = read(kWeekdayField, words[4]);
     if (words.size() == 6) {
         const CronField years = read(kYearField, words[5]);
-        if (!years.starred) {
+        if (!years.values.all()) {
             for (std::size_t i = 0; i < years.values.size(); ++i) rule.years_.push_back(years.values[i]);
         }
-        if (!years.starred && (days.may_pick | months.may_pick | weekdays.may_pick) != 0) {
+        if (!rule.years_.empty() && (days.may_pick | months.may_pick | weekdays.may_pick) != 0) {
             faults.push_back({fmt::format("year field '{}': stands beside an H that picks a day, which those years may not have", words[5]),
                               "'*' as the year, or H in the time of day only"});
         }

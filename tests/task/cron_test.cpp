@@ -72,6 +72,7 @@ TEST_CASE("cron: a bad field is named, with what is wrong") {
         {"0 0 0 1 1 ? 2030-2028", "year field '2030-2028': the range 2030-2028 runs backwards"},
         {"0 0 0 1 1 ? H", "year field 'H': 'H' is not a number"},
         {"0 0 0 H * ? 2030", "year field '2030': stands beside an H that picks a day, which those years may not have"},
+        {"0 0 0 H * ? */2", "year field '*/2': stands beside an H that picks a day, which those years may not have"},
         {"0 0 0 29 2 ? 2030", "day-of-month field '29' with month field '2' and year field '2030' is a day that never comes"},
         {"0 0 31W 2,4 *", "day-of-month field '31W' with month field '2,4' is a day that never comes"},
         {"0 0 L-29 2 *", "day-of-month field 'L-29' with month field '2' is a day that never comes"},
@@ -110,7 +111,7 @@ TEST_CASE("cron: all bad fields are told at once") {
 TEST_CASE("cron: days that come now and then are right") {
     for (const char* expression :
          {"0 0 29 2 *", "0 0 31 2,3 *", "0 0 30-31 2,4 *", "0 0 30 2 1", "0 0 1,30 2 *", "*/60 * * * *", "0 0 29 2 */7", "0 0 ? 2 mon#5",
-          "0 0 */28 2 mon#5", "0 0 L-28 2 ?", "0 0 29 H *", "0 0 H H *", "0 0 31 H(7-8) *", "H H 0 29 2 ? 2028", "0 0 0 1 1 ? 2399"}) {
+          "0 0 */28 2 mon#5", "0 0 L-28 2 ?", "0 0 29 H *", "0 0 H H *", "0 0 31 H(7-8) *", "H H 0 29 2 ? 2028", "0 0 0 H * ? */1", "0 0 0 1 1 ? 2399"}) {
         CHECK(faults_of(expression).empty());
     }
 }
