@@ -62,7 +62,7 @@ bool Invariants::ever_owned(const std::string& node_id, const std::string& task_
     for (const Version& version : center_.versions(task_id)) {
         const ring::Placement placement{version.task.targets, version.task.labels};
         for (auto epoch = epochs_.rbegin(); epoch != epochs_.rend(); ++epoch) {
-            const auto* owner = epoch->ring.owner(task_id, placement);
+            const auto* owner = epoch->ring->owner(task_id, placement);
             if (owner != nullptr && owner->id == node_id) return true;
         }
     }
@@ -108,18 +108,20 @@ std::optional<Violation> Invariants::allocation_written(const std::string& data,
     const auto before = std::exchange(allocation_, std::move(*next));
     const ring::Allocation& now = allocation_;
     if (now == before) return Violation{"I6", fmt::format("allocation {} is written again as it was", now.epoch)};
-    const ring::Ring old_ring(before.nodes), ring(now.nodes);
-    if (now.epoch != before.epoch) epochs_.push_back({world_now, ring});
+    const auto old_ring = ring_;
+    if (now.nodes != before.nodes) ring_ = std::make_shared<ring::Ring>(now.nodes);
+    if (now.epoch != before.epoch) epochs_.push_back({world_now, ring_});
     if (now.epoch == before.epoch) {
         if (now.nodes != before.nodes) return Violation{"I6", fmt::format("the members of allocation {} changed within it", now.epoch)};
     } else if (now.nodes == before.nodes && before.epoch != 0 && !dies(before, now)) {
         return Violation{"I6", fmt::format("allocation {} has the members of the one before", now.epoch)};
     }
+    if (ring_ == old_ring) return std::nullopt;
     for (const auto& [id, versions] : center_.all_versions()) {
         const task::Task& task = versions.back().task;
         const ring::Placement placement{task.targets, task.labels};
-        const auto* owner = ring.owner(id, placement);
-        const auto* old_owner = old_ring.owner(id, placement);
+        const auto* owner = ring_->owner(id, placement);
+        const auto* old_owner = old_ring->owner(id, placement);
         if (before.epoch == 0 || owner == nullptr || old_owner == nullptr || owner->id == old_owner->id) continue;
         // I3, I4: it moved because its owner left, or because its new one joined.
         if (member_of(now, old_owner->id) != nullptr && member_of(before, owner->id) != nullptr) {
@@ -134,7 +136,7 @@ bool Invariants::had_owner(const task::Task& task, Instant from, Instant until) 
     const ring::Placement placement{task.targets, task.labels};
     for (std::size_t i = 0; i < epochs_.size(); ++i) {
         const bool over = i + 1 < epochs_.size() && epochs_[i + 1].since <= from;
-        if (!over && epochs_[i].since < until && epochs_[i].ring.owner(task.id, placement) != nullptr) return true;
+        if (!over && epochs_[i].since < until && epochs_[i].ring->owner(task.id, placement) != nullptr) return true;
     }
     return false;
 }
@@ -143,7 +145,7 @@ bool Invariants::had_owner_throughout(const task::Task& task, Instant from, Inst
     const ring::Placement placement{task.targets, task.labels};
     for (std::size_t i = 0; i < epochs_.size(); ++i) {
         const bool over = i + 1 < epochs_.size() && epochs_[i + 1].since <= from;
-        if (!over && epochs_[i].since <= until && epochs_[i].ring.owner(task.id, placement) == nullptr) return false;
+        if (!over && epochs_[i].since <= until && epochs_[i].ring->owner(task.id, placement) == nullptr) return false;
     }
     return !epochs_.empty() && epochs_.front().since <= from;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -30,7 +31,10 @@ class Invariants {
     std::optional<Violation> horizon_written(const std::string& node_id, const std::string& data);
     std::optional<Violation> allocation_written(const std::string& data, Instant world_now);
     // ZooKeeper is empty again.
-    void forget_allocation() { allocation_ = {}; }
+    void forget_allocation() {
+        allocation_ = {};
+        ring_ = std::make_shared<ring::Ring>();
+    }
 
     // --- at the end
     // Every fire up to `until` has its verdict. `calm_from`: nothing has died or failed, so that from there on each was started, at most
@@ -61,9 +65,10 @@ class Invariants {
     std::map<std::string, Begun> starts_;      // by run id
     std::map<std::string, Instant> horizons_;  // by node: the highest that any of its incarnations had written
     ring::Allocation allocation_;
+    std::shared_ptr<const ring::Ring> ring_ = std::make_shared<ring::Ring>();  // of its nodes
     struct Epoch {
         Instant since{};
-        ring::Ring ring;
+        std::shared_ptr<const ring::Ring> ring;
     };
     std::vector<Epoch> epochs_;  // all of them
     mutable std::uint64_t fires_ = 0;

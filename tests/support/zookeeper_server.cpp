@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <fstream>
@@ -178,6 +179,10 @@ void ZookeeperServer::kill() {
 void ZookeeperServer::freeze() {
     if (pid_ == 0 || frozen_) return;
     ::kill(pid_, SIGSTOP);
+    // Its threads go on until the one that takes the signal runs.
+    siginfo_t stopped{};
+    while (::waitid(P_PID, static_cast<id_t>(pid_), &stopped, WSTOPPED | WEXITED | WNOWAIT) != 0 && errno == EINTR) {
+    }
     frozen_ = true;
 }
 
