@@ -62,6 +62,7 @@ Result<StoredTask> store_change(const Context& context, WriteScope& scope, const
     changed.version = before.task.version + 1;
     changed.effective_from = effective_from(before.task, changed, scope.now);
     changed.revision = next_revision(scope.sql);
+    if (changed.effective_from != before.task.effective_from) changed.effective_revision = changed.revision;
     changed.updated_at = scope.now;
     update_task_row(scope.sql, changed, group_id, scope.principal.name);
     StoredTask after = before;
@@ -77,7 +78,7 @@ Result<StoredTask> store_new(const Context& context, WriteScope& scope, task::Ta
     task.id = make_uuid(scope.now, context.random);
     if (auto free = need_free_task_name(scope.sql, task); !free) return propagate(free);
     task.version = 1;
-    task.revision = task.created_revision = next_revision(scope.sql);
+    task.revision = task.created_revision = task.effective_revision = next_revision(scope.sql);
     task.created_at = task.updated_at = task.effective_from = scope.now;
     insert_task(scope.sql, task, group_id, scope.principal.name);
     StoredTask stored{task::to_json(task), task, {}, 0};
@@ -128,7 +129,8 @@ Result<StoredTask> update_task(const Context& context, WriteScope& scope, const 
     input.created_at = old.created_at;
     input.updated_at = old.updated_at;
     input.effective_from = old.effective_from;
-    if (task::to_json(input) == before->document) return *before;
+    input.effective_revision = old.effective_revision;
+    if (task::to_json(input) == task::to_json(old)) return *before;
     if (auto free = need_free_task_name(scope.sql, input); !free) return propagate(free);
     return store_change(context, scope, *before, std::move(input), *group_id, "task.update");
 }

@@ -16,8 +16,9 @@ namespace fs = std::filesystem;
 namespace {
 
 // Written by the center; not part of a definition.
-constexpr std::array kServerMembers = {"id",       "version",        "revision", "created_revision", "created_at", "updated_at",
-                                       "last_run", "effective_from", "state",    "next_fire_at"};
+constexpr std::array kServerMembers = {"id",          "version",  "revision",       "created_revision",   "created_at",
+                                       "updated_at",  "last_run", "effective_from", "effective_revision", "state",
+                                       "next_fire_at"};
 
 void remove_server_members(json::Value& object) {
     for (const char* name : kServerMembers) object.EraseMember(name);  // keeps the order of the others

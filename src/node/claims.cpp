@@ -2,7 +2,6 @@
 #include "node/claims.h"
 
 #include <algorithm>
-#include <set>
 
 #include "cloudtask/core/check.h"
 
@@ -36,9 +35,6 @@ constexpr char kVersionMark = '@';                       // in no id
 constexpr Duration kOnItsWay = std::chrono::minutes{1};  // no write of a session that lives takes longer
 constexpr std::size_t kMaxMoves = 16;                    // that are waited for; with so many in ten minutes the oldest are known
 constexpr int kAttemptsPerEpoch = 100;                   // numbers for the reruns after a lost tree
-
-// A later change that left effective_from as it was has a later time.
-std::int64_t begun_in(const task::Task& task) { return task.effective_from >= task.updated_at ? task.revision : 0; }
 
 }  // namespace
 
@@ -81,17 +77,29 @@ Claims::Owners Claims::earlier_owners(const std::string& key, const ring::Placem
     return owners;
 }
 
-// Whoever may fire the task by the targets and labels that it had before, now or in a membership that is not settled.
+// Whoever may fire the task by the targets and labels that it had before: who owns it by them, now or in a membership that is not settled,
+// and who may come to own it by them while it does not know of the move.
 void Claims::add_owners_before(const std::string& key, const Move& move, Owners& owners) const {
     const std::string_view task_id = task_id_of(key);
-    std::set<std::string> added{incarnation_};
-    const auto add = [&](const ring::Ring& ring) {
-        const ring::Member* owner = ring.owner(task_id, move.from);
-        if (owner == nullptr || !added.insert(owner->incarnation).second) return;
-        owners.push_back({.incarnation = owner->incarnation, .moved_in = move.revision});
+    std::map<std::string, Owner> before;
+    const auto add = [&](std::int64_t epoch, const ring::Ring& ring) {
+        for (const auto& member : ring.members()) {
+            if (member.incarnation == incarnation_ || !move.from.accepts(member)) continue;
+            before.try_emplace(member.incarnation, Owner{.incarnation = member.incarnation, .moved_in = move.revision, .bystander = true});
+        }
+        const ring::Member* present = ring.owner(task_id, move.from);
+        for (auto& [incarnation, owner] : before) {
+            if (present != nullptr && present->incarnation == incarnation) {
+                owner.bystander = false;
+                owner.lost_in = 0;
+            } else if (!owner.bystander && owner.lost_in == 0) {
+                owner.lost_in = epoch;
+            }
+        }
     };
-    for (const auto& [epoch, ring] : chain_) add(ring);
-    add(ring_);
+    for (const auto& [epoch, ring] : chain_) add(epoch, ring);
+    add(allocation_.epoch, ring_);
+    for (auto& [incarnation, owner] : before) owners.push_back(std::move(owner));
 }
 
 // While no node could take the task, it was nobody's. Before that it was that one's of the nodes that could to which their ring gave it;
@@ -135,6 +143,7 @@ void Claims::take_over(Gained gained, Owners owners, ClaimChanges& changes) {
     // Who comes after this node starts behind the task's effective_from anyway.
     if (gained.floor > tasks_.at(gained.task_id).effective_from) raise_to_ = std::max(raise_to_, gained.floor);
     promised_ = promised_ || std::any_of(owners.begin(), owners.end(), [](const Owner& owner) { return owner.promised.has_value(); });
+    if (std::any_of(owners.begin(), owners.end(), [](const Owner& owner) { return owner.unaware; })) unaware_.insert(gained.task_id);
     owned_.insert_or_assign(gained.task_id, std::move(owners));
     changes.gained.push_back(std::move(gained));
 }
@@ -144,6 +153,7 @@ void Claims::lose(const std::string& task_id, ClaimChanges& changes) {
     // Others go by the revision of the handover: what is newer, this node never had.
     if (made_in(task_id) <= handover_revision_) given_up_[task_id] = handover_;
     owned_.erase(task_id);
+    unaware_.erase(task_id);
 }
 
 // What waits for nothing but an owner's knowledge of a move was this node's already: it is dealt with up to the handover, as if it had been
@@ -200,7 +210,7 @@ ClaimChanges Claims::put_task(const task::Task& task) {
     const auto before = tasks_.find(task.id);
     // A change that moves the task has begun it anew.
     const std::int64_t created = before == tasks_.end() ? task.created_revision : before->second.created_revision;
-    const Known known{{task.targets, task.labels}, task.effective_from, created, begun_in(task)};
+    const Known known{{task.targets, task.labels}, task.effective_from, created, task.effective_revision};
     tasks_.insert_or_assign(task.id, known);
     ClaimChanges changes;
     place(task.id, known, changes);
@@ -220,6 +230,7 @@ void Claims::supersede(const task::Task& version) {
     copy(owned_);
     copy(given_up_);
     copy(moves_);
+    if (unaware_.contains(version.id)) unaware_.insert(key);
 }
 
 ClaimChanges Claims::move_task(const task::Task& task, const task::Task& before, Instant fired_until) {
@@ -228,7 +239,7 @@ ClaimChanges Claims::move_task(const task::Task& task, const task::Task& before,
     if (moves.size() == kMaxMoves) moves.erase(moves.begin());
     moves.push_back({{before.targets, before.labels}, task.revision});
     erase_task(task.id);
-    const Known known{{task.targets, task.labels}, std::max(task.effective_from, fired_until), task.revision, begun_in(task)};
+    const Known known{{task.targets, task.labels}, std::max(task.effective_from, fired_until), task.revision, task.effective_revision};
     tasks_.insert_or_assign(task.id, known);
     moves_.insert_or_assign(task.id, std::move(moves));
     ClaimChanges changes;
@@ -242,6 +253,7 @@ void Claims::erase_task(const std::string& task_id) {
     owned_.erase(task_id);
     given_up_.erase(task_id);
     moves_.erase(task_id);
+    unaware_.erase(task_id);
 }
 
 // One membership for each epoch in which one of the gone came or went.
@@ -261,8 +273,10 @@ void Claims::remember_gone() {
 ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon_bound, std::int64_t revision, Instant now) {
     ClaimChanges changes;
     if (allocation.epoch < allocation_.epoch) return changes;
-    if (allocation.epoch == allocation_.epoch) {
-        allocation_ = allocation;
+    const bool known_epoch = allocation.epoch == allocation_.epoch;
+    allocation_ = allocation;
+    report_unaware(changes);
+    if (known_epoch) {
         if (allocation.previous.empty()) {
             // Settled: every fire of before has been started or reported.
             chain_.clear();
@@ -272,7 +286,6 @@ ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon
         }
         return changes;
     }
-    allocation_ = allocation;
     ring_ = ring::Ring(allocation.nodes);
     chain_.clear();
     for (const auto& membership : allocation.previous) chain_.emplace_back(membership.epoch, ring::Ring(membership.nodes));
@@ -296,8 +309,11 @@ bool Claims::pass_moved(const Owner& owner, const Horizons& horizons, Gained& re
             late(departed->late);
             return true;
         }
-        add_uncertain(resolution.uncertain, {std::max(lower, departed->done), departed->horizon}, *departed, false);
-        resolution.floor = std::max(lower, departed->horizon);
+        if (owner.bystander) return true;
+        const ring::Handover* handover = owner.lost_in > 0 ? ring::find_handover(departed->handovers, owner.lost_in) : nullptr;
+        const Instant bound = handover == nullptr ? departed->horizon : std::min(handover->at, departed->horizon);
+        add_uncertain(resolution.uncertain, {std::max(lower, departed->done), bound}, *departed, false);
+        resolution.floor = std::max(lower, bound);
         return true;
     }
     const auto record = horizons.find(owner.incarnation);
@@ -340,12 +356,14 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, const Kno
         }
         resolution.floor = std::max(lower, handover->at);
         owner.promised = Interval{lower, handover->at};
+        owner.unaware = std::max(handover->revision, record->second.revision) < known.begun_in;
     }
     return resolution;
 }
 
 ClaimChanges Claims::resolve(const Horizons& horizons) {
     ClaimChanges changes;
+    hear_of_versions(horizons);
     for (auto waiting = waiting_.begin(); waiting != waiting_.end();) {
         const auto& [task_id, entry] = *waiting;
         Owners taken_from = entry.owners;
@@ -377,12 +395,46 @@ void Claims::report_broken_promises(ClaimChanges& changes) {
             if (!owner.promised) continue;
             const ring::Departed* departed = find_departed(owner.incarnation);
             if (departed == nullptr) continue;
-            const Interval fires{std::max(owner.promised->after, departed->done), std::min(owner.promised->until, departed->horizon)};
+            // What it had done it had done by the version that it knew.
+            const bool aware = departed->revision >= tasks_.at(task_id).begun_in;
+            const Instant done = aware ? departed->done : owner.promised->after;
+            const Interval fires{std::max(owner.promised->after, done), std::min(owner.promised->until, departed->horizon)};
             add_uncertain(report.uncertain, fires, *departed, owner.same_node);
             owner.promised.reset();
+            owner.unaware = false;
         }
         if (!report.uncertain.empty()) changes.uncertain_only.push_back(std::move(report));
     }
+}
+
+// Who knows a version deals with all that it kept, by that version.
+void Claims::hear_of_versions(const Horizons& horizons) {
+    std::erase_if(unaware_, [&](const std::string& task_id) {
+        const std::int64_t begun_in = tasks_.at(task_id).begun_in;
+        Owners& owners = owned_.at(task_id);
+        for (Owner& owner : owners) {
+            const auto record = horizons.find(owner.incarnation);
+            if (record != horizons.end() && record->second.revision >= begun_in) owner.unaware = false;
+        }
+        return std::none_of(owners.begin(), owners.end(), [](const Owner& owner) { return owner.unaware; });
+    });
+}
+
+// The transition is settled, and the owner does not know the version yet: it may learn of it, or may be gone before it does.
+void Claims::report_unaware(ClaimChanges& changes) {
+    std::erase_if(unaware_, [&](const std::string& task_id) {
+        Gained report{task_id, {}, {}};
+        bool more = false;
+        for (Owner& owner : owned_.at(task_id)) {
+            const bool settled = allocation_.previous.empty() || allocation_.previous.front().epoch >= owner.lost_in;
+            more = more || (owner.unaware && !settled);
+            if (!owner.unaware || !settled) continue;
+            owner.unaware = false;
+            if (owner.promised && !owner.promised->empty()) report.uncertain.push_back({*owner.promised, owner.incarnation, false});
+        }
+        if (!report.uncertain.empty()) changes.uncertain_only.push_back(std::move(report));
+        return !more;
+    });
 }
 
 std::size_t Claims::owned_tasks() const {
@@ -415,6 +467,7 @@ std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
     for (const auto& [task_id, waiting] : waiting_) {
         const Known& known = tasks_.at(task_id);
         for (const Owner& owner : waiting.owners) {
+            if (owner.bystander) continue;
             Instant claimed = handover_ - kOnItsWay;  // of one whose record has not been seen yet
             if (const ring::Departed* departed = find_departed(owner.incarnation)) {
                 const bool knew = owner.moved_in > 0 || known.created_revision <= departed->revision;

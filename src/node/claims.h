@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -127,8 +128,11 @@ class Claims {
         std::int64_t lost_in = 0;      // the epoch that took it away
         // When it was taken over from a living owner by its handover: what that owner still had to start. If it dies, this is uncertain.
         std::optional<Interval> promised{};
+        // It gave the task up before it knew this version: what it kept it starts by it only once it knows.
+        bool unaware = false;
         // It may fire the task as it was placed before, until it has got this revision of the catalog. 0: an owner as it is placed now.
         std::int64_t moved_in = 0;
+        bool bystander = false;  // it does not own the task as it was placed before, but may come to
     };
     struct Known {
         ring::Placement placement;
@@ -167,6 +171,8 @@ class Claims {
     std::optional<Gained> resolve_task(const std::string& task_id, const Known& known, Owners& owners, const Horizons& horizons) const;
     void take_over(Gained gained, Owners owners, ClaimChanges& changes);
     void report_broken_promises(ClaimChanges& changes);
+    void hear_of_versions(const Horizons& horizons);
+    void report_unaware(ClaimChanges& changes);
     void remember_gone();
 
     std::string node_id_, incarnation_;
@@ -182,6 +188,7 @@ class Claims {
     std::unordered_map<std::string, std::vector<Move>> moves_;  // by id: those that owners may not have learnt of, oldest first
     std::unordered_map<std::string, Waiting> waiting_;
     std::unordered_map<std::string, Owners> owned_;      // with the owners that it was taken over from, until the transition is settled
+    std::set<std::string> unaware_;                      // ids of owned tasks that have such owners
     std::unordered_map<std::string, Instant> given_up_;  // lost in the transition in progress: our bound, should the task come back
 };
 

@@ -89,7 +89,7 @@ std::optional<Task> read_task_input(const json::Value& value, Faults& faults) {
     json::ObjectReader reader{value, "", faults};
     Task task = read_definition(reader);
     for (const std::string_view name : {"id", "version", "revision", "created_revision", "created_at", "updated_at", "effective_from",
-                                        "state", "last_run", "running", "owner", "next_fire"}) {
+                                        "effective_revision", "state", "last_run", "running", "owner", "next_fire"}) {
         reader.ignore(name);
     }
     reader.finish();
@@ -111,6 +111,7 @@ Result<Task> read_task(const json::Value& value) {
     reader.read_instant("created_at", task.created_at);
     reader.read_instant("updated_at", task.updated_at);
     reader.read_instant("effective_from", task.effective_from);
+    reader.read("effective_revision", task.effective_revision);
     reader.finish();
     if (!faults.empty()) return fail(Errc::invalid_argument, "the task is not valid: {}", faults.summary());
     adopt_schedules(task);
@@ -149,6 +150,7 @@ void write(json::Writer& out, const Task& task) {
     out.member("created_at", task.created_at);
     out.member("updated_at", task.updated_at);
     out.member("effective_from", task.effective_from);
+    out.member("effective_revision", task.effective_revision);
     out.end_object();
 }
 

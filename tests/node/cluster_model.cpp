@@ -113,7 +113,7 @@ std::string ClusterModel::add_task(Duration interval, Duration offset, std::map<
     made->name = fmt::format("task-{}", catalog.size());
     made->schedules.push_back(*task::Schedule::every(interval, Instant{offset}));
     made->labels = std::move(labels);
-    made->revision = made->created_revision = revision + 1;
+    made->revision = made->created_revision = made->effective_revision = revision + 1;
     made->effective_from = loop.clock().now();
     catalog.push_back(made);
     return made->id;

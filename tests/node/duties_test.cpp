@@ -16,7 +16,7 @@ std::shared_ptr<task::Task> first_version() {
     auto task = std::make_shared<task::Task>();
     task->id = "task";
     task->version = 1;
-    task->revision = task->created_revision = 1;
+    task->revision = task->created_revision = task->effective_revision = 1;
     task->schedules = {*task::Schedule::every(1s, kDay)};
     task->effective_from = task->updated_at = kDay;
     return task;

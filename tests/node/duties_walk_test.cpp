@@ -93,6 +93,8 @@ class World {
     void publish(std::shared_ptr<task::Task> task) {
         task->revision = ++revision_;
         if (task->version == 1) task->created_revision = revision_;
+        const auto& earlier = catalog_[task->id].versions;
+        if (earlier.empty() || earlier.back()->effective_from != task->effective_from) task->effective_revision = revision_;
         changes_.push_back({task, std::nullopt});
         catalog_[task->id].versions.push_back(std::move(task));
     }

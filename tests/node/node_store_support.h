@@ -24,7 +24,7 @@ inline task::Task task_named(int number, std::int64_t revision = 1) {
     task.environment = {{"LANG", "C.UTF-8"}};
     task.schedules = {*task::Schedule::cron("*/5 * * * *", "Europe/Berlin")};
     task.notify = {"team@example.org"};
-    task.revision = task.created_revision = revision;
+    task.revision = task.created_revision = task.effective_revision = revision;
     task.created_at = task.updated_at = task.effective_from = kNoon;
     return task;
 }

@@ -23,6 +23,7 @@ void SimCenter::put(task::Task task) {
     task.updated_at = clock_.now();
     auto& versions = versions_[task.id];
     if (versions.empty()) task.created_revision = revision_;
+    if (versions.empty() || versions.back().task.effective_from != task.effective_from) task.effective_revision = revision_;
     task.version = static_cast<std::int64_t>(versions.size()) + 1;
     versions.push_back({revision_, clock_.now(), std::move(task), false});
     publish_revision();

@@ -126,6 +126,7 @@ Task random_task(std::mt19937_64& random) {
     task.version = 1 + below(100);
     task.revision = below(1'000'000);
     task.created_revision = below(1'000'000);
+    task.effective_revision = below(1'000'000);
     task.created_at = moment();
     task.updated_at = moment();
     task.effective_from = moment();
@@ -156,6 +157,7 @@ void check_equal(const Task& a, const Task& b) {
     REQUIRE(a.version == b.version);
     REQUIRE(a.revision == b.revision);
     REQUIRE(a.created_revision == b.created_revision);
+    REQUIRE(a.effective_revision == b.effective_revision);
     REQUIRE(a.created_at == b.created_at);
     REQUIRE(a.updated_at == b.updated_at);
     REQUIRE(a.effective_from == b.effective_from);

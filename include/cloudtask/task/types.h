@@ -58,21 +58,22 @@ struct Task {
     std::vector<std::string> targets;           // node names
     std::map<std::string, std::string> labels;  // every one must be a label of the node
 
-    Duration time_limit = std::chrono::hours{1};    // then the run is TIMED_OUT
-    Duration grace = std::chrono::seconds{10};      // between TERM and KILL
-    std::uint64_t output_limit = 16ULL << 20;       // bytes kept per stream of a run: first and last half
-    std::optional<Misfire> misfire;                 // default: once for `at`, skip for periodic schedules
+    Duration time_limit = std::chrono::hours{1};            // then the run is TIMED_OUT
+    Duration grace = std::chrono::seconds{10};              // between TERM and KILL
+    std::uint64_t output_limit = 16ULL << 20;               // bytes kept per stream of a run: first and last half
+    std::optional<Misfire> misfire;                         // default: once for `at`, skip for periodic schedules
     Duration misfire_tolerance = std::chrono::seconds{10};  // a fire later than this is a misfire
     Overlap overlap = Overlap::forbid;
-    std::int64_t max_parallel = 1;                  // with Overlap::allow
+    std::int64_t max_parallel = 1;  // with Overlap::allow
     Guarantee guarantee = Guarantee::at_most_once;
-    std::vector<std::string> notify;                // mail addresses told when a run fails
+    std::vector<std::string> notify;  // mail addresses told when a run fails
 
-    std::int64_t version = 1;            // the ETag
-    std::int64_t revision = 0;           // the catalog revision of the last change
-    std::int64_t created_revision = 0;   // the catalog revision that brought the task
+    std::int64_t version = 1;           // the ETag
+    std::int64_t revision = 0;          // the catalog revision of the last change
+    std::int64_t created_revision = 0;  // the catalog revision that brought the task
     Instant created_at{}, updated_at{};
-    Instant effective_from{};            // fires after this instant count: set when created, enabled, or its schedules, targets or labels change
+    Instant effective_from{};  // fires after this instant count: set when created, enabled, or its schedules, targets or labels change
+    std::int64_t effective_revision = 0;  // the catalog revision that set it
 
     Misfire misfire_for(const Schedule& schedule) const {
         return misfire.value_or(schedule.kind() == Schedule::Kind::at ? Misfire::once : Misfire::skip);
@@ -119,7 +120,7 @@ struct Run {
     std::int64_t epoch = 0;  // of the allocation by which the node owned the task
 
     std::optional<Instant> started_at, ended_at;
-    std::optional<Duration> lateness;  // started_at - fire_time
+    std::optional<Duration> lateness;     // started_at - fire_time
     std::optional<Instant> covers_until;  // the entry also stands for all further fires of its task up to here (inclusive)
     std::optional<std::int64_t> exit_code, signal;
     std::uint64_t stdout_bytes = 0, stderr_bytes = 0;  // written by the child; what was cut is not in the log
