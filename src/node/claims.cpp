@@ -36,6 +36,10 @@ constexpr Duration kOnItsWay = std::chrono::minutes{1};  // no write of a sessio
 constexpr std::size_t kMaxMoves = 16;                    // that are waited for; with so many in ten minutes the oldest are known
 constexpr int kAttemptsPerEpoch = 100;                   // numbers for the reruns after a lost tree
 
+bool holds(const std::vector<ring::Member>& members, const std::string& incarnation) {
+    return std::any_of(members.begin(), members.end(), [&](const ring::Member& member) { return member.incarnation == incarnation; });
+}
+
 }  // namespace
 
 std::string_view task_id_of(std::string_view key) { return key.substr(0, key.find(kVersionMark)); }
@@ -85,7 +89,9 @@ void Claims::add_owners_before(const std::string& key, const Move& move, Owners&
     const auto add = [&](std::int64_t epoch, const ring::Ring& ring) {
         for (const auto& member : ring.members()) {
             if (member.incarnation == incarnation_ || !move.from.accepts(member)) continue;
-            before.try_emplace(member.incarnation, Owner{.incarnation = member.incarnation, .moved_in = move.revision, .bystander = true});
+            before.try_emplace(
+                member.incarnation,
+                Owner{.incarnation = member.incarnation, .moved_in = move.revision, .bystander = true, .same_fires = move.same_fires});
         }
         const ring::Member* present = ring.owner(task_id, move.from);
         for (auto& [incarnation, owner] : before) {
@@ -122,6 +128,7 @@ Claims::Owners Claims::owners_of_the_gone(std::string_view task_id, const ring::
         // Also of this very node: its journal may have forgotten by now.
         owners.push_back({owner->incarnation, false, 0, membership.before});
     }
+    if (!owners.empty() && owners.back().owned_since == 0) owners.back().owned_since = find_gone(owners.back().incarnation)->last.since;
     std::reverse(owners.begin(), owners.end());
     return owners;
 }
@@ -183,12 +190,15 @@ void Claims::place(const std::string& task_id, const Known& known, ClaimChanges&
     if (const auto moves = moves_.find(task_id); moves != moves_.end()) {
         for (const Move& move : moves->second) add_owners_before(task_id, move, owners);
     }
+    Waiting& waiting = waiting_[task_id];
     if (!owners.empty()) {
-        waiting_.insert_or_assign(task_id, Waiting{std::move(owners)});
+        waiting.owners = std::move(owners);
+        waiting.limit = Instant::max();
         return;
     }
+    Gained gained = behind_settled(task_id, known, waiting);
     waiting_.erase(task_id);
-    take_over(before_owners(task_id, known), {}, changes);
+    take_over(std::move(gained), {}, changes);
 }
 
 // From when on the task is this node's as far as the earlier owners in the chain do not matter.
@@ -237,7 +247,7 @@ ClaimChanges Claims::move_task(const task::Task& task, const task::Task& before,
     // Owners of a version before the last may not have learnt of the move that took it from them either.
     auto moves = moves_[task.id];
     if (moves.size() == kMaxMoves) moves.erase(moves.begin());
-    moves.push_back({{before.targets, before.labels}, task.revision});
+    moves.push_back({{before.targets, before.labels}, task.revision, before.enabled && task.schedules == before.schedules});
     erase_task(task.id);
     const Known known{{task.targets, task.labels}, std::max(task.effective_from, fired_until), task.revision, task.effective_revision};
     tasks_.insert_or_assign(task.id, known);
@@ -259,12 +269,12 @@ void Claims::erase_task(const std::string& task_id) {
 // One membership for each epoch in which one of the gone came or went.
 void Claims::remember_gone() {
     std::set<std::int64_t, std::greater<>> epochs;
-    for (const auto& one : allocation_.gone) epochs.insert({one.since, one.lost_in});
+    for (const auto& one : allocation_.gone) epochs.insert({one.last.since, one.lost_in});
     gone_.clear();
     for (const std::int64_t epoch : epochs) {
         GoneMembership membership{epoch, {}};
         for (const auto& one : allocation_.gone) {
-            if (one.since < epoch && epoch <= one.lost_in) membership.nodes.push_back(one.node);
+            if (one.last.since < epoch && epoch <= one.lost_in) membership.nodes.push_back(one.node);
         }
         gone_.push_back(std::move(membership));
     }
@@ -274,6 +284,7 @@ ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon
     ClaimChanges changes;
     if (allocation.epoch < allocation_.epoch) return changes;
     const bool known_epoch = allocation.epoch == allocation_.epoch;
+    if (allocation.previous.empty() || allocation.previous.front().epoch >= allocation_.epoch) settle_waiting();
     allocation_ = allocation;
     report_unaware(changes);
     if (known_epoch) {
@@ -299,7 +310,7 @@ ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon
 
 // An owner of the task as it was placed before. Once it knows of the move it fires nothing beyond, or beyond what it had fired by then.
 // False if it does not know yet.
-bool Claims::pass_moved(const Owner& owner, const Horizons& horizons, Gained& resolution) const {
+bool Claims::pass_moved(const Owner& owner, const Known& known, const Horizons& horizons, Gained& resolution) const {
     const Instant lower = resolution.floor;
     const auto late = [&](const std::vector<ring::LateMove>& moves) {
         if (const auto at = ring::find_late(moves, owner.moved_in)) resolution.floor = std::max(lower, *at);
@@ -310,9 +321,11 @@ bool Claims::pass_moved(const Owner& owner, const Horizons& horizons, Gained& re
             return true;
         }
         if (owner.bystander) return true;
+        // What it had done it had done by the version that it knew.
+        const bool same_fires = owner.same_fires && known.begun_in == owner.moved_in;
         const ring::Handover* handover = owner.lost_in > 0 ? ring::find_handover(departed->handovers, owner.lost_in) : nullptr;
         const Instant bound = handover == nullptr ? departed->horizon : std::min(handover->at, departed->horizon);
-        add_uncertain(resolution.uncertain, {std::max(lower, departed->done), bound}, *departed, false);
+        add_uncertain(resolution.uncertain, {same_fires ? std::max(lower, departed->done) : lower, bound}, *departed, false);
         resolution.floor = std::max(lower, bound);
         return true;
     }
@@ -322,32 +335,49 @@ bool Claims::pass_moved(const Owner& owner, const Horizons& horizons, Gained& re
     return true;
 }
 
-std::optional<Gained> Claims::resolve_task(const std::string& task_id, const Known& known, Owners& owners, const Horizons& horizons) const {
-    Gained resolution = before_owners(task_id, known);
-    for (Owner& owner : owners) {
+// Behind what the owners along a chain that is settled have left, if it waited already then.
+Gained Claims::behind_settled(const std::string& task_id, const Known& known, const Waiting& waiting) const {
+    if (!waiting.settled) return before_owners(task_id, known);
+    Gained gained = *waiting.settled;
+    gained.task_id = task_id;  // it may have been worked out for the version that this one has superseded
+    return gained;
+}
+
+// What an owner that is gone has left.
+void Claims::pass_departed(const Owner& owner, const ring::Departed& departed, const Known& known, Gained& resolution) const {
+    const ring::Handover* handover = ring::find_handover(departed.handovers, owner.lost_in);
+    // It never knew the task while it could have fired it, or never took it.
+    const std::int64_t revision = handover == nullptr ? departed.revision : handover->revision;
+    if (known.created_revision > revision || departed.epoch < owner.owned_since) return;
+    const Instant lower = resolution.floor;
+    const Instant bound = handover == nullptr ? departed.horizon : std::min(handover->at, departed.horizon);
+    // What it had done it had done by the version that it knew.
+    const Instant done = departed.revision < known.begun_in ? lower : departed.done;
+    may_have_settled(resolution.uncertain);
+    add_uncertain(resolution.uncertain, {std::max(lower, done), bound}, departed, owner.same_node);
+    resolution.floor = std::max(lower, bound);
+}
+
+std::optional<Gained> Claims::resolve_task(const std::string& task_id, Waiting& waiting, const Horizons& horizons,
+                                           std::int64_t revision) const {
+    const Known& known = tasks_.at(task_id);
+    Gained resolution = behind_settled(task_id, known, waiting);
+    const bool joins = newcomer();
+    for (Owner& owner : waiting.owners) {
         if (owner.moved_in > 0) {
-            if (!pass_moved(owner, horizons, resolution)) return std::nullopt;
+            if (!pass_moved(owner, known, horizons, resolution)) return std::nullopt;
             continue;
         }
         const Instant lower = resolution.floor;
         if (const ring::Departed* departed = find_departed(owner.incarnation)) {
-            const ring::Handover* handover = ring::find_handover(departed->handovers, owner.lost_in);
-            // It never knew the task while it could have fired it, or never took it.
-            const std::int64_t revision = handover == nullptr ? departed->revision : handover->revision;
-            if (known.created_revision > revision || departed->epoch < owner.owned_since) continue;
-            const Instant bound = handover == nullptr ? departed->horizon : std::min(handover->at, departed->horizon);
-            // What it had done it had done by the version that it knew.
-            const Instant done = departed->revision < known.begun_in ? lower : departed->done;
-            const Interval fires{std::max(lower, done), bound};
-            may_have_settled(resolution.uncertain);
-            add_uncertain(resolution.uncertain, fires, *departed, owner.same_node);
-            resolution.floor = std::max(lower, bound);
+            if (joins && departed->revision > revision && departed->revision != ring::kUnknownRevision) return std::nullopt;
+            pass_departed(owner, *departed, known, resolution);
             continue;
         }
         const auto record = horizons.find(owner.incarnation);
         if (record == horizons.end()) return std::nullopt;
         const ring::Handover* handover = ring::find_handover(record->second.handovers, owner.lost_in);
-        if (handover == nullptr) return std::nullopt;
+        if (handover == nullptr || (joins && handover->revision > revision)) return std::nullopt;
         if (known.created_revision > handover->revision) continue;
         if (record->second.resumed >= owner.owned_since) {
             resolution.uncertain.clear();  // it lives, and has dealt with them
@@ -361,17 +391,34 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, const Kno
     return resolution;
 }
 
-ClaimChanges Claims::resolve(const Horizons& horizons) {
+// The transition is over, and with it what its records say of its owners: those that live have started all that they kept; what those that
+// are gone have left is worked out now. Owners by an earlier placement are still waited for.
+void Claims::settle_waiting() {
+    for (auto& [task_id, waiting] : waiting_) {
+        const Known& known = tasks_.at(task_id);
+        if (!waiting.settled) waiting.settled = before_owners(task_id, known);
+        for (const Owner& owner : waiting.owners) {
+            const ring::Departed* departed = owner.moved_in > 0 ? nullptr : find_departed(owner.incarnation);
+            if (departed != nullptr) pass_departed(owner, *departed, known, *waiting.settled);
+        }
+        std::erase_if(waiting.owners, [](const Owner& owner) { return owner.moved_in == 0; });
+    }
+}
+
+bool Claims::member() const { return holds(allocation_.nodes, incarnation_); }
+
+ClaimChanges Claims::resolve(const Horizons& horizons, std::int64_t revision) {
     ClaimChanges changes;
     hear_of_versions(horizons);
     for (auto waiting = waiting_.begin(); waiting != waiting_.end();) {
         const auto& [task_id, entry] = *waiting;
-        Owners taken_from = entry.owners;
-        auto resolution = resolve_task(task_id, tasks_.at(task_id), taken_from, horizons);
+        Waiting tried = entry;
+        auto resolution = resolve_task(task_id, tried, horizons, revision);
         if (!resolution) {
             ++waiting;
             continue;
         }
+        Owners taken_from = std::move(tried.owners);
         std::erase_if(taken_from, [](const Owner& owner) { return owner.moved_in > 0; });
         moves_.erase(task_id);
         resolution->limit = entry.limit;
@@ -483,18 +530,20 @@ std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
     return limit;
 }
 
+// It was no member all along the chain.
+bool Claims::newcomer() const {
+    return !std::all_of(allocation_.previous.begin(), allocation_.previous.end(),
+                        [this](const ring::Membership& membership) { return holds(membership.nodes, incarnation_); });
+}
+
 bool Claims::heard_of_all(const Horizons& horizons) const {
-    const auto holds = [](const std::vector<ring::Member>& members, const std::string& incarnation) {
-        return std::any_of(members.begin(), members.end(), [&](const ring::Member& member) { return member.incarnation == incarnation; });
-    };
     // Who was a member all along gains only from those that are none any more; a newcomer, from anybody.
-    const bool newcomer = !std::all_of(allocation_.previous.begin(), allocation_.previous.end(),
-                                       [&](const ring::Membership& membership) { return holds(membership.nodes, incarnation_); });
+    const bool joins = newcomer();
     for (const auto& membership : allocation_.previous) {
         for (const auto& member : membership.nodes) {
             const std::string& incarnation = member.incarnation;
             if (incarnation == incarnation_ || allocation_.find_departed(incarnation) != nullptr) continue;
-            if (!newcomer && holds(allocation_.nodes, incarnation)) continue;
+            if (!joins && holds(allocation_.nodes, incarnation)) continue;
             const auto record = horizons.find(incarnation);
             if (record == horizons.end() || record->second.epoch < allocation_.epoch) return false;
         }

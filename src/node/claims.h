@@ -88,9 +88,13 @@ class Claims {
     ClaimChanges observe(const ring::Allocation& allocation, Instant horizon_bound, std::int64_t revision, Instant now);
 
     // Takes over what can be taken over, by the bounds that stand in `horizons`. The caller must raise its horizon to raise_to() first.
-    ClaimChanges resolve(const Horizons& horizons);
+    // `revision` is that of this node's catalog: who has just joined takes nothing over from an owner that knew more, as it may be
+    // another's.
+    ClaimChanges resolve(const Horizons& horizons, std::int64_t revision);
 
     std::int64_t epoch() const { return allocation_.epoch; }
+    // Is this incarnation in the ring of that epoch?
+    bool member() const;
     const ring::Allocation& allocation() const { return allocation_; }
     bool waiting() const { return !waiting_.empty(); }
     // It waits for bounds that the transition is about (not only for an owner to learn of a move).
@@ -133,6 +137,7 @@ class Claims {
         // It may fire the task as it was placed before, until it has got this revision of the catalog. 0: an owner as it is placed now.
         std::int64_t moved_in = 0;
         bool bystander = false;  // it does not own the task as it was placed before, but may come to
+        bool same_fires = false;
     };
     struct Known {
         ring::Placement placement;
@@ -143,6 +148,7 @@ class Claims {
     struct Move {
         ring::Placement from;
         std::int64_t revision = 0;
+        bool same_fires = false;  // the version that moved has the schedules of the one before
     };
     using Owners = std::vector<Owner>;  // oldest first
     // Who of allocation_.gone was a member right before an epoch. The ring is made when it is asked for: most tasks never need it.
@@ -153,7 +159,8 @@ class Claims {
     };
     struct Waiting {
         Owners owners;
-        Instant limit = Instant::max();  // it has another owner by now, who starts beyond
+        Instant limit = Instant::max();   // it has another owner by now, who starts beyond
+        std::optional<Gained> settled{};  // what the owners along a chain that is settled have left; these are none of `owners` any more
     };
 
     bool is_ours(const std::string& task_id, const ring::Placement& placement) const;
@@ -167,8 +174,12 @@ class Claims {
     void give_up_waiting(const std::string& task_id);
     Gained before_owners(const std::string& task_id, const Known& known) const;
     Instant claimed_until(const ring::HorizonRecord& record, const Owner& owner, const Known& known) const;
-    bool pass_moved(const Owner& owner, const Horizons& horizons, Gained& resolution) const;
-    std::optional<Gained> resolve_task(const std::string& task_id, const Known& known, Owners& owners, const Horizons& horizons) const;
+    bool pass_moved(const Owner& owner, const Known& known, const Horizons& horizons, Gained& resolution) const;
+    void pass_departed(const Owner& owner, const ring::Departed& departed, const Known& known, Gained& resolution) const;
+    std::optional<Gained> resolve_task(const std::string& task_id, Waiting& waiting, const Horizons& horizons, std::int64_t revision) const;
+    Gained behind_settled(const std::string& task_id, const Known& known, const Waiting& waiting) const;
+    void settle_waiting();
+    bool newcomer() const;
     void take_over(Gained gained, Owners owners, ClaimChanges& changes);
     void report_broken_promises(ClaimChanges& changes);
     void hear_of_versions(const Horizons& horizons);

@@ -43,10 +43,14 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     std::unique_ptr<Duties> duties;  // null between sessions
     std::int32_t record_version = 0;
     bool record_made = false;
-    std::optional<Instant> record_asked;  // when this session first asked for its record to be made
+    // Both clocks of this machine at one moment.
+    struct Moment {
+        Instant wall{};
+        SteadyInstant steady{};
+    };
+    std::optional<Moment> record_asked;  // when this session first asked for its record to be made
     bool registered = false;
-    Instant wall_at_agreement{};  // when the clock was last found to agree with ZooKeeper's, by both clocks of this machine
-    SteadyInstant steady_at_agreement{};
+    Moment agreement;  // when the clock was last found to agree with ZooKeeper's
     std::unique_ptr<zk::Mirror> revision, allocation;
     std::unique_ptr<zk::Registration> registration;
     std::unique_ptr<zk::Election> election;
@@ -307,7 +311,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     void make_record() {
         zk::Keeper* keeper = client.keeper();
         if (keeper == nullptr) return;
-        if (!record_asked) record_asked = loop.clock().now();
+        if (!record_asked) record_asked = present();
         ring::HorizonRecord first;
         first.running.assign(running.begin(), running.end());  // it owns nothing yet, so all of them count
         keeper->create(record_path(), ring::write_horizon(first), zk::CreateMode::persistent,
@@ -345,15 +349,17 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         later(kSkewRetry, [this] { try_register(); });
     }
 
+    Moment present() const { return {loop.clock().now(), loop.clock().steady_now()}; }
+
     // Fire times are wall clock: a node whose clock is off would fire at the wrong time, and take over at the wrong time.
-    bool clock_agrees(Instant asked, Instant server_time) {
-        const Instant answered = loop.clock().now();
-        const Duration skew = server_time < asked      ? asked - server_time
+    // What is judged is the clock as it was at `asked`: it may have been set while the answer was on its way.
+    bool clock_agrees(const Moment& asked, Instant server_time) {
+        const Instant answered = asked.wall + (loop.clock().steady_now() - asked.steady);
+        const Duration skew = server_time < asked.wall ? asked.wall - server_time
                               : server_time > answered ? server_time - answered
                                                        : Duration::zero();
         if (skew <= options.max_clock_skew) {
-            wall_at_agreement = loop.clock().now();
-            steady_at_agreement = loop.clock().steady_now();
+            agreement = asked;
             return true;
         }
         log::error(
@@ -365,8 +371,8 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
 
     // Since it last agreed with ZooKeeper's. A horizon that is raised by a wrong clock would claim what is far ahead.
     bool clock_has_stepped() const {
-        const Duration wall = loop.clock().now() - wall_at_agreement;
-        const Duration steady = loop.clock().steady_now() - steady_at_agreement;
+        const Duration wall = loop.clock().now() - agreement.wall;
+        const Duration steady = loop.clock().steady_now() - agreement.steady;
         return (wall > steady ? wall - steady : steady - wall) > options.max_clock_skew;
     }
 
@@ -383,7 +389,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         const Instant now = loop.clock().now();
         if (clock_has_stepped()) return distrust_clock();
         if (auto record = duties->next_write(now, hooks.earliest_unstarted())) {
-            write(*keeper, ring::write_horizon(*record), now);
+            write(*keeper, ring::write_horizon(*record));
         }
         arm_pulse(now);
     }
@@ -398,17 +404,18 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         pulse = loop.after(std::max(delay, Duration{std::chrono::milliseconds{1}}), [this] { pump(); });
     }
 
-    void write(zk::Keeper& keeper, std::string text, Instant asked) {
-        keeper.set(record_path(), text, record_version, [weak = weak_from_this(), now = generation, text, asked](Result<zk::Stat> stat) {
-            const auto self = weak.lock();
-            if (!self || self->generation != now || !self->duties) return;
-            if (stat) return self->record_written(stat->version, asked, stat->mtime);
-            if (stat.error().is(zk::Errc::session_expired) || stat.error().is(zk::Errc::closing)) return;  // end_session follows
-            self->find_out(text, asked);
-        });
+    void write(zk::Keeper& keeper, std::string text) {
+        keeper.set(record_path(), text, record_version,
+                   [weak = weak_from_this(), now = generation, text, asked = present()](Result<zk::Stat> stat) {
+                       const auto self = weak.lock();
+                       if (!self || self->generation != now || !self->duties) return;
+                       if (stat) return self->record_written(stat->version, asked, stat->mtime);
+                       if (stat.error().is(zk::Errc::session_expired) || stat.error().is(zk::Errc::closing)) return;  // end_session follows
+                       self->find_out(text, asked);
+                   });
     }
 
-    void record_written(std::int32_t version, Instant asked, Instant server_time) {
+    void record_written(std::int32_t version, const Moment& asked, Instant server_time) {
         // A horizon that a wrong clock has raised stands in ZooKeeper now, for others to beware of; this node starts nothing by it.
         if (!clock_agrees(asked, server_time)) return client.renew();
         record_version = version;
@@ -419,7 +426,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     }
 
     // The outcome of a write is not known: the record tells.
-    void find_out(const std::string& text, Instant asked) {
+    void find_out(const std::string& text, const Moment& asked) {
         zk::Keeper* keeper = client.keeper();
         if (keeper == nullptr) return;
         keeper->get(record_path(), {}, [weak = weak_from_this(), now = generation, text, asked](Result<zk::Znode> read) {

@@ -196,6 +196,7 @@ void Duties::observe(const ring::Allocation& allocation, Instant now) {
     apply(claims_.observe(allocation, horizon_bound(), written_.revision, now));
     if (claims_.epoch() > before) {
         wanted_.epoch = claims_.epoch();
+        if (std::exchange(member_, claims_.member()) < claims_.member()) wanted_.since = claims_.epoch();
         wanted_.horizon = std::max(wanted_.horizon, claims_.handover());
         wanted_.handovers.push_back({claims_.epoch(), claims_.handover(), written_.revision});
     } else if (allocation.previous.empty()) {
@@ -211,7 +212,7 @@ void Duties::set_horizons(Claims::Horizons horizons) {
 
 void Duties::try_resolve() {
     if (retired_) return;
-    apply(claims_.resolve(horizons_));
+    apply(claims_.resolve(horizons_, catalog_revision_));
     if (!claims_.taking_over() && pending_.empty() && claims_.heard_of_all(horizons_) &&
         catalog_revision_ >= claims_.needed_revision(horizons_))
         wanted_.resumed = claims_.epoch();

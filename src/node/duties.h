@@ -132,6 +132,7 @@ class Duties {
     std::optional<ring::HorizonRecord> in_flight_;  // what may have been written
     ring::HorizonRecord wanted_;                    // what is to be written; done apart
     std::int64_t catalog_revision_ = 0;
+    bool member_ = false;  // of the ring, as of claims_.epoch()
     bool retired_ = false;
     bool beyond_horizon_ = false;
     Instant written_at_{};  // or asked to be

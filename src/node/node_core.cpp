@@ -153,7 +153,8 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
             // Deleted before: what they owed was dealt with then.
             std::unordered_set<std::string> deleted;
             for (const auto& one : change.deleted) deleted.insert(one.id);
-            std::erase_if(change.tasks, [&](const task::Task& task) { return deleted.contains(task.id) && tasks.find(task.id) == nullptr; });
+            std::erase_if(change.tasks,
+                          [&](const task::Task& task) { return deleted.contains(task.id) && tasks.find(task.id) == nullptr; });
         }
         if (change.full) {
             std::unordered_set<std::string> named;

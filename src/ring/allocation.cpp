@@ -162,6 +162,7 @@ void write_departed_fields(json::Writer& out, const Departed& departed) {
         .member("done", micros(departed.done))
         .member("floor", micros(departed.floor))
         .member("revision", departed.revision)
+        .member("since", departed.since)
         .member("resumed", departed.resumed);
     write_handovers(out, departed.handovers);
     write_late(out, departed.late);
@@ -177,6 +178,7 @@ Departed read_departed_fields(json::ObjectReader& reader) {
     reader.read("revision", departed.revision);
     departed.handovers = read_handovers(reader);
     departed.late = read_late(reader);
+    reader.read("since", departed.since);
     reader.read("resumed", departed.resumed);
     return departed;
 }
@@ -247,8 +249,7 @@ std::string write_allocation(const Allocation& allocation) {
     if (!allocation.gone.empty()) {
         out.key("gone").begin_array();
         for (std::size_t i = 0; i < gone.size(); ++i) {
-            out.begin_object().member("node", gone[i]);
-            out.member("since", allocation.gone[i].since).member("lost_in", allocation.gone[i].lost_in);
+            out.begin_object().member("node", gone[i]).member("lost_in", allocation.gone[i].lost_in);
             write_departed_fields(out, allocation.gone[i].last);
             out.end_object();
         }
@@ -280,7 +281,6 @@ Result<Allocation> read_allocation(std::string_view text) {
             item.require("node");
             item.read("node", node, {0, static_cast<std::int64_t>(members.size()) - 1});
             if (node >= 0 && static_cast<std::size_t>(node) < members.size()) one.node = members[static_cast<std::size_t>(node)];
-            item.read("since", one.since);
             item.read("lost_in", one.lost_in);
             one.last = read_departed_fields(item);
             return one;
@@ -303,7 +303,8 @@ std::string write_horizon(const HorizonRecord& record) {
         .member("done", micros(record.done))
         .member("floor", micros(record.floor))
         .member("resumed", record.resumed)
-        .member("revision", record.revision);
+        .member("revision", record.revision)
+        .member("since", record.since);
     write_handovers(out, record.handovers);
     write_late(out, record.late);
     if (!record.running.empty()) out.member("running", record.running);
@@ -323,6 +324,7 @@ Result<HorizonRecord> read_horizon(std::string_view text) {
         reader.read("revision", record.revision);
         record.handovers = read_handovers(reader);
         record.late = read_late(reader);
+        reader.read("since", record.since);
         reader.read("running", record.running, kMany);
         reader.read("sealed", record.sealed);
     });

@@ -57,12 +57,15 @@ bool is_settled(const ClusterState& state) {
         if (holds(state.current.nodes, *member) && record.resumed < state.current.epoch) return false;
         // Were the chain forgotten earlier, nobody would report what a loser of tasks could not start any more because it died.
         if (!record.handovers.empty() && record.done < record.handovers.back().at) return false;
+        // What it runs again for somebody who is gone lies below its floor: whoever comes after it must not run that again.
+        if (record.done < record.floor) return false;
     }
     return true;
 }
 
 Departed departed_with(const std::string& incarnation, const HorizonRecord& last) {
-    return {incarnation, last.epoch, last.horizon, last.done, last.floor, last.revision, last.handovers, last.late, last.resumed};
+    return {incarnation,   last.epoch,     last.horizon, last.done,  last.floor,
+            last.revision, last.handovers, last.late,    last.since, last.resumed};
 }
 
 // `node` has taken over all that it gained: what an earlier life of it had left, if that could take the same tasks, is dealt with.
@@ -88,10 +91,10 @@ std::vector<Gone> gone_after(const ClusterState& state) {
             } else if (const auto record = state.horizons.find(node.incarnation); record != state.horizons.end()) {
                 last = departed_with(node.incarnation, record->second);
             }
-            // Who never acknowledged that it was a member never took a task.
-            if (!last || last->epoch < since) continue;
-            if (last->resumed >= since) forget_earlier_lives(gone, node);
-            gone.push_back({node, since, lost_in, std::move(*last)});
+            if (!last) continue;
+            if (last->since == 0) last->since = since;  // it joined in this very transition
+            if (last->resumed >= last->since) forget_earlier_lives(gone, node);
+            gone.push_back({node, lost_in, std::move(*last)});
         }
     }
     for (const auto& node : current.nodes) forget_earlier_lives(gone, node);

@@ -16,7 +16,8 @@ ring::Member in_zone(const std::string& zone, const std::string& id, int life = 
 }
 
 ring::Gone gone(const ring::Member& node, std::int64_t since, std::int64_t lost_in, Instant done, Instant horizon) {
-    ring::Gone one{node, since, lost_in, {}};
+    ring::Gone one{node, lost_in, {}};
+    one.last.since = since;
     one.last.incarnation = node.incarnation;
     one.last.epoch = one.last.resumed = since;
     one.last.revision = 1;
@@ -48,7 +49,7 @@ Gained join(const task::Task& task, std::vector<ring::Gone> gone) {
     allocation.previous = {{19, {in_zone("east", "e")}}};
     allocation.gone = std::move(gone);
     claims.observe(allocation, {}, 1, kNoon + 1min);
-    const ClaimChanges changes = claims.resolve({});
+    const ClaimChanges changes = claims.resolve({}, 1);
     REQUIRE(changes.gained.size() == 1);
     return changes.gained[0];
 }

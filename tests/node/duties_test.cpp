@@ -30,6 +30,12 @@ std::shared_ptr<task::Task> edited(const task::Task& before, std::int64_t revisi
     return task;
 }
 
+// It is in force from `at` on.
+void begin(task::Task& version, Instant at) {
+    version.effective_from = at;
+    version.effective_revision = version.revision;
+}
+
 ring::Member member(const std::string& id) { return {id, id + ".1", id, {}, 1}; }
 
 // One node of a runtime whose ring is settled.
@@ -58,7 +64,8 @@ struct RingNode {
         if (duties.next_write(now, std::nullopt)) duties.written();
     }
 
-    // Node a, one of the `members` of epoch 1, is dead: it knew revision 1, had done all up to `claimed.after` and claimed up to `claimed.until`.
+    // Node a, one of the `members` of epoch 1, is dead: it knew revision 1, had done all up to `claimed.after` and claimed up to
+    // `claimed.until`.
     void take_over_from_a(std::vector<ring::Member> members, const Interval& claimed, Instant now) {
         ring::Departed departed;
         departed.incarnation = "a.1";
@@ -99,7 +106,7 @@ std::shared_ptr<task::Task> targeted(std::shared_ptr<task::Task> task, const std
 TEST_CASE("an owner that learns of a move in time fires up to it, and the new owner beyond") {
     const auto first = targeted(first_version(), "a");
     const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
-    second->effective_from = kDay + 6s;
+    begin(*second, kDay + 6s);
     RingNode a("a"), b("b");
     for (RingNode* node : {&a, &b}) {
         node->put(first, kDay);
@@ -117,7 +124,7 @@ TEST_CASE("an owner that learns of a move in time fires up to it, and the new ow
 TEST_CASE("an owner that learns of a move too late is waited for, and says how far it went") {
     const auto first = targeted(first_version(), "a");
     const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
-    second->effective_from = kDay + 6s;
+    begin(*second, kDay + 6s);
     RingNode a("a"), b("b");
     a.put(first, kDay);
     b.put(first, kDay);
@@ -135,7 +142,7 @@ TEST_CASE("an owner that learns of a move too late is waited for, and says how f
 TEST_CASE("an owner that dies before it has learnt of a move may have fired up to its horizon") {
     const auto first = targeted(first_version(), "a");
     const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
-    second->effective_from = kDay + 3s;
+    begin(*second, kDay + 3s);
     RingNode b("b");
     b.put(first, kDay);
     b.put(second, kDay + 1s);
@@ -151,7 +158,7 @@ TEST_CASE("who takes over from the dead accounts for what each version owed") {
     const auto first = first_version();
     const auto second = edited(*first, 2, kDay + 2500ms);
     second->schedules = {*task::Schedule::every(2s, kDay)};
-    second->effective_from = kDay + 2500ms;
+    begin(*second, kDay + 2500ms);
     RingNode b("b", {member("a")});
     b.put(first, kDay);
     b.put(second, kDay + 3s);
@@ -169,7 +176,7 @@ TEST_CASE("what is reported by a version is reported by the next one too, should
     b.take_over_from_a({member("a")}, {kDay + 1s, kDay + 4s}, kDay + 3s);
     CHECK(b.duties.take_uncertain().size() == 1);
     const auto second = edited(*first, 2, kDay + 2s);
-    second->effective_from = kDay + 2s;
+    begin(*second, kDay + 2s);
     b.put(second, kDay + 3s);
     const auto uncertain = b.duties.take_uncertain();
     REQUIRE(uncertain.size() == 1);
@@ -196,7 +203,7 @@ TEST_CASE("a task that is disabled or deleted leaves what was due before") {
 TEST_CASE("a version that comes while another is not in force yet ends it with the one before") {
     const auto first = targeted(first_version(), "b");
     const auto second = targeted(edited(*first, 2, kDay + 1s), "a");
-    second->effective_from = kDay + 6s;
+    begin(*second, kDay + 6s);
     auto disabled = edited(*second, 3, kDay + 2s);
     disabled->enabled = false;
     RingNode b("b");
@@ -208,9 +215,9 @@ TEST_CASE("a task that moves twice waits for the owner that knows of neither mov
     const std::vector<ring::Member> three{member("a"), member("b"), member("c")};
     const auto first = targeted(first_version(), "a");
     const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
-    second->effective_from = kDay + 6s;
+    begin(*second, kDay + 6s);
     const auto third = targeted(edited(*second, 3, kDay + 2s), "c");
-    third->effective_from = kDay + 7s;
+    begin(*third, kDay + 7s);
     RingNode a("a", three), b("b", three), c("c", three);
     a.put(first, kDay);
     for (RingNode* node : {&b, &c}) {
@@ -246,8 +253,33 @@ TEST_CASE("a move in a settled ring does not take done back to where an idle own
     b.duties.set_horizons({{"a.1", idle}});
     const Instant done = b.duties.record().done;
     const auto second = targeted(edited(*first, 2, kDay + 10s), "b");
-    second->effective_from = kDay + 15s;
+    begin(*second, kDay + 15s);
     b.put(second, kDay + 10s);
     CHECK(b.duties.waiting());
     CHECK(b.duties.record().done >= done);
+}
+
+TEST_CASE("a moved task waits for every member that may come to own it as it was placed, and loses nothing by that") {
+    const auto first = first_version();
+    const auto second = edited(*first, 2, kDay + 3s);
+    second->targets = {"a", "b"};
+    begin(*second, kDay + 5s);
+    const auto third = edited(*second, 3, kDay + 4s);
+    third->schedules = {*task::Schedule::every(3s, kDay)};
+    const auto fourth = edited(*third, 4, kDay + 10s);
+    fourth->enabled = false;
+    RingNode a("a"), b("b");
+    a.put(first, kDay);
+    b.put(first, kDay);
+    REQUIRE((a.duties.owns("task") || b.duties.owns("task")));
+    RingNode& mine = a.duties.owns("task") ? a : b;
+    RingNode& other = a.duties.owns("task") ? b : a;
+    CHECK(mine.start_until(kDay + 5s) == Fired{1s, 2s, 3s, 4s, 5s});
+    for (const auto& version : {second, third, fourth}) mine.put(version, kDay + 11s);
+    CHECK(mine.duties.waiting());
+    CHECK(mine.start_until(kDay + 12s).empty());
+    other.put(second, kDay + 12s);
+    mine.duties.set_horizons({{"a.1", a.duties.record()}, {"b.1", b.duties.record()}});
+    CHECK_FALSE(mine.duties.waiting());
+    CHECK(mine.start_until(kDay + 13s) == Fired{6s, 9s});
 }

@@ -34,7 +34,7 @@ class Maker {
             if (!made.nodes.empty() && random_.below(2) == 0) membership.nodes.back().weight = 1 + membership.nodes.back().weight % 100;
             return membership;
         });
-        for (std::uint64_t i = random_.below(3); i > 0; --i) made.gone.push_back({member(), number(), number(), departed()});
+        for (std::uint64_t i = random_.below(3); i > 0; --i) made.gone.push_back({member(), number(), departed()});
         if (random_.below(3) == 0) made.rebuilt = Rebuilt{instant(), instant()};
         made.departed = many<Departed>([this] { return departed(); });
         return made;
@@ -52,7 +52,7 @@ class Maker {
     }
 
   private:
-    Departed departed() { return {text(), number(), instant(), instant(), instant(), number(), handovers(), late(), number()}; }
+    Departed departed() { return {text(), number(), instant(), instant(), instant(), number(), handovers(), late(), number(), number()}; }
     std::vector<LateMove> late() {
         return many<LateMove>([this] { return LateMove{number(), number(), instant()}; });
     }

@@ -141,7 +141,7 @@ TEST_CASE("a dead node goes at once, and its last claim is kept") {
     runtime.join("d");
     REQUIRE(runtime.decide(false));
     CHECK(runtime.nodes() == "ac");
-    CHECK(runtime.state.current.departed == std::vector<Departed>{{"b.1", 1, kNow + 2s, kNow, {}, 7, {{1, kNow, 6}}, {}, 1}});
+    CHECK(runtime.state.current.departed == std::vector<Departed>{{"b.1", 1, kNow + 2s, kNow, {}, 7, {{1, kNow, 6}}, {}, 0, 1}});
 }
 
 TEST_CASE("a transition is settled only when all has been said and done") {
@@ -357,7 +357,7 @@ TEST_CASE("a node that is gone is known as such until it is back") {
             REQUIRE(runtime.decide());
             settle();
             REQUIRE(runtime.state.current.gone.size() == 2);
-            for (const Gone& one : runtime.state.current.gone) CHECK(one.since < one.lost_in);
+            for (const Gone& one : runtime.state.current.gone) CHECK(one.last.since < one.lost_in);
         }
     }
 }

@@ -56,6 +56,7 @@ struct Departed {
     std::int64_t revision = 0;        // of the catalog that it fired by: it never started a task that came later
     std::vector<Handover> handovers;  // the acknowledgements that it gave before
     std::vector<LateMove> late{};
+    std::int64_t since = 0;    // it was a member from this epoch on; 0: it never acknowledged that it was
     std::int64_t resumed = 0;  // the newest epoch by which it had taken over all that it gained
 
     friend bool operator==(const Departed&, const Departed&) = default;
@@ -65,9 +66,8 @@ struct Departed {
 // one that could is where the task was fired last; or the one before, if the last one went before it had taken the task over.
 struct Gone {
     Member node;
-    std::int64_t since = 0;    // it was a member from this epoch on, if not longer
     std::int64_t lost_in = 0;  // the epoch that left it out
-    Departed last;             // what it had claimed, and handed over
+    Departed last;             // what it had claimed, and handed over; `since` is given in any case
 
     friend bool operator==(const Gone&, const Gone&) = default;
 };
@@ -106,6 +106,7 @@ struct HorizonRecord {
     std::vector<Handover> handovers;     // of the epochs of the transition in progress
     std::vector<std::string> running{};  // ids of tasks that it does not own, of which it has runs that are going on; sorted
     std::vector<LateMove> late{};        // of the last minutes
+    std::int64_t since = 0;              // it has been a member since this epoch, or was up to a later one; 0: it never was
     bool sealed = false;                 // a later incarnation of the node has taken over; nothing may be written any more
 
     friend bool operator==(const HorizonRecord&, const HorizonRecord&) = default;
