@@ -187,10 +187,14 @@ void Claims::place(const std::string& task_id, const Known& known, ClaimChanges&
     }
     if (owned_.contains(task_id)) return;
     Owners owners = earlier_owners(task_id, known.placement);
+    const bool nobodys = owners.empty() && !chain_.empty() && std::all_of(chain_.begin(), chain_.end(), [&](const auto& membership) {
+                             return membership.second.owner(task_id_of(task_id), known.placement) == nullptr;
+                         });
     if (const auto moves = moves_.find(task_id); moves != moves_.end()) {
         for (const Move& move : moves->second) add_owners_before(task_id, move, owners);
     }
     Waiting& waiting = waiting_[task_id];
+    waiting.nobodys = nobodys;
     if (!owners.empty()) {
         waiting.owners = std::move(owners);
         waiting.limit = Instant::max();
@@ -202,11 +206,12 @@ void Claims::place(const std::string& task_id, const Known& known, ClaimChanges&
 }
 
 // From when on the task is this node's as far as the earlier owners in the chain do not matter.
-Gained Claims::before_owners(const std::string& task_id, const Known& known) const {
+Gained Claims::before_owners(const std::string& task_id, const Known& known, bool nobodys) const {
     Gained gained{task_id, known.effective_from, {}};
     if (const auto given_up = given_up_.find(task_id); given_up != given_up_.end()) {
         gained.floor = std::max(gained.floor, given_up->second);
-    } else if (const auto& rebuilt = allocation_.rebuilt) {
+    } else if (allocation_.rebuilding() || (nobodys && allocation_.rebuilt)) {
+        const auto& rebuilt = allocation_.rebuilt;
         const Interval fires{std::max(gained.floor, rebuilt->since), rebuilt->until};
         // Nobody knows how often they were begun. Along a chain of owners a few times; far fewer than this.
         const int begun = kAttemptsPerEpoch * static_cast<int>(allocation_.epoch);
@@ -337,7 +342,7 @@ bool Claims::pass_moved(const Owner& owner, const Known& known, const Horizons& 
 
 // Behind what the owners along a chain that is settled have left, if it waited already then.
 Gained Claims::behind_settled(const std::string& task_id, const Known& known, const Waiting& waiting) const {
-    if (!waiting.settled) return before_owners(task_id, known);
+    if (!waiting.settled) return before_owners(task_id, known, waiting.nobodys);
     Gained gained = *waiting.settled;
     gained.task_id = task_id;  // it may have been worked out for the version that this one has superseded
     return gained;
@@ -396,7 +401,7 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, Waiting& 
 void Claims::settle_waiting() {
     for (auto& [task_id, waiting] : waiting_) {
         const Known& known = tasks_.at(task_id);
-        if (!waiting.settled) waiting.settled = before_owners(task_id, known);
+        if (!waiting.settled) waiting.settled = before_owners(task_id, known, waiting.nobodys);
         for (const Owner& owner : waiting.owners) {
             const ring::Departed* departed = owner.moved_in > 0 ? nullptr : find_departed(owner.incarnation);
             if (departed != nullptr) pass_departed(owner, *departed, known, *waiting.settled);

@@ -160,6 +160,7 @@ class Claims {
     struct Waiting {
         Owners owners;
         Instant limit = Instant::max();   // it has another owner by now, who starts beyond
+        bool nobodys = false;             // no node is known that it was one's before this transition
         std::optional<Gained> settled{};  // what the owners along a chain that is settled have left; these are none of `owners` any more
     };
 
@@ -172,7 +173,7 @@ class Claims {
     void place(const std::string& task_id, const Known& known, ClaimChanges& changes);
     void lose(const std::string& task_id, ClaimChanges& changes);
     void give_up_waiting(const std::string& task_id);
-    Gained before_owners(const std::string& task_id, const Known& known) const;
+    Gained before_owners(const std::string& task_id, const Known& known, bool nobodys) const;
     Instant claimed_until(const ring::HorizonRecord& record, const Owner& owner, const Known& known) const;
     bool pass_moved(const Owner& owner, const Known& known, const Horizons& horizons, Gained& resolution) const;
     void pass_departed(const Owner& owner, const ring::Departed& departed, const Known& known, Gained& resolution) const;

@@ -257,7 +257,10 @@ std::string write_allocation(const Allocation& allocation) {
     }
     if (allocation.rebuilt) {
         out.key("rebuilt").begin_object();
-        out.member("since", micros(allocation.rebuilt->since)).member("until", micros(allocation.rebuilt->until)).end_object();
+        out.member("since", micros(allocation.rebuilt->since))
+            .member("until", micros(allocation.rebuilt->until))
+            .member("epoch", allocation.rebuilt->epoch)
+            .end_object();
     }
     return out.end_object().text();
 }
@@ -290,6 +293,7 @@ Result<Allocation> read_allocation(std::string_view text) {
             allocation.rebuilt.emplace();
             read_micros(item, "since", allocation.rebuilt->since);
             read_micros(item, "until", allocation.rebuilt->until);
+            item.read("epoch", allocation.rebuilt->epoch);
             item.finish();
         }
     });

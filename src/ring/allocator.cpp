@@ -133,7 +133,6 @@ std::optional<Allocation> next_allocation(const ClusterState& state, bool admit_
         Allocation settled = current;
         settled.previous.clear();
         settled.departed.clear();
-        settled.rebuilt.reset();
         settled.gone = gone_after(state);
         return settled;
     }
@@ -157,7 +156,7 @@ std::optional<Allocation> next_allocation(const ClusterState& state, bool admit_
     next.rebuilt = current.rebuilt;
     next.gone = current.gone;
     // There is none, or an old one: nobody can tell any more what the members of the newest had claimed.
-    if (memory.epoch > current.epoch) next.rebuilt = Rebuilt{memory.at - kUntold, state.claims_end};
+    if (memory.epoch > current.epoch) next.rebuilt = Rebuilt{memory.at - kUntold, state.claims_end, next.epoch};
     next.nodes = std::move(nodes);
     next.previous = current.previous;
     next.previous.push_back({current.epoch, current.nodes});  // also an empty one: the first members too form a transition

@@ -122,3 +122,36 @@ TEST_CASE("of the gone, a later life of a node that took nothing over leaves wha
     CHECK(gained.uncertain[0].begun == 2);
     CHECK(gained.uncertain[1].fires == Interval{kNoon + 5s, kNoon + 7s});
 }
+
+TEST_CASE("a task that no node could take when the tree was lost does not begin again from its first fire") {
+    const task::Task task = task_of(in_zone("west", "a"), in_zone("west", "b"));
+    Claims claims("c", "c.1");
+    claims.put_task(task);
+    ring::Allocation allocation;
+    allocation.epoch = 20;
+    allocation.nodes = {in_zone("west", "c"), in_zone("east", "e")};
+    allocation.previous = {{19, {in_zone("east", "e")}}};
+    allocation.rebuilt = ring::Rebuilt{kNoon - 1min, kNoon, 12};
+    REQUIRE_FALSE(allocation.rebuilding());
+
+    const ClaimChanges changes = claims.observe(allocation, {}, 1, kNoon + 1min);
+    REQUIRE(changes.gained.size() == 1);
+    CHECK(changes.gained[0].floor == kNoon);
+    REQUIRE(changes.gained[0].uncertain.size() == 1);
+    CHECK(changes.gained[0].uncertain[0].fires == Interval{kNoon - 1min, kNoon});
+
+    SECTION("but one that had a node in the meantime goes on from there") {
+        allocation.previous = {{19, {in_zone("west", "d")}}};
+        Claims other("c", "c.1");
+        other.put_task(task);
+        CHECK(other.observe(allocation, {}, 1, kNoon + 1min).gained.empty());
+        ring::HorizonRecord record;
+        record.epoch = record.resumed = 20;
+        record.revision = 1;
+        record.handovers = {{20, kNoon + 1min, 1}};
+        const ClaimChanges taken = other.resolve({{"d.1", record}}, 1);
+        REQUIRE(taken.gained.size() == 1);
+        CHECK(taken.gained[0].floor == kNoon + 1min);
+        CHECK(taken.gained[0].uncertain.empty());
+    }
+}

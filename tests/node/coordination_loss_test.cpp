@@ -52,7 +52,7 @@ TEST_CASE("a tree that was lost is made anew: no fire is started twice, and none
         if (seed % 2 == 0) cluster.start("d");  // one that was not there before
         REQUIRE(cluster.until([&] { return cluster.allocation().epoch > 0 && cluster.allocation().previous.empty(); }));
         CHECK(cluster.allocation().epoch > epoch);
-        CHECK_FALSE(cluster.allocation().rebuilt.has_value());
+        CHECK_FALSE(cluster.allocation().rebuilding());
         // It goes on by itself, once no claim of before can stand any more.
         const Instant later = cluster.loop.clock().now() + 30s;
         cluster.loop.advance(60s);

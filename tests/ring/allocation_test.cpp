@@ -35,7 +35,7 @@ class Maker {
             return membership;
         });
         for (std::uint64_t i = random_.below(3); i > 0; --i) made.gone.push_back({member(), number(), departed()});
-        if (random_.below(3) == 0) made.rebuilt = Rebuilt{instant(), instant()};
+        if (random_.below(3) == 0) made.rebuilt = Rebuilt{instant(), instant(), number()};
         made.departed = many<Departed>([this] { return departed(); });
         return made;
     }

@@ -268,19 +268,25 @@ TEST_CASE("an epoch is beyond all that anybody remembers, and a tree that was lo
     runtime.state.claims_end = kNow + 12s;
     REQUIRE(runtime.decide());
     CHECK(runtime.state.current.epoch == 42);
-    CHECK((runtime.state.current.rebuilt == Rebuilt{kNow - 1min, kNow + 12s}));
+    CHECK((runtime.state.current.rebuilt == Rebuilt{kNow - 1min, kNow + 12s, runtime.state.current.epoch}));
 
-    SECTION("until the transition is settled") {
+    CHECK(runtime.state.current.rebuilding());
+
+    SECTION("that counts until the transition is settled, and stays known") {
         runtime.settle();
-        CHECK_FALSE(runtime.state.current.rebuilt.has_value());
+        CHECK_FALSE(runtime.state.current.rebuilding());
+        CHECK(runtime.state.current.rebuilt.has_value());
         CHECK(runtime.state.current.epoch == 42);
+        runtime.join("c");
+        REQUIRE(runtime.decide());
+        CHECK_FALSE(runtime.state.current.rebuilding());
     }
     SECTION("also through a death in it") {
         runtime.acknowledge("a");
         runtime.die("b");
         REQUIRE(runtime.decide());
         CHECK(runtime.state.current.epoch == 43);
-        CHECK(runtime.state.current.rebuilt.has_value());
+        CHECK(runtime.state.current.rebuilding());
     }
     SECTION("and also one that came back older than what a newcomer remembers") {
         runtime.settle();
@@ -288,7 +294,7 @@ TEST_CASE("an epoch is beyond all that anybody remembers, and a tree that was lo
         runtime.state.present.at("c.1").remembers = {100, kNow};
         REQUIRE(runtime.decide());
         CHECK(runtime.state.current.epoch == 101);
-        CHECK(runtime.state.current.rebuilt.has_value());
+        CHECK(runtime.state.current.rebuilding());
     }
 }
 

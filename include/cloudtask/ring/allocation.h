@@ -76,8 +76,9 @@ inline constexpr std::size_t kMaxGone = 100;
 
 // The tree was lost and is made anew: what the nodes of before it had claimed is not known.
 struct Rebuilt {
-    Instant since{};  // before that all was as the protocol has it
-    Instant until{};  // no claim of before can reach beyond
+    Instant since{};         // before that all was as the protocol has it
+    Instant until{};         // no claim of before can reach beyond
+    std::int64_t epoch = 0;  // the first one of the tree made anew
 
     friend bool operator==(const Rebuilt&, const Rebuilt&) = default;
 };
@@ -89,9 +90,11 @@ struct Allocation {
     std::vector<Membership> previous;  // oldest first; empty when the transition is settled
     std::vector<Departed> departed;    // kept until every gainer has resumed
     std::vector<Gone> gone{};          // as of the last transition that was settled
-    std::optional<Rebuilt> rebuilt{};  // until the first transition of a tree made anew is settled
+    std::optional<Rebuilt> rebuilt{};  // kept: a task that no node could take at the time knows nothing else of its past
 
     const Departed* find_departed(std::string_view incarnation) const;
+    // The first transition of a tree made anew is in progress: nobody's claims of before are known.
+    bool rebuilding() const { return rebuilt && !previous.empty() && previous.front().epoch < rebuilt->epoch; }
     friend bool operator==(const Allocation&, const Allocation&) = default;
 };
 
