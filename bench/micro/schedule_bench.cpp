@@ -1,4 +1,5 @@
-// Schedule::next for typical rules, beside the bare cost of one look-up in cctz. One thread.
+// Schedule::next for typical rules, beside the bare cost of one look-up in cctz; and for the worst ones. One thread. schedule_peers.mjs
+// puts the figures of other cron libraries beside them.
 #include <benchmark/benchmark.h>
 #include <cctz/time_zone.h>
 
@@ -42,6 +43,49 @@ BENCHMARK_CAPTURE(schedule_next, weekdays_new_york, "0 9 * * 1-5", "America/New_
 BENCHMARK_CAPTURE(schedule_next, last_days_berlin, "0 0 31 * *", "Europe/Berlin");
 BENCHMARK_CAPTURE(schedule_next, leap_day_berlin, "0 0 29 2 *", "Europe/Berlin");
 BENCHMARK_CAPTURE(schedule_next, hourly_on_leap_day_berlin, "0 * 29 2 *", "Europe/Berlin");
+
+// Rules as JSON: the other kinds, and what goes beside a rule.
+void schedule_rule(benchmark::State& state, const char* text) {
+    const auto document = json::parse(text);
+    Faults faults;
+    const auto schedule = document ? task::Schedule::read(*document, "", faults) : std::nullopt;
+    if (!schedule) {
+        state.SkipWithError(faults.summary().c_str());
+        return;
+    }
+    walk(state, schedule->for_task("018f3c2e-1111-7222-8333-123456789abc"));
+}
+
+BENCHMARK_CAPTURE(schedule_rule, last_weekday_berlin, R"({"cron": "0 18 LW * ?", "zone": "Europe/Berlin"})");
+BENCHMARK_CAPTURE(schedule_rule, hashed_berlin, R"({"cron": "H H * * *", "zone": "Europe/Berlin"})");
+BENCHMARK_CAPTURE(schedule_rule, window_berlin,
+                  R"({"every": "10min", "window": {"from": "22:00", "to": "06:00"}, "zone": "Europe/Berlin"})");
+BENCHMARK_CAPTURE(schedule_rule, last_working_day_london,
+                  R"({"calendar": {"frequency": "monthly", "days": ["last working day"], "times": ["18:00"]}, "zone": "Europe/London"})");
+BENCHMARK_CAPTURE(schedule_rule, daily_with_jitter_berlin, R"({"cron": "0 0 * * *", "jitter": "1h", "zone": "Europe/Berlin"})");
+
+// Where the next fire is far, or there is none: from 2026 on, each time.
+void schedule_worst(benchmark::State& state, const char* text) {
+    const auto document = json::parse(text);
+    Faults faults;
+    const auto schedule = document ? task::Schedule::read(*document, "", faults) : std::nullopt;
+    if (!schedule) {
+        state.SkipWithError(faults.summary().c_str());
+        return;
+    }
+    for (auto _ : state) benchmark::DoNotOptimize(schedule->next(kStart));
+}
+
+BENCHMARK_CAPTURE(schedule_worst, fifth_monday_of_february, R"({"cron": "0 0 ? 2 mon#5", "zone": "Europe/Berlin"})");
+// Not since Berlin has summer time: each year until 2399 is tried.
+BENCHMARK_CAPTURE(schedule_worst, always_skipped,
+                  R"({"cron": "30 2 ? 3 sunL", "zone": "Europe/Berlin", "dst": {"gap": "skip", "overlap": "both"}})");
+BENCHMARK_CAPTURE(schedule_worst, always_skipped_calendar,
+                  R"({"calendar": {"frequency": "monthly", "months": ["mar"], "days": ["last sun"], "times": ["02:30"]},
+                      "zone": "Europe/Berlin", "dst": {"gap": "skip", "overlap": "both"}})");
+BENCHMARK_CAPTURE(schedule_worst, jitter_of_a_day_each_second, R"({"cron": "* * * * * *", "zone": "Europe/Berlin", "jitter": "24h"})");
+BENCHMARK_CAPTURE(schedule_worst, jitter_and_always_skipped,
+                  R"({"cron": "30 2 ? 3 sunL", "zone": "Europe/Berlin", "jitter": "24h", "dst": {"gap": "skip", "overlap": "both"}})");
 
 void schedule_next_every_30s(benchmark::State& state) { walk(state, task::Schedule::every(std::chrono::seconds{30}, Instant{})); }
 BENCHMARK(schedule_next_every_30s);

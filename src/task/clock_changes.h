@@ -47,11 +47,18 @@ std::optional<SysSeconds> next_of_one_pass(const LocalRule& rule, const Zone& zo
 template <class LocalRule>
 std::optional<SysSeconds> next_on_the_wall(const LocalRule& rule, const Zone& zone, ClockRules clock, SysSeconds after) {
     if (clock.overlap != OverlapRule::both) return next_of_one_pass(rule, zone, clock, after);
-    const auto second = next_of_one_pass(rule, zone, {clock.gap, OverlapRule::second}, after);
-    // Only where the clocks change in between is there a first pass that comes sooner.
+    // Until the clocks change the wall moves as time does.
+    const LocalTime shown = zone.local(after);
+    const auto match = rule.next(shown + 1);
     const auto transition = zone.next_transition(after);
-    if (!transition || (second && *second < transition->at)) return second;
+    if (match) {
+        const SysSeconds instant = after + std::chrono::seconds{*match - shown};
+        if (!transition || instant < transition->at) return instant;
+    } else if (!transition) {
+        return std::nullopt;
+    }
     const auto first = next_of_one_pass(rule, zone, {clock.gap, OverlapRule::first}, after);
+    const auto second = next_of_one_pass(rule, zone, {clock.gap, OverlapRule::second}, after);
     if (!first || !second) return first ? first : second;
     return std::min(*first, *second);
 }

@@ -17,8 +17,15 @@ class MondaysToFridays final : public WorkingDays {
 
 int length_of(cctz::year_t year, int month) {
     constexpr std::array<int, 13> kDays{0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    return month == 2 && leap ? 29 : kDays[static_cast<std::size_t>(month)];
+    if (month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)) return 29;
+    return kDays[static_cast<std::size_t>(month)];
+}
+
+// Sunday is 0. Sakamoto's method, for years from 1 on: this is asked for each month that a search passes.
+int weekday_of_first(cctz::year_t year, int month) {
+    constexpr std::array<int, 13> kShifts{0, 0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4};
+    const auto y = static_cast<unsigned>(year) - (month < 3 ? 1U : 0U);
+    return static_cast<int>((y + y / 4 - y / 100 + y / 400 + static_cast<unsigned>(kShifts[static_cast<std::size_t>(month)]) + 1U) % 7U);
 }
 
 int nth_weekday(const MonthDay& name, const Month& month) {
@@ -55,7 +62,7 @@ const WorkingDays& mondays_to_fridays() {
 int weekday_of(Date date) { return (static_cast<int>(cctz::get_weekday(date)) + 1) % 7; }
 
 Month::Month(cctz::year_t of_year, int of_month)
-    : year(of_year), month(of_month), days(length_of(of_year, of_month)), first_weekday(weekday_of(Date(of_year, of_month, 1))) {}
+    : year(of_year), month(of_month), days(length_of(of_year, of_month)), first_weekday(weekday_of_first(of_year, of_month)) {}
 
 int MonthDay::in(const Month& month, const WorkingDays& working_days) const {
     const int counted = from_end ? month.days + 1 - ordinal : ordinal;

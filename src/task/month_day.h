@@ -24,7 +24,7 @@ const WorkingDays& mondays_to_fridays();
 // Sunday is 0, as in cron.
 int weekday_of(Date date);
 
-// What of a month its days depend on.
+// What of a month its days depend on. Years from 1 on.
 struct Month {
     Month(cctz::year_t year, int month);
 

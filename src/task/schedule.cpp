@@ -147,6 +147,7 @@ Schedule Schedule::for_task(std::string_view task_id) const {
 }
 
 std::optional<Instant> Schedule::next(Instant after) const {
+    if (rule_->jitter == Duration::zero()) return rule_->next_nominal(after);
     const auto fire = rule_->next(after);
     return fire ? std::optional{fire->at} : std::nullopt;
 }
