@@ -159,7 +159,6 @@ Judgement judge_absent(const Definition& definition, const DueFires::Due& due, c
     const Instant until = due.until;
     if (until <= surroundings.now) {
         const std::string what = definition.deleted_at == until ? "deleted" : "definition changed";
-        if (time + rules.before_change > until) return {FireVerdict::changed, what};
         for (const auto& absence : surroundings.without_nodes) {
             if (overlap(absence, time, until)) return {FireVerdict::changed, what + " while no node was there"};
         }

@@ -5,10 +5,8 @@
 // the change that disabled or deleted the task.
 //
 // A version takes effect when a node learns of it, so that around a change what the nodes did is not laid down to the instant:
-//   - Before the change, a fire that is not in the history may have been dropped with the old version, if its node was behind: its clock
-//     by kClockBound, or the fire as such by a hand-over. That is so within `before_change` of the change; and if no node of the runtime
-//     was there between the fire and the change, whatever the time. Such a fire is `changed`. One that is in the history counts as what it
-//     is.
+//   - Before the change, nodes account for what the old version owed. Only if no node of the runtime was there between the fire and the
+//     change, nobody can: such a fire is `changed`. One that is in the history counts as what it is.
 //   - After the change, a node that had not learnt of it may have gone on by the old version. A run at a fire time of the old version
 //     within `after_change` counts as what it is; later ones are `unexpected`.
 //   - A fire of the new version that is not later than one that was dealt with by an older version was passed over by it: `changed`.
@@ -139,9 +137,8 @@ struct SilentNode {
 };
 
 struct LedgerRules {
-    Duration late = std::chrono::seconds{1};            // a start that is later than this ran late
-    Duration grace = std::chrono::minutes{1};           // from a fire's tolerance to its report at the center
-    Duration before_change = std::chrono::seconds{15};  // zero: no fire is laid to a change for its being close to it
+    Duration late = std::chrono::seconds{1};   // a start that is later than this ran late
+    Duration grace = std::chrono::minutes{1};  // from a fire's tolerance to its report at the center
     Duration after_change = std::chrono::seconds{60};
 };
 

@@ -13,12 +13,6 @@ constexpr Duration kContactEvery = std::chrono::seconds{90};
 constexpr Duration kReportTakes = std::chrono::seconds{10};
 // A node whose last report came this recently, and told of something this old, is sending what has gathered.
 constexpr Duration kSending = std::chrono::seconds{30};
-// The clocks of node and center may each differ from ZooKeeper's by 5 s before the node takes no part.
-constexpr Duration kClockBound = std::chrono::seconds{10};
-
-// For so long before a change a fire without a run is laid to the change: it may have been dropped with the version that was superseded. A
-// node that accounts for superseded versions drops none; with only such nodes this is Duration::zero(), and such fires are unexplained.
-Duration excused_before_change(const Options& options) { return options.zookeeper_session_timeout + kClockBound; }
 
 Instant end_of(const Absence& absence) { return absence.until.value_or(Instant::max()); }
 
@@ -72,7 +66,6 @@ void add_silent(Surroundings& around, const NodeContact& node, const std::vector
 LedgerRules ledger_rules(const Options& options) {
     LedgerRules rules;
     rules.grace = options.ledger_grace;
-    rules.before_change = excused_before_change(options);
     return rules;
 }
 

@@ -274,14 +274,17 @@ class Explanation {
     void tell_changed(const DueFires::Due& due, const std::string& reason) {
         const Instant until = due.until;
         if (definition_.deleted_at == until) return tell_deleted();
+        // Its own coming, if the version before went on; otherwise its end.
+        why_.by = definition_.versions[due.version].changed_by;
+        why_.since = definition_.versions[due.version].changed_at;
         for (const auto& version : definition_.versions) {
             if (version.version <= definition_.versions[due.version].version && until != version.effective_from) continue;
             if ((version.enabled ? version.effective_from : version.changed_at) != until) continue;
             why_.by = version.changed_by;
             why_.since = version.changed_at;
         }
-        say("changed", fmt::format("The definition was changed around that time ({}){}.", reason,
-                                   why_.since ? fmt::format(", by {} at {}", why_.by, format_instant(*why_.since)) : std::string{}));
+        say("changed",
+            fmt::format("The definition was changed around that time ({}), by {} at {}.", reason, why_.by, format_instant(*why_.since)));
     }
 
     // --- it was not due

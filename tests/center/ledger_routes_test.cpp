@@ -279,10 +279,18 @@ TEST_CASE("why: each cause is told by its name, with who, when and which run", "
         const auto edited = f.api.put("/api/v1/tasks/" + f.daily, "1", task_definition("daily", R"(,"schedules":[{"every":"7m"}])"));
         REQUIRE(edited.status == 200);
         f.go_to(2000);
-        const auto why = f.why(f.at(720));
+        CHECK(text(f.why(f.at(720)), "cause") == "unexplained");  // nodes account for it
+    }
+    SECTION("an older version went on beyond the change") {
+        f.go_to(655);
+        const auto edited = f.api.put("/api/v1/tasks/" + f.daily, "1", task_definition("daily", R"(,"schedules":[{"every":"2m"}])"));
+        REQUIRE(edited.status == 200);
+        f.put(f.run(900, RunState::succeeded));
+        f.go_to(2000);
+        const auto why = f.why(f.at(840));
         CHECK(text(why, "cause") == "changed");
         CHECK(text(why, "by") == "root");
-        CHECK(text(why, "since") == format_instant(f.at(725)));
+        CHECK(text(why, "since") == format_instant(f.at(655)));
     }
     SECTION("its schedule was disabled") {
         const auto edited = f.api.put("/api/v1/tasks/" + f.daily, "1",

@@ -261,14 +261,8 @@ TEST_CASE("of random histories every fire has its verdict, and a run that is tak
         REQUIRE(whole.verdicts == expected);
         REQUIRE(whole.unexpected.empty());
 
-        // Not within a change, where it would be explained.
         std::vector<Instant> certain;
-        const Surroundings around = calm();
-        for (DueFires fires(definition, at(0), at(3600)); fires.next(); fires.advance()) {
-            const Instant until = fires.next()->until;
-            const bool ends = until < around.now && fires.next()->time + around.rules.before_change > until;
-            if (!ends) certain.push_back(fires.next()->time);
-        }
+        for (DueFires fires(definition, at(0), at(3600)); fires.next(); fires.advance()) certain.push_back(fires.next()->time);
         if (certain.empty()) continue;
         const Instant gone = certain[random.below(certain.size())];
         std::erase_if(records, [gone](const FireRecord& record) { return record.fire_time == gone; });
@@ -432,15 +426,8 @@ TEST_CASE("around a change only what can be laid to it is", "[ledger]") {
         return left;
     };
     SECTION("before it") {
-        CHECK(account(definition, without(300), 0, 600).verdicts.at(at(300)) == FireVerdict::changed);
-        CHECK(account(definition, without(290), 0, 600).verdicts.at(at(290)) == FireVerdict::changed);
-        CHECK(account(definition, without(280), 0, 600).verdicts.at(at(280)) == FireVerdict::unexplained);
-    }
-    SECTION("before it, when nodes account for what is superseded") {
-        Surroundings around = calm();
-        around.rules.before_change = Duration::zero();
-        CHECK(account(definition, without(300), 0, 600, around).verdicts.at(at(300)) == FireVerdict::unexplained);
-        CHECK(account(definition, without(290), 0, 600, around).verdicts.at(at(290)) == FireVerdict::unexplained);
+        CHECK(account(definition, without(300), 0, 600).verdicts.at(at(300)) == FireVerdict::unexplained);
+        CHECK(account(definition, without(290), 0, 600).verdicts.at(at(290)) == FireVerdict::unexplained);
     }
     SECTION("before it, while no node was there") {
         Surroundings around = calm();
@@ -473,7 +460,10 @@ TEST_CASE("around a change only what can be laid to it is", "[ledger]") {
         const Accounted accounted = account(definition, records, 0, 600);
         CHECK(accounted.verdicts.rbegin()->first <= at(510));  // within after_change
         CHECK_FALSE(accounted.unexpected.empty());
-        CHECK(account(definition, without(447), 0, 600).reasons.at(at(447)) == "deleted");
+        CHECK(account(definition, without(447), 0, 600).verdicts.at(at(447)) == FireVerdict::unexplained);
+        Surroundings around = calm();
+        around.without_nodes = {{at(440), at(480)}};
+        CHECK(account(definition, without(447), 0, 600, around).reasons.at(at(447)) == "deleted while no node was there");
     }
 }
 
