@@ -128,9 +128,10 @@ def starts_by_nodes(cluster):
         status = node_status(node)
         if status["cloudtask_node_runs_prepared"] or status["cloudtask_node_runs_running"]:
             raise NotYet("it has runs")
-        return int(status["cloudtask_node_runs_started_total"])
+        return status
 
-    return sum(cluster.wait_for(lambda node=node: idle(node), 30, f"{node.name} to be idle") for node in cluster.nodes.values())
+    idle_nodes = [cluster.wait_for(lambda node=node: idle(node), 30, f"{node.name} to be idle") for node in cluster.nodes.values()]
+    return sum(int(status["cloudtask_node_runs_started_total"]) for status in idle_nodes)
 
 
 def zookeeper_writes_per_second(cluster, seconds):
