@@ -5,7 +5,7 @@
 #include <rapidjson/memorystream.h>
 #include <rapidjson/reader.h>
 
-#include <unordered_set>
+#include <algorithm>
 
 namespace cloudtask::json {
 
@@ -30,13 +30,10 @@ class Guard : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Guard> {
     bool StartObject() { return enter() && document_.StartObject(); }
     bool Key(const char* s, rapidjson::SizeType n, bool copy) {
         if (!is_text({s, n})) return false;
-        if (!names_.back().emplace(s, n).second) {
-            problem = fmt::format("the member '{}' stands there twice", std::string_view{s, std::min<std::size_t>(n, 64)});
-            return false;
-        }
+        names_.emplace_back(s, n);
         return document_.Key(s, n, copy);
     }
-    bool EndObject(rapidjson::SizeType n) { return leave() && document_.EndObject(n); }
+    bool EndObject(rapidjson::SizeType n) { return names_differ() && leave() && document_.EndObject(n); }
     bool StartArray() { return enter() && document_.StartArray(); }
     bool EndArray(rapidjson::SizeType n) { return leave() && document_.EndArray(n); }
 
@@ -52,22 +49,33 @@ class Guard : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Guard> {
         }
         return true;
     }
+    // Of the object that ends.
+    bool names_differ() {
+        const auto begin = names_.begin() + static_cast<std::ptrdiff_t>(opened_.back());
+        std::sort(begin, names_.end());
+        const auto twice = std::adjacent_find(begin, names_.end());
+        if (twice == names_.end()) return true;
+        problem = fmt::format("the member '{}' stands there twice", std::string_view{*twice}.substr(0, 64));
+        return false;
+    }
     bool enter() {
-        if (names_.size() == max_depth_) {
+        if (opened_.size() == max_depth_) {
             problem = fmt::format("it is nested deeper than {} levels", max_depth_);
             return false;
         }
-        names_.emplace_back();
+        opened_.push_back(names_.size());
         return true;
     }
     bool leave() {
-        names_.pop_back();
+        names_.resize(opened_.back());
+        opened_.pop_back();
         return true;
     }
 
     Document& document_;
     std::size_t max_depth_;
-    std::vector<std::unordered_set<std::string>> names_;  // of the objects that are open
+    std::vector<std::string> names_;   // of the members of what is open
+    std::vector<std::size_t> opened_;  // how many names there were when each of what is open began
 };
 
 }  // namespace

@@ -22,19 +22,20 @@ std::string length_text(const TextRule& rule) {
                          : fmt::format("a text of {} to {} bytes", rule.min, rule.max);
 }
 
-// Checks one text against its rule; a fault at `pointer` if it breaks it.
-bool check_text(const Value& value, const TextRule& rule, const std::string& pointer, Faults& faults) {
+// Checks one text against its rule; a fault at `pointer()`, which is called only then, if it breaks it.
+template <class Pointer>
+bool check_text(const Value& value, const TextRule& rule, const Pointer& pointer, Faults& faults) {
     if (!value.IsString()) {
-        faults.add(pointer, "is not a text", length_text(rule));
+        faults.add(pointer(), "is not a text", length_text(rule));
         return false;
     }
     const auto text = text_of(value);
     if (text.size() < rule.min || text.size() > rule.max) {
-        faults.add(pointer, fmt::format("has {} bytes", text.size()), length_text(rule));
+        faults.add(pointer(), fmt::format("has {} bytes", text.size()), length_text(rule));
         return false;
     }
     if (has_control_character(text, rule.multi_line)) {
-        faults.add(pointer, "has a control character", "printable text");
+        faults.add(pointer(), "has a control character", "printable text");
         return false;
     }
     return true;
@@ -79,7 +80,7 @@ bool ObjectReader::require(std::string_view name) {
 
 bool ObjectReader::read(std::string_view name, std::string& out, TextRule rule) {
     const Value* value = find(name);
-    if (value == nullptr || !check_text(*value, rule, pointer(name), faults_)) return false;
+    if (value == nullptr || !check_text(*value, rule, [&] { return pointer(name); }, faults_)) return false;
     out = text_of(*value);
     return true;
 }
@@ -113,7 +114,8 @@ bool ObjectReader::read(std::string_view name, std::vector<std::string>& out, Li
     std::vector<std::string> items;
     const std::size_t before = faults_.list().size();
     for (rapidjson::SizeType i = 0; i < list->Size(); ++i) {
-        if (check_text((*list)[i], rule.item, pointer_to(pointer(name), i), faults_)) items.emplace_back(text_of((*list)[i]));
+        if (check_text((*list)[i], rule.item, [&] { return pointer_to(pointer(name), i); }, faults_))
+            items.emplace_back(text_of((*list)[i]));
     }
     if (faults_.list().size() != before) return false;
     out = std::move(items);
@@ -126,7 +128,7 @@ bool ObjectReader::read(std::string_view name, std::map<std::string, std::string
     std::map<std::string, std::string> entries;
     const std::size_t before = faults_.list().size();
     for (const auto& member : members->GetObject()) {
-        if (check_text(member.value, rule.item, pointer_to(pointer(name), text_of(member.name)), faults_)) {
+        if (check_text(member.value, rule.item, [&] { return pointer_to(pointer(name), text_of(member.name)); }, faults_)) {
             entries.emplace(text_of(member.name), text_of(member.value));
         }
     }
