@@ -46,8 +46,9 @@ class RunFolders {
   private:
     class Spares;
 
+    static std::string name_of(const std::string& run_id);  // below the root
+
     Worker& scratch_;
-    std::string root_;
     std::shared_ptr<Spares> spares_;  // shared with the jobs
 };
 
