@@ -1,4 +1,4 @@
-// JournalWriter: one write at a time; what waits makes up the next one.
+// JournalWriter: one write at a time, and not too many a second; what waits makes up the next one.
 #include "node/journal_writer.h"
 
 #include <iterator>
@@ -12,6 +12,9 @@ namespace cloudtask::node {
 namespace {
 
 constexpr Duration kJournalRetry = std::chrono::milliseconds{500};
+// Writes begin no sooner after each other: each costs a sync of the disk and turns of two threads, whatever it holds. A first one never
+// waits.
+constexpr Duration kGather = std::chrono::milliseconds{5};
 
 struct Work {
     Batch batch;
@@ -37,7 +40,8 @@ struct JournalWriter::Impl : std::enable_shared_from_this<Impl> {
     bool writing = false;  // `current` is at the disk
     bool failing = false;
     bool closed = false;
-    Timer retry;
+    SteadyInstant next_write{};  // not before
+    Timer gather, retry;
 
     void add(Batch batch, Done done) {
         loop.assert_on_loop();
@@ -49,7 +53,16 @@ struct JournalWriter::Impl : std::enable_shared_from_this<Impl> {
     }
 
     void next() {
-        if (waiting.empty()) return;
+        if (waiting.empty() || gather) return;
+        const SteadyInstant now = loop.clock().steady_now();
+        if (now < next_write) {
+            gather = loop.after(next_write - now, [this] {
+                gather.cancel();
+                next();
+            });
+            return;
+        }
+        next_write = now + kGather;
         current = std::exchange(waiting, {});
         send();
     }
@@ -82,6 +95,7 @@ struct JournalWriter::Impl : std::enable_shared_from_this<Impl> {
 
     void close() {
         closed = true;
+        gather.cancel();
         retry.cancel();
         const auto nobody = [](const Result<>&) {};
         if (!writing && !current.batch.empty()) disk.commit(std::move(current.batch), nobody);

@@ -1,7 +1,7 @@
 // JournalWriter: puts the runner's batches on disk in the order in which they are given, and tries each again until the disk takes it. A
 // later batch never overtakes an earlier one: otherwise the retried "started" of a run could come to stand over its "ended".
 //
-// What is given while a write is under way goes together in the next one. The writer holds what the disk does not take, so its user must
+// What is given while a write is under way, or within a few milliseconds of its beginning, goes together in the next one. The writer holds what the disk does not take, so its user must
 // give it nothing that can wait while failing() is true.
 //
 // Lives on the loop.

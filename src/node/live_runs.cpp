@@ -12,6 +12,9 @@ namespace cloudtask::node {
 
 namespace {
 
+// What has begun is written down so much later, unless it is over by then: many commands are, and their end says it all. Until then a
+// process is found again by the run's id in its environment, as one of which only the intent is known.
+constexpr Duration kNotePeriod = std::chrono::milliseconds{10};
 constexpr Duration kLogPeriod = std::chrono::milliseconds{100};
 constexpr Duration kAdoptRetry = std::chrono::seconds{1};
 
@@ -23,8 +26,9 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         RunningRecord process;
         std::uint64_t stdout_sent = 0, stderr_sent = 0;
         bool stop_asked = false;
+        bool noted = true;  // its beginning is in the journal, or on the way there; before that `process` does not name the process
 
-        JournalEntry entry() const { return {run, Phase::started, process, stdout_sent, stderr_sent, stop_asked}; }
+        JournalEntry entry() const { return {run, noted ? Phase::started : Phase::intent, process, stdout_sent, stderr_sent, stop_asked}; }
     };
 
     Surroundings around;
@@ -32,7 +36,8 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
     std::unordered_map<std::string, JournalEntry> adopting;  // their processes are there, but cannot be watched yet
     std::unordered_map<std::string, std::int64_t> count_of;  // by task id, over both
     std::set<std::string> growing;                           // run ids whose log view has grown
-    Timer log_timer, adopt_timer;
+    std::vector<std::string> begun;                          // run ids that were not noted when they began
+    Timer note_timer, log_timer, adopt_timer;
 
     explicit Impl(Surroundings s) : around(std::move(s)) {}
 
@@ -55,8 +60,8 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
     }
 
     Result<> start(task::Run run, const TaskPointer& task) {
-        const LaunchSpec spec = launch_spec(*task, run, around.folders.of(run.id));
-        const auto started = around.supervisor.start(spec, on_end());
+        std::string folder = around.folders.of(run.id);
+        const auto started = around.supervisor.start(launch_spec(*task, run, folder), on_end());
         if (!started) return propagate(started);
         run.state = task::RunState::running;
         run.started_at = started->started_at;
@@ -68,17 +73,39 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             counters.max_lateness = std::max(counters.max_lateness, *run.lateness);
         }
         const std::string id = run.id;
-        const RunningRecord process{id, spec.folder, started->process, started->started_at, spec.time_limit, spec.grace, spec.output_limit};
+        RunningRecord process{id, std::move(folder), {}, started->started_at, task->time_limit, task->grace, task->output_limit};
         count_in(run.task_id);
-        write_started(live.insert_or_assign(id, Live{std::move(run), process}).first->second);
+        live.insert_or_assign(id, Live{.run = std::move(run), .process = std::move(process), .noted = false});
+        begun.push_back(id);
+        if (!note_timer) note_timer = around.loop.after(kNotePeriod, [this] { note_begun(); });
         return {};
     }
 
-    void write_started(const Live& run) {
+    void note_begun() {
+        note_timer.cancel();
         Batch batch;
+        for (auto& id : std::exchange(begun, {})) {
+            const auto found = live.find(id);
+            if (found != live.end() && !note(batch, found->second)) begun.push_back(std::move(id));
+        }
+        if (!batch.empty()) around.journal.write(std::move(batch));
+        if (!begun.empty()) note_timer = around.loop.after(kNotePeriod, [this] { note_begun(); });
+    }
+
+    // Adds the beginning of a run to the batch, if it is not noted yet. False if that has to be tried again.
+    bool note(Batch& batch, Live& run) {
+        if (run.noted) return true;
+        const auto process = around.supervisor.identity(run.run.id);
+        if (!process) return false;
+        run.process.process = *process;
+        run.noted = true;
+        add_started(batch, run);
+        return true;
+    }
+
+    void add_started(Batch& batch, const Live& run) const {
         batch.entries.push_back(run.entry());
         batch.reports.push_back(run_report(around.incarnation(), run.run));
-        around.journal.write(std::move(batch));
     }
 
     std::optional<JournalEntry> stop(const std::string& run_id) {
@@ -88,8 +115,11 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         }
         const auto found = live.find(run_id);
         if (found == live.end() || !around.supervisor.stop(run_id)) return std::nullopt;
-        found->second.stop_asked = true;
-        return found->second.entry();
+        Live& run = found->second;
+        run.stop_asked = true;
+        Batch batch;
+        if (note(batch, run) && !batch.empty()) around.journal.write(std::move(batch));
+        return run.entry();
     }
 
     // --- output and end
@@ -111,6 +141,10 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             const auto progress = around.supervisor.progress(run_id);
             if (found == live.end() || !progress) continue;
             Live& run = found->second;
+            if (!note(batch, run)) {
+                output_grew(run_id);  // another time
+                continue;
+            }
             append_log(batch, run, Stream::out, {run.process.output_limit, progress->stdout_available, false});
             append_log(batch, run, Stream::err, {run.process.output_limit, progress->stderr_available, false});
             batch.entries.push_back(run.entry());
@@ -134,6 +168,9 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         growing.erase(end.run_id);
 
         Batch batch;
+        const bool silent = end.stdout_bytes == 0 && end.stderr_bytes == 0 && ending.stdout_sent == 0 && ending.stderr_sent == 0;
+        // A log is of a run that the center knows.
+        if (!silent && !ending.noted) batch.reports.push_back(run_report(around.incarnation(), ending.run));
         const std::uint64_t limit = ending.process.output_limit;
         if (!end.output_lost) {
             append_log(batch, ending, Stream::out, {limit, end.stdout_bytes, true});
@@ -150,10 +187,9 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         run.reason = end_reason(end, ending.process.time_limit);
         count(run.state);
         batch.reports.push_back(run_report(around.incarnation(), run));
-        JournalEntry entry = ending.entry();
-        entry.phase = Phase::ended;
-        const bool silent = end.stdout_bytes == 0 && end.stderr_bytes == 0 && entry.stdout_sent == 0 && entry.stderr_sent == 0;
-        batch.entries.push_back(std::move(entry));
+        const std::string task_id = run.task_id;
+        batch.entries.push_back(
+            {std::move(run), Phase::ended, std::move(ending.process), ending.stdout_sent, ending.stderr_sent, ending.stop_asked});
         if (silent) {
             // No report needs its folder: the next run gets it.
             around.journal.write(std::move(batch), [this, id = end.run_id] { around.folders.clear_and_release(id); });
@@ -161,7 +197,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             around.journal.write(std::move(batch));
             around.folders.clear_work(end.run_id);
         }
-        count_out(run.task_id);
+        count_out(task_id);
     }
 
     void count(task::RunState state) {
@@ -246,7 +282,11 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         const Live& run = live.insert_or_assign(id, Live{std::move(entry.run), std::move(*entry.process), entry.stdout_sent,
                                                          entry.stderr_sent, entry.stop_asked})
                               .first->second;
-        if (entry.phase == Phase::intent) write_started(run);
+        if (entry.phase == Phase::intent) {
+            Batch batch;
+            add_started(batch, run);
+            around.journal.write(std::move(batch));
+        }
         if (entry.stop_asked) around.supervisor.stop(id);  // its grace begins anew
     }
 

@@ -38,7 +38,7 @@ class LiveRuns {
     explicit LiveRuns(Surroundings surroundings);
     ~LiveRuns();
 
-    // Starts the run's process and has it written. Errors: those of Supervisor::start(); then nothing was done.
+    // Starts the run's process. It is written down a little later, or with its end if that comes first. Errors: those of Supervisor::start(); then nothing was done.
     Result<> start(task::Run run, const TaskPointer& task);
 
     // Ends the run's tree. What has to go on disk so that the stop outlives this process; nothing if there is no such run, or it is ending.

@@ -52,8 +52,11 @@ struct Report {
     Kind kind = Kind::run;
     std::string incarnation;
     std::string body;  // run and command: a JSON object of the report's own members, {"run": ...}, without incarnation, sequence and kind
-    // log:
+    // run: what the store makes the body of. Nothing in what is read back.
+    std::optional<task::Run> run = {};
+    // run and log:
     std::string run_id;
+    // log:
     Stream stream = Stream::out;
     std::uint64_t from = 0, until = 0;  // offsets in the log view
     LogShape shape;                     // by which the view is read

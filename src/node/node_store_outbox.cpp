@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cloudtask/core/json.h"
+#include "cloudtask/task/codec.h"
 
 namespace cloudtask::node {
 
@@ -18,6 +19,8 @@ Result<std::int64_t> last_sequence(Database& database, const std::string& incarn
     if (const auto read = query.finish(); !read) return propagate(read);
     return last;
 }
+
+std::string body_of(const Report& report) { return report.run ? fmt::format(R"({{"run":{}}})", task::to_json(*report.run)) : report.body; }
 
 // The command may be forgotten once the report of its outcome is delivered.
 Result<> note_command_outcome(Database& database, const Report& report, std::int64_t position) {
@@ -61,7 +64,7 @@ Result<> OutboxAppender::add(const Report& report, std::uint64_t from, std::uint
         .bind(static_cast<std::int64_t>(report.kind))
         .bind(report.incarnation)
         .bind(++sequence->second)
-        .bind(report.body)
+        .bind(body_of(report))
         .bind(report.run_id)
         .bind(static_cast<std::int64_t>(report.stream))
         .bind(from)

@@ -1,19 +1,14 @@
 // Reports as values. Pure; any thread.
 #include "cloudtask/core/json.h"
-#include "cloudtask/task/codec.h"
 #include "node/node_store.h"
 
 namespace cloudtask::node {
 
 Report run_report(const std::string& incarnation, const task::Run& run) {
-    json::Writer out;
-    out.begin_object().key("run");
-    task::write(out, run);
-    out.end_object();
     Report report;
     report.kind = Report::Kind::run;
     report.incarnation = incarnation;
-    report.body = out.text();
+    report.run = run;
     report.run_id = run.id;
     return report;
 }

@@ -1,5 +1,5 @@
-// OutboxSender: a circle of four steps, one batch at a time: drop what is delivered and read what is next (disk), make the body (worker),
-// send, judge. Whatever fails waits and is done again; so a report leaves the outbox only when the center has it.
+// OutboxSender: a circle of five steps, one batch at a time: drop what is delivered and read what is next (disk), make the body (worker),
+// send, judge, gather. Whatever fails waits and is done again; so a report leaves the outbox only when the center has it.
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -13,6 +13,9 @@
 namespace cloudtask::node {
 
 namespace {
+
+// Batches follow each other no sooner than this, unless a whole one waits already: each is a transaction of the center, whatever it holds.
+constexpr Duration kGather = std::chrono::milliseconds{50};
 
 // The center read the batch and will never take it. Any other refusal (a proxy's 404, a lost token) says nothing of the reports.
 bool blames_content(int status) { return status == 400 || status == 413 || status == 422; }
@@ -42,6 +45,8 @@ struct OutboxSender::Impl : std::enable_shared_from_this<Impl> {
     const OutputFolder output_folder;
     std::function<void()> on_delivered;
     Retry retry;
+    SteadyInstant next_batch{};  // not before
+    Timer gather;
     std::int64_t delivered = 0;
     std::optional<std::int64_t> pending;  // in the outbox when it was read last
     std::size_t alone = 0;                // so many reports are sent one by one, because the center refused them together
@@ -103,11 +108,21 @@ struct OutboxSender::Impl : std::enable_shared_from_this<Impl> {
         });
     }
 
+    // Goes on behind the `count` reports up to `position`, which the center took.
+    void go_on(std::int64_t position, std::size_t count) {
+        const SteadyInstant now = loop.clock().steady_now();
+        const std::int64_t left = pending.value_or(0) - static_cast<std::int64_t>(count);
+        const bool whole = alone > 0 || left >= static_cast<std::int64_t>(kMaxBatchReports);
+        if (whole || now >= next_batch) return advance(position, count);
+        gather = loop.after(next_batch - now, [this, position, count] { advance(position, count); });
+    }
+
     void send(const std::shared_ptr<Reports>& reports, const std::shared_ptr<const std::string>& body) {
         http::ClientRequest request;
         request.method = "POST";
         request.target = "/api/v1/node/reports";
         request.body = *body;
+        next_batch = loop.clock().steady_now() + kGather;
         client.send(std::move(request), [weak = weak_from_this(), reports, body](Result<http::Response> answer) {
             const auto self = weak.lock();
             if (self && !self->closed) self->answered(reports, body, std::move(answer));
@@ -121,7 +136,7 @@ struct OutboxSender::Impl : std::enable_shared_from_this<Impl> {
         if (good) {
             retry.succeeded();
             alone -= std::min(alone, reports->size());
-            return advance(last, reports->size());
+            return go_on(last, reports->size());
         }
         if (!blames_content(status)) return retry.failed(good.error(), [this, reports, body] { send(reports, body); });
         retry.succeeded();
@@ -145,6 +160,7 @@ OutboxSender::OutboxSender(Loop& loop, Random& random, Worker& worker, http::Cli
 
 OutboxSender::~OutboxSender() {
     impl_->closed = true;
+    impl_->gather.cancel();
     impl_->retry.cancel();
 }
 

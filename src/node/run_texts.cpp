@@ -23,17 +23,16 @@ LaunchSpec launch_spec(const task::Task& task, const task::Run& run, std::string
     spec.time_limit = task.time_limit;
     spec.grace = task.grace;
     spec.output_limit = task.output_limit;
-    spec.run_environment = {
-        {"CLOUDTASK_RUNTIME", run.runtime},
-        {"CLOUDTASK_GROUP", run.group},
-        {"CLOUDTASK_TASK", run.task_name},
-        {"CLOUDTASK_TASK_ID", run.task_id},
-        {"CLOUDTASK_TRIGGER", std::string{task::to_string(run.trigger)}},
-        {"CLOUDTASK_ATTEMPT", std::to_string(run.attempt)},
-        {"CLOUDTASK_NODE", run.node_name},
-        {"CLOUDTASK_EPOCH", std::to_string(run.epoch)},
-    };
-    if (run.fire_time) spec.run_environment.emplace("CLOUDTASK_FIRE_TIME", format_instant(*run.fire_time));
+    auto& variables = spec.run_environment;
+    variables.emplace("CLOUDTASK_RUNTIME", run.runtime);
+    variables.emplace("CLOUDTASK_GROUP", run.group);
+    variables.emplace("CLOUDTASK_TASK", run.task_name);
+    variables.emplace("CLOUDTASK_TASK_ID", run.task_id);
+    variables.emplace("CLOUDTASK_TRIGGER", task::to_string(run.trigger));
+    variables.emplace("CLOUDTASK_ATTEMPT", std::to_string(run.attempt));
+    variables.emplace("CLOUDTASK_NODE", run.node_name);
+    variables.emplace("CLOUDTASK_EPOCH", std::to_string(run.epoch));
+    if (run.fire_time) variables.emplace("CLOUDTASK_FIRE_TIME", format_instant(*run.fire_time));
     return spec;
 }
 

@@ -55,13 +55,17 @@ TEST_CASE("the identity of a started process is that of /proc") {
     const Result<Started> started = bench.start(bench.shell(id, "echo up; read x < /dev/zero"));
     REQUIRE(started);
     bench.first_line(id);  // in the middle of execve(2) a process has no environment yet
-    const std::optional<ProcessStat> stat = read_stat(started->process.pid);
+    const std::optional<ProcessStat> stat = read_stat(started->pid);
     REQUIRE(stat);
-    CHECK(started->process.start_time == stat->start_time);
-    CHECK(started->process.boot_id == boot_id());
-    CHECK(stat->session == started->process.pid);
-    CHECK(stat->group == started->process.pid);
-    const std::map<std::string, ProcessIdentity> expected{{id, started->process}};
+    const std::optional<ProcessIdentity> identity = bench.supervisor->identity(id);
+    REQUIRE(identity);
+    CHECK(identity->pid == started->pid);
+    CHECK(identity->start_time == stat->start_time);
+    CHECK(identity->boot_id == boot_id());
+    CHECK_FALSE(bench.supervisor->identity("nobody"));
+    CHECK(stat->session == started->pid);
+    CHECK(stat->group == started->pid);
+    const std::map<std::string, ProcessIdentity> expected{{id, *identity}};
     CHECK((find_by_run_ids({id, "nobody"}) == expected));
     CHECK_FALSE(bench.start(bench.shell(id, "true")));  // the id is in use
 
@@ -160,7 +164,7 @@ TEST_CASE("a stop that comes after the end, but before the loop has seen it, is 
     REQUIRE(started);
     // The loop does not turn here, so that the end stays unseen.
     const auto deadline = std::chrono::steady_clock::now() + 20s;
-    while (alive(started->process.pid) && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    while (alive(started->pid) && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
     CHECK_FALSE(bench.supervisor->stop("a"));
     REQUIRE(bench.wait("a"));
     CHECK(bench.ended["a"].state() == task::RunState::succeeded);
@@ -243,7 +247,7 @@ TEST_CASE("a stopped (SIGSTOP) process hears TERM") {
     const Result<Started> started = bench.start(bench.shell("a", "kill -STOP $$; exit 0"));
     REQUIRE(started);
     REQUIRE(run_until(bench.loop, [&] {
-        const auto stat = read_stat(started->process.pid);
+        const auto stat = read_stat(started->pid);
         return stat && stat->state == 'T';
     }));
     CHECK(bench.supervisor->stop("a"));
@@ -299,17 +303,19 @@ TEST_CASE("destroying the supervisor in a callback is allowed, and leaves other 
     Bench bench;
     const Result<Started> other = bench.start(bench.shell("b", "sleep 1000"));
     REQUIRE(other);
+    const std::optional<ProcessIdentity> other_process = bench.supervisor->identity("b");
+    REQUIRE(other_process);
     bool ended = false;
     REQUIRE(bench.supervisor->start(bench.shell("a", "true"), [&](Ended) {
         bench.supervisor.reset();
         ended = true;
     }));
     REQUIRE(run_until(bench.loop, [&] { return ended; }));
-    CHECK(alive(other->process.pid));
+    CHECK(alive(other->pid));
 
     // A new supervisor in the same process is still its parent, so even its exit code can be had.
     bench.supervisor = make_supervisor(bench.loop);
-    RunningRecord record{"b", bench.folder / "b", other->process, other->started_at};
+    RunningRecord record{"b", bench.folder / "b", *other_process, other->started_at};
     REQUIRE(bench.supervisor->adopt(record, bench.note()));
     CHECK(bench.supervisor->stop("b"));
     REQUIRE(bench.wait("b"));

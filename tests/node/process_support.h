@@ -90,7 +90,7 @@ struct Bench {
     Result<Started> start(LaunchSpec spec) {
         const std::string id = spec.run_id;
         Result<Started> started = supervisor->start(std::move(spec), note());
-        if (started) pids[id] = started->process.pid;
+        if (started) pids[id] = started->pid;
         return started;
     }
     // A failed test leaves no process behind.

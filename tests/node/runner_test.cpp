@@ -73,13 +73,24 @@ class NotingSupervisor final : public Supervisor {
         processes_.alive.insert(spec.run_id);
         ends_[spec.run_id] = std::move(on_end);
         processes_.started.push_back(std::move(spec));
-        return Started{{100, 1, "boot"}, loop_.clock().now(), false};
+        return Started{100, loop_.clock().now(), false};
+    }
+    std::optional<ProcessIdentity> identity(std::string_view run_id) override {
+        if (!ends_.contains(std::string{run_id})) return std::nullopt;
+        return ProcessIdentity{100, 1, "boot"};
     }
     Result<> adopt(RunningRecord record, OnEnd on_end) override {
         if (!processes_.alive.contains(record.run_id)) return fail(Errc::not_found, "it is gone");
         if (processes_.unwatchable) return fail(Errc::unavailable, "there are too few descriptors");
         ends_[record.run_id] = std::move(on_end);
         return {};
+    }
+    std::map<std::string, ProcessIdentity> find(const std::set<std::string>& run_ids) override {
+        std::map<std::string, ProcessIdentity> found;
+        for (const auto& id : run_ids) {
+            if (processes_.alive.contains(id)) found.emplace(id, ProcessIdentity{100, 1, "boot"});
+        }
+        return found;
     }
     bool stop(std::string_view run_id) override {
         if (!ends_.contains(std::string{run_id})) return false;
@@ -238,6 +249,15 @@ struct RunnerMachine {
         }
         return last;
     }
+    // The kinds of a run's reports in order, with the state where one tells it.
+    std::vector<std::string> told_of(const std::string& run_id) {
+        std::vector<std::string> told;
+        for (const auto& report : reports()) {
+            if (report.run_id != run_id) continue;
+            told.emplace_back(report.kind == Report::Kind::log ? "log" : (*json::parse(report.body))["run"]["state"].GetString());
+        }
+        return told;
+    }
     std::map<RunState, int> states() {
         std::map<RunState, int> count;
         for (const auto& [id, run] : runs()) ++count[run.state];
@@ -271,6 +291,8 @@ TEST_CASE("a fire is in the journal before it is due, starts at its instant, and
 
     m.loop.advance(100ms);
     CHECK(m.only_started() == id_of_fire(task, due));
+    CHECK(m.process->store->load_unfinished()->at(0).phase == Phase::intent);
+    m.loop.advance(20ms);  // it might have been over by now
     CHECK(m.processes.started[0].run_environment.at("CLOUDTASK_FIRE_TIME") == format_instant(due));
     CHECK(m.process->runner.earliest_unstarted() == std::nullopt);
     CHECK(m.process->store->load_unfinished()->at(0).phase == Phase::started);
@@ -285,6 +307,7 @@ TEST_CASE("a fire is in the journal before it is due, starts at its instant, and
     const task::Run run = m.runs().at(id_of_fire(task, due));
     CHECK(run.state == RunState::failed);
     CHECK(run.reason == "it exited with 3");
+    CHECK(m.told_of(run.id) == std::vector<std::string>{"RUNNING", "FAILED"});
     CHECK(m.process->store->load_unfinished()->empty());
 }
 
@@ -298,9 +321,42 @@ TEST_CASE("a fire that meets the run before it is skipped, and the next one afte
     CHECK(m.runs().at(second).state == RunState::skipped);
     CHECK_THAT(m.runs().at(second).reason, Contains("overlap"));
     m.process->supervisor.end(first);
-    m.loop.advance(10s);
+    m.loop.advance(10s + 20ms);
     CHECK(m.runs().at(first).state == RunState::succeeded);
     CHECK(m.runs().at(id_of_fire(task, due + 10s)).state == RunState::running);
+}
+
+TEST_CASE("a run that is over at once is written down once, by its end") {
+    RunnerMachine m;
+    const auto task = m.give(m.make_task());
+    const std::string id = id_of_fire(task, m.go_to(10s, 0s));
+    REQUIRE(m.only_started() == id);
+    const auto end_at_once = [&](std::uint64_t bytes) {
+        m.process->supervisor.written[id] = bytes;
+        m.process->supervisor.end(id);
+        m.loop.advance(20ms);
+        CHECK(m.process->store->load_unfinished()->empty());
+        CHECK(m.runs().at(id).started_at);
+        CHECK(m.runs().at(id).lateness == 0s);
+        CHECK(m.process->runner.idle());
+    };
+    SECTION("and told once") {
+        end_at_once(0);
+        CHECK(m.told_of(id) == std::vector<std::string>{"SUCCEEDED"});
+    }
+    SECTION("but a log is of a run that the center knows") {
+        end_at_once(5);
+        CHECK(m.told_of(id) == std::vector<std::string>{"RUNNING", "log", "SUCCEEDED"});
+    }
+    SECTION("unless it is stopped before: then the next process has to know of it") {
+        m.process->runner.handle({id_of(777), Command::Kind::stop, id, {}, {}});
+        m.loop.advance(20ms);
+        const auto entries = *m.process->store->load_unfinished();
+        REQUIRE(entries.size() == 1);
+        CHECK(entries[0].phase == Phase::started);
+        CHECK(entries[0].stop_asked);
+        CHECK(entries[0].process->process.pid == 100);
+    }
 }
 
 TEST_CASE("a command that cannot be started ends as FAILED and says why") {
@@ -330,6 +386,7 @@ TEST_CASE("a fire whose intent the disk has not taken is not started; how late i
         m.disk_worker.release();
         m.loop.settle();
         CHECK(m.only_started() == id_of_fire(task, due));
+        m.loop.advance(20ms);
         CHECK(m.runs().at(id_of_fire(task, due)).lateness == 3s);
     }
     SECTION("beyond it the policy decides: skip") {
@@ -352,6 +409,7 @@ TEST_CASE("a fire whose intent the disk has not taken is not started; how late i
         m.disk_worker.release();
         m.loop.settle();
         CHECK(m.only_started() == id_of_fire(task, due + 20s));
+        m.loop.advance(20ms);
         CHECK(m.states()[RunState::skipped] == 2);
     }
 }
@@ -387,7 +445,7 @@ TEST_CASE("while the journal cannot be written no fire is taken, and nothing ove
     made->misfire_tolerance = 3s;
     const auto task = m.give(made);
     const Instant due = m.go_to(10s, 0s);
-    m.loop.settle();
+    m.loop.advance(20ms);  // its beginning is on disk
     const std::string first = m.only_started();
     {
         // The note of its end is refused first; what the disk takes later must not come to stand over it.
@@ -532,7 +590,7 @@ TEST_CASE("a command is carried out once, whatever happens") {
     Command start{id_of(501), Command::Kind::start, id_of(601), "alice", *task};
     m.process->runner.handle(start);
     m.process->runner.handle(start);
-    m.loop.settle();
+    m.loop.advance(20ms);
     REQUIRE(m.only_started() == start.run_id);
     CHECK(m.runs().at(start.run_id).trigger == task::Trigger::manual);
     CHECK(m.runs().at(start.run_id).started_by == "alice");
@@ -543,7 +601,7 @@ TEST_CASE("a command is carried out once, whatever happens") {
         m.kill();
         m.boot();
         m.process->runner.handle(start);
-        m.loop.settle();
+        m.loop.advance(20ms);
         CHECK(m.processes.started.size() == 1);
         CHECK(m.process->runner.running() == 1);
         CHECK(m.command_reports().size() == 1);
@@ -553,12 +611,12 @@ TEST_CASE("a command is carried out once, whatever happens") {
         m.process->runner.handle(stop);
         m.process->runner.handle(stop);
         m.process->supervisor.end(start.run_id, 143);
-        m.loop.settle();
+        m.loop.advance(20ms);
         CHECK(m.runs().at(start.run_id).state == RunState::stopped);
         REQUIRE(m.command_reports().size() == 2);
         stop.id = id_of(503);
         m.process->runner.handle(stop);
-        m.loop.settle();
+        m.loop.advance(20ms);
         REQUIRE(m.command_reports().size() == 3);
         CHECK_THAT(m.command_reports()[2], Contains("refused"));
     }
@@ -566,7 +624,7 @@ TEST_CASE("a command is carried out once, whatever happens") {
         m.process->runner.handle({id_of(504), Command::Kind::start, id_of(604), "alice", {}});
         m.process->runner.handle({id_of(505), Command::Kind::start, "x", "alice", *task});
         m.process->runner.handle({id_of(506), Command::Kind::start, "../../etc", "alice", *task});
-        m.loop.settle();
+        m.loop.advance(20ms);
         REQUIRE(m.command_reports().size() == 4);
         for (std::size_t i = 1; i < 4; ++i) CHECK_THAT(m.command_reports()[i], Contains("refused"));
         CHECK(m.processes.started.size() == 1);
@@ -590,7 +648,7 @@ TEST_CASE("a killed node finds again what runs, and reports as lost what is gone
         m.boot();
         CHECK(m.process->runner.running() == 1);
         m.process->supervisor.end(id);
-        m.loop.settle();
+        m.loop.advance(20ms);
         CHECK(m.runs().at(id).state == RunState::succeeded);
     }
     SECTION("gone, with its output") {
@@ -724,13 +782,13 @@ TEST_CASE("the folder of a run that wrote nothing is the next run's at once; of 
     const auto task = m.give(m.make_task(1h));
     const auto run = [&](int number, std::uint64_t written) {
         m.process->runner.handle({id_of(500 + number), Command::Kind::start, id_of(600 + number), "alice", *task});
-        m.loop.settle();
+        m.loop.advance(20ms);
         const std::string folder = m.processes.started.back().folder;
         REQUIRE(fs::exists(folder + "/work"));
         write_file(folder + "/work/left", "by the run");
         m.process->supervisor.written[id_of(600 + number)] = written;
         m.process->supervisor.end(id_of(600 + number));
-        m.loop.settle();
+        m.loop.advance(20ms);
         return folder;
     };
     CHECK_FALSE(fs::exists(run(1, 0)));
@@ -760,7 +818,7 @@ TEST_CASE("a node that has fallen behind makes folders only for what is due next
     CHECK(m.process->runner.prepared() == 1100);
     CHECK(folders() == 1000);
     m.disk_worker.release();
-    m.loop.settle();
+    m.loop.advance(20ms);
     CHECK(m.processes.started.size() == 1100);
     CHECK(m.process->runner.prepared() == 0);
 }

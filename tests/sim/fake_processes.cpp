@@ -25,7 +25,7 @@ Result<Started> Processes::start(const LaunchSpec& spec, Instant now) {
     const auto longest = static_cast<std::uint64_t>(run_for_(start.task_id).count());
     process.end = world_.after(Duration{static_cast<Duration::rep>(random_.below(longest + 1))}, [this, id = spec.run_id] { end(id); });
     on_start_(start);
-    return Started{process.identity, now, false};
+    return Started{process.identity.pid, now, false};
 }
 
 void Processes::end(const std::string& run_id) {
@@ -50,6 +50,12 @@ Result<Started> FakeSupervisor::start(LaunchSpec spec, OnEnd on_end) {
     auto started = processes_.start(spec, loop_.clock().now());
     if (started) watched_[spec.run_id] = {std::move(on_end), false, false};
     return started;
+}
+
+std::optional<ProcessIdentity> FakeSupervisor::identity(std::string_view run_id) {
+    const auto process = processes_.alive_.find(std::string{run_id});
+    if (loop_.dead() || process == processes_.alive_.end()) return std::nullopt;
+    return process->second.identity;
 }
 
 Result<> FakeSupervisor::adopt(RunningRecord record, OnEnd on_end) {

@@ -61,6 +61,7 @@ class FakeSupervisor final : public node::Supervisor {
     ~FakeSupervisor() override;
 
     Result<node::Started> start(node::LaunchSpec spec, OnEnd on_end) override;
+    std::optional<node::ProcessIdentity> identity(std::string_view run_id) override;
     Result<> adopt(node::RunningRecord record, OnEnd on_end) override;
     std::map<std::string, node::ProcessIdentity> find(const std::set<std::string>& run_ids) override;
     bool stop(std::string_view run_id) override;

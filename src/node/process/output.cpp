@@ -83,24 +83,11 @@ Result<std::string> read_log(const std::string& path, const LogShape& shape, std
     return out;
 }
 
-OutputFile::~OutputFile() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-}
-
-OutputFile::OutputFile(OutputFile&& other) noexcept { *this = std::move(other); }
-
-OutputFile& OutputFile::operator=(OutputFile&& other) noexcept {
-    std::swap(descriptor_, other.descriptor_);
-    std::swap(limit_, other.limit_);
-    std::swap(written_, other.written_);
-    std::swap(freed_to_, other.freed_to_);
-    return *this;
-}
-
 Result<OutputFile> OutputFile::open(const std::string& path, std::uint64_t limit) {
     OutputFile file;
-    file.descriptor_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-    if (file.descriptor_ < 0) return tl::unexpected(system_error(errno, "cannot make the output file " + path));
+    file.descriptor_ = Descriptor{::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640)};
+    if (file.descriptor() < 0) return tl::unexpected(system_error(errno, "cannot make the output file " + path));
+    file.path_ = path;
     file.limit_ = limit;
     file.freed_to_ = limit / 2;
     return file;
@@ -108,7 +95,7 @@ Result<OutputFile> OutputFile::open(const std::string& path, std::uint64_t limit
 
 bool OutputFile::poll() {
     struct stat status{};
-    if (descriptor_ < 0 || ::fstat(descriptor_, &status) != 0) return false;
+    if (path_.empty() || ::lstat(path_.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
     const auto size = static_cast<std::uint64_t>(status.st_size);
     if (size == written_) return false;
     // A child can also shorten its file (`> /dev/stdout` in a shell truncates what stands behind it).
@@ -121,19 +108,23 @@ bool OutputFile::poll() {
 
     const std::uint64_t free_to = size > limit_ ? size - (limit_ - limit_ / 2) : 0;
     if (free_to >= freed_to_ + kFreeStep) {
-        const auto from = static_cast<off_t>(limit_ / 2);
-        if (::fallocate(descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, static_cast<off_t>(free_to) - from) != 0) {
-            static bool said = false;  // on the loop
-            if (!std::exchange(said, true)) {
-                log::warn(
-                    "the file system of the run folders cannot free parts of a file ({}): output beyond its limit stays on disk until "
-                    "the run's folder is erased",
-                    std::generic_category().message(errno));
-            }
-        }
+        free_middle(free_to);
         freed_to_ = free_to;
     }
     return true;
+}
+
+void OutputFile::free_middle(std::uint64_t until) const {
+    const auto from = static_cast<off_t>(limit_ / 2);
+    const Descriptor file{::open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
+    if (::fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, static_cast<off_t>(until) - from) == 0) return;
+    static bool said = false;  // on the loop
+    if (!std::exchange(said, true)) {
+        log::warn(
+            "the file system of the run folders cannot free parts of a file ({}): output beyond its limit stays on disk until "
+            "the run's folder is erased",
+            std::generic_category().message(errno));
+    }
 }
 
 }  // namespace cloudtask::node

@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 
+#include "cloudtask/core/descriptor.h"
 #include "cloudtask/core/result.h"
 
 namespace cloudtask::node {
@@ -42,27 +43,30 @@ struct LogShape {
 // file that is missing (output lost) reads as empty.
 Result<std::string> read_log(const std::string& path, const LogShape& shape, std::uint64_t offset, std::size_t max);
 
-// One stream of a running process.
+// One stream of a running process. It is open only until the child has it: every start copies all that is open and closes it again, so what
+// stays open for each run that goes on would make the starts of a busy node slower.
 class OutputFile {
   public:
     OutputFile() = default;
-    ~OutputFile();
-    OutputFile(OutputFile&& other) noexcept;
-    OutputFile& operator=(OutputFile&& other) noexcept;
 
     // Makes the file, or opens the one that is there; for appending, close-on-exec.
     static Result<OutputFile> open(const std::string& path, std::uint64_t limit);
 
     // The descriptor to give to the child; -1 if not open.
-    int descriptor() const { return descriptor_; }
+    int descriptor() const { return descriptor_.get(); }
+    // The child has it, or never will.
+    void close() { descriptor_ = Descriptor{}; }
 
-    // Looks at the size, and frees the middle if the file has passed its limit. One fstat(2) when there is nothing to do. True if it grew.
+    // Looks at the size, and frees the middle if the file has passed its limit. One lstat(2) when there is nothing to do. True if it grew.
     bool poll();
 
     LogShape shape(bool final) const { return {limit_, written_, final}; }
 
   private:
-    int descriptor_ = -1;
+    void free_middle(std::uint64_t until) const;
+
+    std::string path_;  // empty: there is no file
+    Descriptor descriptor_;
     std::uint64_t limit_ = 0;
     std::uint64_t written_ = 0;
     std::uint64_t freed_to_ = 0;  // the middle is free from the head to here

@@ -13,6 +13,8 @@
 
 #include <fmt/format.h>
 
+#include "cloudtask/core/descriptor.h"
+
 namespace cloudtask::node {
 namespace {
 
@@ -20,19 +22,25 @@ constexpr std::string_view kRunIdVariable = "CLOUDTASK_RUN_ID=";
 // An environment may be megabytes; the node writes its own variables first in it (they sort before most), and looks no further than this.
 constexpr std::size_t kMostEnvironment = 4 << 20;
 
-// The whole of a small file of /proc, or nothing.
-std::optional<std::string> read_small(const char* path, std::size_t most) {
-    const int descriptor = ::open(path, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) return std::nullopt;
+// What is in an open file of /proc as of now, or nothing.
+std::optional<std::string> read_open(int descriptor, std::size_t most) {
     std::string text;
     std::array<char, 4096> buffer;
     ssize_t count = 0;
-    while (text.size() < most && ((count = ::read(descriptor, buffer.data(), buffer.size())) > 0 || (count < 0 && errno == EINTR))) {
-        if (count > 0) text.append(buffer.data(), static_cast<std::size_t>(count));
+    while (text.size() < most) {
+        count = ::pread(descriptor, buffer.data(), buffer.size(), static_cast<off_t>(text.size()));
+        if (count < 0 && errno == EINTR) continue;
+        if (count <= 0) break;
+        text.append(buffer.data(), static_cast<std::size_t>(count));
     }
-    ::close(descriptor);
     if (count < 0) return std::nullopt;
     return text;
+}
+
+// The whole of a small file of /proc, or nothing.
+std::optional<std::string> read_small(const char* path, std::size_t most) {
+    const Descriptor file{::open(path, O_RDONLY | O_CLOEXEC)};
+    return file.get() < 0 ? std::nullopt : read_open(file.get(), most);
 }
 
 template <class Number>
@@ -111,8 +119,8 @@ std::string run_id_of(pid_t pid) {
 std::vector<pid_t> children_of_this_process() {
     std::vector<pid_t> children;
     // Orphans go to the first thread of the subreaper that is alive: the main thread.
-    static const std::string path = fmt::format("/proc/self/task/{}/children", ::getpid());
-    if (const std::optional<std::string> text = read_small(path.c_str(), SIZE_MAX)) {
+    static const Descriptor list{::open(fmt::format("/proc/self/task/{}/children", ::getpid()).c_str(), O_RDONLY | O_CLOEXEC)};
+    if (const std::optional<std::string> text = read_open(list.get(), SIZE_MAX)) {
         std::string_view rest = *text;
         for (pid_t pid = 0; next_number(rest, pid);) children.push_back(pid);
         return children;

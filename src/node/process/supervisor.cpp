@@ -43,7 +43,7 @@ constexpr Duration kReapPeriod = 1s;
 
 struct Run {
     std::string id;
-    ProcessIdentity process;
+    ProcessIdentity process;  // its start time only once it was asked for: identify()
     Duration grace{};
     OutputFile out, err;
     bool output_lost = false;
@@ -145,16 +145,24 @@ class PosixSupervisor final : public Supervisor {
         const Result<pid_t> pid = spawn_registered([&request] { return spawn(request); });
         if (!pid) return propagate(pid);
         const Instant started_at = loop_.clock().now();
+        run->out.close();
+        run->err.close();
 
         Pidfd pidfd(*pid);
-        const std::optional<ProcessStat> stat = read_stat(*pid);
-        if (!pidfd || !stat || !watch(run, std::move(pidfd))) {
+        if (!pidfd || !watch(run, std::move(pidfd))) {
             end_unwatched(*pid);
             return fail(Errc::unavailable, "the node has too few file descriptors to watch one more process");
         }
-        run->process = {*pid, stat->start_time, boot_id_};
+        run->process = {*pid, 0, boot_id_};
         take_on(run, spec.time_limit);
-        return Started{run->process, started_at, run->output_lost};
+        return Started{*pid, started_at, run->output_lost};
+    }
+
+    std::optional<ProcessIdentity> identity(std::string_view run_id) override {
+        loop_.assert_on_loop();
+        const auto found = runs_.find(run_id);
+        if (found == runs_.end() || !identify(*found->second)) return std::nullopt;
+        return found->second->process;
     }
 
     Result<> adopt(RunningRecord record, OnEnd on_end) override {
@@ -186,6 +194,7 @@ class PosixSupervisor final : public Supervisor {
             if (Result<> opened = open_output(record.folder, stream, record.output_limit, *file, run->output_lost); !opened) {
                 return propagate(opened);
             }
+            file->close();
         }
         if (!watch(run, std::move(pidfd))) return fail(Errc::unavailable, "the node has too few file descriptors to watch a process");
         take_on(run, record.started_at + record.time_limit - loop_.clock().now());
@@ -251,6 +260,14 @@ class PosixSupervisor final : public Supervisor {
         runs_.emplace(run->id, run);
     }
 
+    // Looks the start time of the first process up. Once that is reaped there is none, and no process is taken for it any more.
+    static bool identify(Run& run) {
+        if (run.process.start_time != 0 || run.exited) return true;
+        const auto stat = read_stat(run.process.pid);
+        if (stat) run.process.start_time = stat->start_time;
+        return stat.has_value();
+    }
+
     // A process that came up but cannot be watched must not run on.
     static void end_unwatched(pid_t pid) {
         ::kill(-pid, SIGKILL);
@@ -278,6 +295,7 @@ class PosixSupervisor final : public Supervisor {
 
     void kill_running(const RunPointer& run) {
         if (run->exited) return;
+        identify(*run);
         find_orphans();
         signal_group(*run, SIGKILL);
         for (const ProcessStat& member : members_of(run->roots(), read_processes())) signal_process(member, SIGKILL);
@@ -426,9 +444,6 @@ class PosixSupervisor final : public Supervisor {
         ended.output_truncated = run.out.shape(true).cut() || run.err.shape(true).cut();
         ended.output_lost = run.output_lost;
         ended.ended_at = loop_.clock().now();
-        // Who is told gives the folder to the next run if nothing holds its files.
-        run.out = {};
-        run.err = {};
         return ended;
     }
 

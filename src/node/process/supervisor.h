@@ -60,7 +60,7 @@ struct ProcessIdentity {
 };
 
 struct Started {
-    ProcessIdentity process;
+    pid_t pid = 0;
     Instant started_at{};
     // The files for its output could not be made (disk full): it runs all the same, because a full disk must not stop a schedule, with its
     // output to /dev/null.
@@ -115,6 +115,10 @@ class Supervisor {
     // with it: Errc::not_found (no such program, or its interpreter), permission_denied (not executable), invalid_argument (not a program
     // for this machine; run id in use), unavailable (no more processes or descriptors), io.
     virtual Result<Started> start(LaunchSpec spec, OnEnd on_end) = 0;
+
+    // The first process of a run, by which it is found again; its start time is 0 if it is over, but not its tree. Apart from start(),
+    // because a run that is over at once needs none. Empty when no such run is running, or nobody can tell just now (descriptors).
+    virtual std::optional<ProcessIdentity> identity(std::string_view run_id) = 0;
 
     // Takes over a process that an earlier node process started. Errc::not_found if it is gone (also: another boot, or the pid is another
     // process's now), though what it left of its tree is then not ended. The time limit counts from started_at.
