@@ -400,6 +400,8 @@ void Ensemble::set_cut(int machine, bool cut) {
     impl_->update(machine);
 }
 
+bool Ensemble::reachable(int machine) const { return impl_->reachable(machine); }
+
 void Ensemble::set_paused(int machine, bool paused) {
     impl_->paused[machine] = paused;
     impl_->update(machine);

@@ -41,6 +41,7 @@ class Ensemble {
     std::unique_ptr<zk::Keeper> connect(int machine, MachineLoop& loop);
 
     void set_cut(int machine, bool cut);
+    bool reachable(int machine) const;
     void set_paused(int machine, bool paused);
     // The machine's process died; it was not to say a last word.
     void process_gone(int machine);

@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "cloudtask/core/check.h"
+#include "node/backoff.h"
 #include "node/node_core.h"
+#include "tests/sim/script.h"
 
 namespace cloudtask::sim {
 
@@ -84,6 +86,7 @@ struct Machine::Process {
     // The catalog: one pull at a time.
     std::int64_t revision = 0, announced = 0;
     bool pulling = false;
+    node::Retry pull_retry;
     Timer pull_timer;
     // The outbox: one batch at a time.
     bool sending = false, woken = false;
@@ -100,13 +103,15 @@ struct Machine::Process {
           disk(loop, worker, *store),
           packages(loop, scratch, m.surroundings_.packages, [](const auto&, const auto&, auto) {}),
           supervisor(m.processes_, loop),
-          keeper(loop, *m.random_, [this] { return connect(); }) {
+          keeper(loop, *m.random_, [this] { return connect(); }),
+          pull_retry(loop, *m.random_, "catalog") {
         worker.set_slowness(m.slowness_);
         node::CoordinatorOptions options;
         options.runtime = "demo";
         options.node_id = m.id_;
         options.name = m.id_;
         options.address = m.id_;
+        options.labels = {{"zone", zone_name(zone_of(m.number_))}};
         core = std::make_unique<node::NodeCore>(node::NodeParts{loop, *m.random_, scratch, disk, supervisor, packages, keeper},
                                                 std::move(options), node::RunnerOptions{"/simulated/no-runs", m.id_, m.id_},
                                                 [this](std::int64_t published) {
@@ -170,7 +175,7 @@ struct Machine::Process {
                 return Result<>{};
             },
             [this, change](const Result<>& answer) {
-                if (!answer) return pull_later(kRetry);
+                if (!answer) return pull_retry.failed(answer.error(), [this] { pull(); });
                 keep(change);
             });
     }
@@ -182,7 +187,8 @@ struct Machine::Process {
                 return true;
             },
             [this, change](const Result<bool>& kept) {
-                if (!kept) return pull_later(kRetry);
+                if (!kept) return pull_retry.failed(kept.error(), [this] { pull(); });
+                pull_retry.succeeded();
                 pulling = false;
                 revision = change->revision;
                 machine.surroundings_.note(machine.number_, fmt::format("knows catalog revision {}", revision));
@@ -192,13 +198,9 @@ struct Machine::Process {
                 if (announced > revision) {
                     pull();
                 } else {
-                    pull_later(kCatalogPeriod);
+                    pull_timer = loop.after(kCatalogPeriod, [this] { pull(); });
                 }
             });
-    }
-
-    void pull_later(Duration delay) {
-        pull_timer = loop.after(delay, [this] { pull(); });
     }
 
     // --- the outbox, as OutboxSender does it
@@ -277,9 +279,14 @@ bool Machine::leading() const { return process_ && !process_->loop.dead() && pro
 bool Machine::registered() const { return process_ && !process_->loop.dead() && process_->core->coordinator().registered(); }
 std::int64_t Machine::catalog_revision() const { return process_ ? process_->revision : 0; }
 
+bool Machine::hindered() const {
+    return !process_ || !process_->up || process_->loop.dead() || process_->loop.paused() || process_->on_gone || !center_reachable() ||
+           lost_answers_ > 0 || slowness_ > 0s || disk_full_;
+}
+
 void Machine::start() {
     if (process_) return;
-    disk_.set_failing(false);  // a node does not come up on a full disk
+    set_full_disk(false);  // a node does not come up on a full disk
     random_ = std::make_unique<SeededRandom>(surroundings_.random.next());
     ++lives_;
     surroundings_.note(number_, fmt::format("starts for the {}. time", lives_));
@@ -336,6 +343,11 @@ void Machine::set_paused(bool paused) {
 }
 
 void Machine::set_clock(Duration offset) { clock_.offset = offset; }
+
+void Machine::set_full_disk(bool full) {
+    disk_full_ = full;
+    disk_.set_failing(full);
+}
 
 void Machine::set_slow_disk(Duration each) {
     slowness_ = each;

@@ -72,6 +72,8 @@ class Machine {
     bool leading() const;
     bool registered() const;
     std::int64_t catalog_revision() const;
+    // Something other than ZooKeeper's absence keeps its process from the catalog, or it is none of its business any more.
+    bool hindered() const;
 
     void start();
     // The node process dies now. Safe inside of one of its own jobs: no job follows.
@@ -83,7 +85,7 @@ class Machine {
     void set_paused(bool paused);
     void set_clock(Duration offset);
     void set_slow_disk(Duration each);
-    void set_full_disk(bool full) { disk_.set_failing(full); }
+    void set_full_disk(bool full);
     void set_refusing(bool refusing) { processes_.set_refusing(refusing); }
     void set_center_cut(bool cut) { center_cut_ = cut; }
     // Out of 1,000 calls to ZooKeeper.
@@ -108,7 +110,7 @@ class Machine {
     std::int64_t jobs_left_ = 0;  // until it crashes; 0: it does not
     Duration slowness_{};
     std::uint32_t lost_answers_ = 0;
-    bool center_cut_ = false;
+    bool center_cut_ = false, disk_full_ = false;
 };
 
 }  // namespace cloudtask::sim

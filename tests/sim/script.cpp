@@ -4,9 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <random>
+#include <string_view>
 
 #include "cloudtask/core/units.h"
+#include "tests/sim/dice.h"
 
 namespace cloudtask::sim {
 
@@ -14,26 +15,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The same numbers on every machine and library, which std::uniform_int_distribution does not promise.
-class Dice {
-  public:
-    explicit Dice(std::uint64_t seed) : engine_(seed) {}
-    std::int64_t below(std::int64_t bound) { return static_cast<std::int64_t>(engine_() % static_cast<std::uint64_t>(bound)); }
-    std::int64_t between(std::int64_t low, std::int64_t high) { return low + below(high - low + 1); }
-    bool one_in(std::int64_t n) { return below(n) == 0; }
-    Duration time(Duration low, Duration high) { return Duration{between(low.count(), high.count())}; }
-
-  private:
-    std::mt19937_64 engine_;
-};
-
 ScriptTask make_task(Dice& dice, const Script& script) {
     ScriptTask task;
     static constexpr int kIntervals[] = {1, 2, 3, 5, 5, 7, 10, 15};
     task.interval = dice.one_in(6) ? 0s : std::chrono::seconds{kIntervals[dice.below(std::size(kIntervals))]};
     task.offset = task.interval == 0s ? dice.time(2s, script.trouble) : Duration{dice.below(task.interval / 1ms) * 1000};
     task.run_for = dice.one_in(4) ? dice.time(2s, 12s) : dice.time(10ms, 800ms);
-    if (dice.one_in(5)) task.target = static_cast<int>(dice.below(script.nodes));
+    if (dice.one_in(5)) task.targets = 1U << dice.below(script.nodes);
     task.at_least_once = dice.one_in(3);
     task.overlapping = dice.one_in(2);
     task.misfire = static_cast<int>(dice.below(3));
@@ -41,16 +29,12 @@ ScriptTask make_task(Dice& dice, const Script& script) {
     return task;
 }
 
-Happening any_of(Dice& dice, std::initializer_list<Happening> kinds) {
-    return *(kinds.begin() + dice.below(static_cast<std::int64_t>(kinds.size())));
-}
-
 // What does not touch any promise but that of I2.
 Event calm_event(Dice& dice) {
     using enum Happening;
     Event event;
-    event.what = any_of(dice, {leave, leave, leave, cut_zookeeper, cut_center, center_outage, edit_task, move_task, move_task, disable_task,
-                               enable_task, delete_task, lose_answers});
+    event.what = dice.any_of({leave, leave, leave, cut_zookeeper, cut_center, center_outage, edit_task, move_task, move_task, disable_task,
+                              enable_task, delete_task, lose_answers});
     switch (event.what) {
         case leave:
             event.lasting = dice.one_in(4) ? 0s : dice.time(1s, 15s);
@@ -72,11 +56,11 @@ Event calm_event(Dice& dice) {
 Event stormy_event(Dice& dice) {
     using enum Happening;
     Event event;
-    event.what = any_of(dice, {crash,         crash,         crash,         crash,        reboot,       pause,        pause,
-                               pause,         cut_zookeeper, cut_zookeeper, cut_center,   expire,       expire,       lose_answers,
-                               step_clock,    slow_disk,     fail_disk,     crash_leader, crash_leader, crash_leader, zookeeper_outage,
-                               center_outage, spawn_fails,   edit_task,     move_task,    disable_task, enable_task,  delete_task,
-                               leave,         leave});
+    event.what = dice.any_of({crash,         crash,         crash,         crash,        reboot,       pause,        pause,
+                              pause,         cut_zookeeper, cut_zookeeper, cut_center,   expire,       expire,       lose_answers,
+                              step_clock,    slow_disk,     fail_disk,     crash_leader, crash_leader, crash_leader, zookeeper_outage,
+                              center_outage, spawn_fails,   edit_task,     move_task,    disable_task, enable_task,  delete_task,
+                              leave,         leave});
     event.lasting = dice.one_in(3) ? dice.time(100ms, 2s) : dice.time(1s, 14s);
     switch (event.what) {
         case crash:
@@ -157,6 +141,14 @@ const char* name_of(Happening what) {
 
 std::string time_text(Duration time) { return fmt::format("{}.{:03}", time / 1s, time / 1ms % 1000); }
 
+std::string nodes_text(std::uint32_t targets) {
+    std::string text;
+    for (int node = 0; targets >> node != 0; ++node) {
+        if ((targets >> node & 1) != 0) text += fmt::format("{}{}", text.empty() ? " on node " : " or ", node);
+    }
+    return text;
+}
+
 bool of_task(Happening what) { return what >= Happening::create_task; }
 bool of_all(Happening what) {
     using enum Happening;
@@ -165,7 +157,7 @@ bool of_all(Happening what) {
 
 }  // namespace
 
-Script make_script(std::uint64_t seed, bool wiped) {
+Script make_plain_script(std::uint64_t seed, bool wiped) {
     Dice dice(seed * 0x9e3779b97f4a7c15ULL + 1);
     Script script;
     script.seed = seed;
@@ -194,7 +186,10 @@ Script make_script(std::uint64_t seed, bool wiped) {
         event.at = dice.time(4s, script.trouble - 1s);
         event.node = static_cast<int>(dice.below(script.nodes));
         event.task = static_cast<int>(dice.below(tasks));
-        if (event.what == Happening::move_task) event.amount = dice.between(0, script.nodes);
+        if (event.what == Happening::move_task) {
+            const std::int64_t target = dice.between(0, script.nodes);
+            event.amount = target < script.nodes ? std::int64_t{1} << target : 0;
+        }
         script.events.push_back(event);
     }
     // Troubles come together more often than chance has it: some follow close upon another.
@@ -211,6 +206,8 @@ Script make_script(std::uint64_t seed, bool wiped) {
     return script;
 }
 
+std::string zone_name(int zone) { return zone == 0 ? "east" : "west"; }
+
 std::string describe(const Event& event) {
     std::string text = fmt::format("{:>8}  ", time_text(event.at));
     if (of_task(event.what)) {
@@ -219,7 +216,11 @@ std::string describe(const Event& event) {
         text += fmt::format("node {}: ", event.node);
     }
     text += name_of(event.what);
-    if (event.amount != 0) text += fmt::format(" ({})", event.amount);
+    if (event.what == Happening::move_task) {
+        text += event.amount == 0 ? " to any node" : nodes_text(static_cast<std::uint32_t>(event.amount));
+    } else if (event.amount != 0) {
+        text += fmt::format(" ({})", event.amount);
+    }
     if (event.lasting > 0s && !of_task(event.what)) text += fmt::format(" for {} s", time_text(event.lasting));
     return text;
 }
@@ -235,8 +236,9 @@ std::string describe(const Script& script) {
                             task.interval == 0s ? "at " + time_text(task.offset)
                                                 : fmt::format("every {} + {}", format_duration(task.interval), time_text(task.offset)),
                             format_duration(task.run_for), kMisfires[task.misfire], format_duration(task.tolerance),
-                            task.target < 0 ? "" : fmt::format(", on node {}", task.target), task.at_least_once ? ", at least once" : "",
-                            task.overlapping ? ", overlapping" : "");
+                            (task.targets == 0 ? "" : "," + nodes_text(task.targets)) +
+                                (task.zone == kNoZone ? "" : fmt::format(", in zone {}", zone_name(task.zone))),
+                            task.at_least_once ? ", at least once" : "", task.overlapping ? ", overlapping" : "");
     }
     for (const Event& event : script.events) text += describe(event) + "\n";
     return text;

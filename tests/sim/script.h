@@ -30,7 +30,7 @@ enum class Happening {
     spawn_fails,       // no process can be started on the machine for `lasting`
     create_task,       // `task` comes into the catalog
     edit_task,         // its schedule becomes another
-    move_task,         // its target becomes node `amount` (none, if there is no such node)
+    move_task,         // its targets become those of `amount`, a set as in ScriptTask
     disable_task,
     enable_task,
     delete_task,
@@ -47,11 +47,18 @@ struct Event {
     friend bool operator==(const Event&, const Event&) = default;
 };
 
+// Each node is in one of two zones, by its label `zone`.
+inline constexpr int kZones = 2;
+inline constexpr int kNoZone = -1;
+inline int zone_of(int node) { return node % kZones; }
+std::string zone_name(int zone);
+
 struct ScriptTask {
     Duration interval{};  // zero: fires once, at `offset` after the world began
     Duration offset{};
-    Duration run_for{};  // the longest that a run takes
-    int target = -1;     // a node, or any
+    Duration run_for{};         // the longest that a run takes
+    std::uint32_t targets = 0;  // the nodes that may take it, a bit for each; 0: any
+    int zone = kNoZone;         // whose nodes may take it
     bool at_least_once = false;
     bool overlapping = false;
     int misfire = 0;  // task::Misfire
@@ -77,6 +84,8 @@ struct Script {
 
 // `wiped`: ZooKeeper loses all its data in the middle of it.
 Script make_script(std::uint64_t seed, bool wiped = false);
+// What make_script() begins with: troubles by chance alone, and tasks for one of the nodes or for any.
+Script make_plain_script(std::uint64_t seed, bool wiped = false);
 std::string describe(const Event& event);
 std::string describe(const Script& script);
 

@@ -10,6 +10,7 @@
 
 #include "cloudtask/core/check.h"
 #include "cloudtask/ring/allocation.h"
+#include "tests/sim/catalog_watch.h"
 #include "tests/sim/invariants.h"
 #include "tests/sim/machine.h"
 #include "tests/sim/mutant_keeper.h"
@@ -25,6 +26,7 @@ constexpr Duration kMoveAhead = 5s;  // as the center has it
 constexpr Duration kPeace = 90s;     // for the cluster to come together again, at the most
 constexpr Duration kLater = 12s;     // by which every fire that was due is dealt with: more than the longest tolerance
 constexpr Duration kLate = 1500ms;   // in a calm world
+constexpr Duration kLook = 250ms;    // how often the nodes' catalogs are looked at
 constexpr std::uint64_t kMaxJobs = 3'000'000;
 
 // The packages of all worlds: there are none.
@@ -42,6 +44,14 @@ node::PackageStore& no_packages() {
         }
     } remover;
     return *store;
+}
+
+std::vector<std::string> node_names(std::uint32_t nodes) {
+    std::vector<std::string> names;
+    for (int node = 0; nodes >> node != 0; ++node) {
+        if ((nodes >> node & 1) != 0) names.push_back(fmt::format("n{}", node));
+    }
+    return names;
 }
 
 class World {
@@ -63,6 +73,7 @@ class World {
     void later(Duration delay, std::function<void()> function);
     void heal();
     bool at_peace();
+    void look_at_catalogs();
     task::Task make_task(std::size_t index) const;
     Instant now() const { return loop_.clock().now(); }
     Machine& machine(int number) { return *machines_.at(static_cast<std::size_t>(number)); }
@@ -78,6 +89,8 @@ class World {
     Ensemble ensemble_;
     SimCenter center_;
     Invariants invariants_{center_};
+    CatalogWatch catalog_watch_;
+    Timer look_;
     Surroundings surroundings_;
     std::vector<std::unique_ptr<Machine>> machines_;
     std::vector<Timer> timers_;
@@ -131,6 +144,7 @@ World::World(const Script& script, const Options& options)
 }
 
 World::~World() {
+    look_.cancel();
     timers_.clear();
     machines_.clear();
     loop_.settle();
@@ -212,7 +226,8 @@ task::Task World::make_task(std::size_t index) const {
     made.overlap = described.overlapping ? task::Overlap::allow : task::Overlap::forbid;
     made.max_parallel = described.overlapping ? 100 : 1;
     made.guarantee = described.at_least_once ? task::Guarantee::at_least_once : task::Guarantee::at_most_once;
-    if (described.target >= 0) made.targets = {fmt::format("n{}", described.target)};
+    made.targets = node_names(described.targets);
+    if (described.zone != kNoZone) made.labels = {{"zone", zone_name(described.zone)}};
     made.created_at = made.updated_at = made.effective_from = now();
     return made;
 }
@@ -236,9 +251,10 @@ void World::happen_to_catalog(const Event& event) {
             changed.effective_from = std::max(before, now());
             break;
         case Happening::move_task:
-            changed.targets.clear();
-            if (event.amount < script_.nodes) changed.targets = {fmt::format("n{}", event.amount)};
-            if (changed.targets != present->targets) changed.effective_from = std::max(before, now() + kMoveAhead);
+            changed.targets = node_names(static_cast<std::uint32_t>(event.amount));
+            changed.labels.clear();
+            if (changed.targets != present->targets || changed.labels != present->labels)
+                changed.effective_from = std::max(before, now() + kMoveAhead);
             break;
         case Happening::disable_task:
             changed.enabled = false;
@@ -338,6 +354,16 @@ void World::heal() {
     loop_.settle();  // what was dying is gone
 }
 
+void World::look_at_catalogs() {
+    catalog_watch_.look(now(), center_.revision());
+    for (const auto& each : machines_) {
+        const bool hindered = each->hindered() || !ensemble_.reachable(each->number());
+        if (auto late = catalog_watch_.node(each->number(), hindered, each->catalog_revision()))
+            violated(Violation{"late catalog", std::move(*late)});
+    }
+    look_ = loop_.after(kLook, [this] { look_at_catalogs(); });
+}
+
 // Every node that is to run is a member of a settled ring, and the center has heard all that there is to tell.
 bool World::at_peace() {
     const ring::Allocation& allocation = invariants_.allocation();
@@ -363,6 +389,7 @@ Outcome World::run() {
         if (script_.tasks[i].from_start) center_.put(make_task(i));
     }
     for (int number = 0; number < script_.early; ++number) start(number);
+    look_at_catalogs();
     for (const Event& event : script_.events) timers_.push_back(loop_.after(event.at, [this, &event] { happen(event); }));
     go_on(script_.trouble, [this] {
         if (!first_peace_ && at_peace()) first_peace_ = now();
