@@ -17,6 +17,7 @@ namespace {
 constexpr Duration kRetry = 1s;
 constexpr Duration kNoAnswer = 500ms;
 constexpr Duration kCatalogPeriod = 30s;
+constexpr Duration kPoll = 300ms;
 constexpr Duration kDrain = 15s;
 constexpr std::size_t kBatch = 50;
 
@@ -91,7 +92,8 @@ struct Machine::Process {
     // The outbox: one batch at a time.
     bool sending = false, woken = false;
     Timer send_timer;
-    Timer leave_timer, finish_timer;
+    std::uint64_t commands = 0;  // of those that the center has made, the last that came here
+    Timer poll_timer, leave_timer, finish_timer;
     std::function<void()> on_gone;
     bool up = false;  // what was on disk is loaded
 
@@ -127,6 +129,7 @@ struct Machine::Process {
             wake();
             keeper.start();
             core->keep_house();
+            poll();
         });
     }
 
@@ -201,6 +204,21 @@ struct Machine::Process {
                     pull_timer = loop.after(kCatalogPeriod, [this] { pull(); });
                 }
             });
+    }
+
+    // --- commands of the center
+
+    void poll() {
+        if (commands == machine.commands_) return;
+        if (!machine.center_reachable()) {
+            poll_timer = loop.after(kPoll, [this] { poll(); });
+            return;
+        }
+        commands = machine.commands_;
+        node::Command command;
+        command.id = fmt::format("command-{}", commands);
+        command.kind = machine.cordoned_ ? node::Command::Kind::cordon : node::Command::Kind::uncordon;
+        core->carry_out(std::move(command));
     }
 
     // --- the outbox, as OutboxSender does it
@@ -340,6 +358,13 @@ void Machine::set_paused(bool paused) {
     } else {
         process_->loop.resume(random_->below(2) == 0);
     }
+}
+
+void Machine::set_cordoned(bool cordoned) {
+    if (std::exchange(cordoned_, cordoned) == cordoned) return;
+    ++commands_;
+    if (process_ && !process_->loop.dead() && process_->up)
+        process_->poll_timer = process_->loop.after(kPoll, [this] { process_->poll(); });
 }
 
 void Machine::set_clock(Duration offset) { clock_.offset = offset; }

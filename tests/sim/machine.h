@@ -82,6 +82,8 @@ class Machine {
     // The machine goes down with all that runs on it.
     void power_off();
     void leave(std::function<void()> gone);
+    // The center's wish: it is handed to the node when it is in reach, and to each later process again.
+    void set_cordoned(bool cordoned);
     void set_paused(bool paused);
     void set_clock(Duration offset);
     void set_slow_disk(Duration each);
@@ -110,6 +112,8 @@ class Machine {
     std::int64_t jobs_left_ = 0;  // until it crashes; 0: it does not
     Duration slowness_{};
     std::uint32_t lost_answers_ = 0;
+    std::uint64_t commands_ = 0;  // that the center has made for this node; the last one counts
+    bool cordoned_ = false;
     bool center_cut_ = false, disk_full_ = false;
 };
 

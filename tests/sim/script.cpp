@@ -93,6 +93,8 @@ const char* name_of(Happening what) {
             return "join";
         case Happening::leave:
             return "leave";
+        case Happening::cordon:
+            return "cordoned";
         case Happening::crash:
             return "crash";
         case Happening::reboot:

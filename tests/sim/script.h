@@ -13,6 +13,7 @@ namespace cloudtask::sim {
 enum class Happening {
     join,              // a node starts for the first time
     leave,             // a node leaves gracefully, and starts again after `lasting` (never, if that is zero)
+    cordon,            // a node is cordoned, and taken back after `lasting`
     crash,             // SIGKILL of the node process after `amount` further jobs; it starts again after `lasting`
     reboot,            // the machine goes down with all its processes, and comes back after `lasting`
     pause,             // SIGSTOP, SIGCONT after `lasting`

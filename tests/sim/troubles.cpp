@@ -25,17 +25,23 @@ class Troubles {
         for (Event& event : script_.events) {
             if (event.what == Happening::move_task && dice_.one_in(2)) event.amount = some_nodes();
         }
-        if (script_.calm) return;
+        if (dice_.one_in(4)) {
+            happens(dice_.time(4s, script_.trouble - 5s), Happening::cordon, any_node(), dice_.time(1s, 15s));
+        }
+        if (!script_.calm) add_storms();
+        std::stable_sort(script_.events.begin(), script_.events.end(), [](const Event& a, const Event& b) { return a.at < b.at; });
+    }
+
+  private:
+    void add_storms() {
         // Room for them: a wave of deaths and returns takes twenty seconds and more.
         script_.trouble = std::max<Duration>(script_.trouble, 35s);
         const auto kinds = dice_.between(1, 7);  // a bit for each
         if ((kinds & 1) != 0) nodes_of_a_task_go();
         if ((kinds & 2) != 0) clock_is_wrong_as_a_session_begins();
         if ((kinds & 4) != 0) changes_are_missed();
-        std::stable_sort(script_.events.begin(), script_.events.end(), [](const Event& a, const Event& b) { return a.at < b.at; });
     }
 
-  private:
     std::uint32_t some_nodes() {
         const auto count = std::min<std::int64_t>(dice_.one_in(3) ? 3 : 2, script_.nodes);
         std::uint32_t nodes = 0;
@@ -70,7 +76,7 @@ class Troubles {
     // A node is away for `lasting`, or somewhat longer.
     void goes(Duration at, int node, Duration lasting) {
         using enum Happening;
-        happens(at, dice_.any_of({crash, crash, crash, reboot, cut_zookeeper, leave}), node, lasting);
+        happens(at, dice_.any_of({crash, crash, crash, crash, reboot, cut_zookeeper, cut_zookeeper, leave, cordon}), node, lasting);
     }
 
     // Nodes that may take the task, in any order.

@@ -281,6 +281,9 @@ void World::happen(const Event& event) {
                 if (healed_) return start(number);
                 if (event.lasting > 0s) later(event.lasting, [this, number] { start(number); });
             });
+        case Happening::cordon:
+            on.set_cordoned(true);
+            return later(event.lasting, [this, number] { machine(number).set_cordoned(false); });
         case Happening::crash:
             if (!on.running()) return;
             event.amount == 0 ? on.crash() : on.crash_after(event.amount);
@@ -350,6 +353,7 @@ void World::heal() {
         each->set_slow_disk(0s);
         each->set_full_disk(false);
         each->set_refusing(false);
+        each->set_cordoned(false);
     }
     loop_.settle();  // what was dying is gone
 }
