@@ -118,7 +118,9 @@ struct Machine::Process {
                                                 std::move(options), node::RunnerOptions{"/simulated/no-runs", m.id_, m.id_},
                                                 [this](std::int64_t published) {
                                                     announced = published;
-                                                    if (published > revision && up && !pulling) pull();
+                                                    if (published <= revision || !up) return;
+                                                    if (!pulling) return pull();
+                                                    pull_retry.hurry();
                                                 });
         disk.on_reports([this] { wake(); });
         core->load([this](const Result<>& loaded) {
