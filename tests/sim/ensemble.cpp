@@ -425,7 +425,7 @@ void Ensemble::process_gone(int machine) {
 
 void Ensemble::expire(int machine) {
     for (const auto& link : std::vector(impl_->links)) {
-        if (link->machine == machine && !link->gone) link->end_on_server();
+        if (link->machine == machine && !link->gone && link->inner) link->end_on_server();
     }
     impl_->tidy();
 }
