@@ -17,7 +17,7 @@ constexpr bool kSanitized = true;
 #else
 constexpr bool kSanitized = false;
 #endif
-constexpr std::uint64_t kSeeds = kSanitized ? 30 : 2500;
+constexpr std::uint64_t kSeeds = kSanitized ? 30 : 2000;
 constexpr std::uint64_t kSeedsTwice = kSanitized ? 3 : 20;
 
 std::uint64_t seeds_to_play() {
