@@ -17,7 +17,8 @@ constexpr bool kSanitized = true;
 #else
 constexpr bool kSanitized = false;
 #endif
-constexpr std::uint64_t kSeeds = kSanitized ? 30 : 2000;
+constexpr std::uint64_t kSeeds = kSanitized ? 30 : 200;
+constexpr std::uint64_t kPlainSeeds = kSanitized ? 10 : 2200;
 constexpr std::uint64_t kSeedsTwice = kSanitized ? 3 : 20;
 
 std::uint64_t seeds_to_play() {
@@ -44,6 +45,23 @@ TEST_CASE("no invariant is violated in any seed") {
         INFO(outcome.kind << ": " << outcome.detail);
         REQUIRE(outcome.good());
     }
+}
+
+TEST_CASE("nor by troubles of chance alone") {
+    for (std::uint64_t seed = 1; seed <= kPlainSeeds; ++seed) {
+        const Outcome outcome = play(make_plain_script(seed), {Mutation::none, false, false});
+        INFO("seed " << seed << ": " << outcome.kind << ": " << outcome.detail);
+        REQUIRE(outcome.good());
+    }
+}
+
+TEST_CASE("seeds that once failed with troubles brought together") {
+    // 8 to 3862: who was gone had not dealt with what was left to it. 184 to 501: a clock was wrong as a session began. 603, 1348: who was a
+    // member since when, and a clock set between question and answer.
+    const std::uint64_t seed = GENERATE(8, 475, 519, 1036, 1937, 2958, 3056, 3205, 3770, 3862, 184, 201, 305, 501, 603, 1348);
+    const Outcome outcome = play(make_script(seed), {Mutation::none, false, false});
+    INFO("seed " << seed << ": " << outcome.kind << ": " << outcome.detail);
+    CHECK(outcome.good());
 }
 
 TEST_CASE("seeds that once failed") {
