@@ -18,7 +18,7 @@ constexpr bool kSanitized = true;
 constexpr bool kSanitized = false;
 #endif
 constexpr std::uint64_t kSeeds = kSanitized ? 30 : 200;
-constexpr std::uint64_t kPlainSeeds = kSanitized ? 10 : 2200;
+constexpr std::uint64_t kPlainSeeds = kSanitized ? 10 : 1800;
 constexpr std::uint64_t kSeedsTwice = kSanitized ? 3 : 20;
 
 std::uint64_t seeds_to_play() {
