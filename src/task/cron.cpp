@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <iterator>
+#include <memory>
 #include <utility>
 
 namespace cloudtask::task {
@@ -43,6 +44,13 @@ std::optional<int> first_from(std::uint64_t set, int from) {
     return from + std::countr_zero(rest);
 }
 
+// From bit 1: the days of a month that begins with `first` which are one of the weekdays (bit 0: Sunday).
+std::uint32_t days_of_weekdays(std::uint32_t weekdays, int first) {
+    const std::uint64_t week = (weekdays >> first | weekdays << (7 - first)) & 0x7F;
+    constexpr std::uint64_t kFiveWeeks = 1 | 1 << 7 | 1 << 14 | 1 << 21 | 1 << 28;
+    return static_cast<std::uint32_t>(week * kFiveWeeks << 1);
+}
+
 }  // namespace
 
 std::optional<CronRule> CronRule::parse(std::string_view expression, std::vector<CronFault>& faults, std::string_view task_id) {
@@ -75,24 +83,28 @@ std::optional<CronRule> CronRule::parse(std::string_view expression, std::vector
         words.erase(words.begin());
     }
     rule.minutes_ = read(kMinuteField, words[0]).mask();
-    rule.hours_ = read(kHourField, words[1]).mask();
+    rule.hours_ = static_cast<std::uint32_t>(read(kHourField, words[1]).mask());
     const CronField days = read(kDayField, words[2]);
     const CronField months = read(kMonthField, words[3]);
     const CronField weekdays = read(kWeekdayField, words[4]);
+    Rare rare{.dates = days.days, .weekdays = weekdays.days, .years = {}};
     if (words.size() == 6) {
         const CronField years = read(kYearField, words[5]);
         if (!years.values.all()) {
-            for (std::size_t i = 0; i < years.values.size(); ++i) rule.years_.push_back(years.values[i]);
+            for (std::size_t i = 0; i < years.values.size(); ++i) rare.years.push_back(years.values[i]);
         }
-        if (!rule.years_.empty() && (days.may_pick | months.may_pick | weekdays.may_pick) != 0) {
+        if (!rare.years.empty() && (days.may_pick | months.may_pick | weekdays.may_pick) != 0) {
             faults.push_back({fmt::format("year field '{}': stands beside an H that picks a day, which those years may not have", words[5]),
                               "'*' as the year, or H in the time of day only"});
         }
     }
     if (faults.size() != faults_before) return std::nullopt;
 
-    rule.months_ = months.mask();
-    rule.find_days(days, weekdays);
+    rule.months_ = static_cast<std::uint16_t>(months.mask());
+    rule.dates_ = static_cast<std::uint32_t>(days.mask());
+    rule.weekdays_ = static_cast<std::uint8_t>(weekdays.mask());
+    rule.either_day_ = !days.starred && !weekdays.starred;
+    if (!rare.dates.empty() || !rare.weekdays.empty() || !rare.years.empty()) rule.rare_ = std::make_shared<const Rare>(std::move(rare));
     if (!rule.ever_comes(months.may_pick)) {
         std::string problem = fmt::format("day-of-month field '{}' with month field '{}'", words[2], words[3]);
         if (words.size() == 6) problem += fmt::format(" and year field '{}'", words[5]);
@@ -103,18 +115,6 @@ std::optional<CronRule> CronRule::parse(std::string_view expression, std::vector
     return rule;
 }
 
-void CronRule::find_days(const CronField& days, const CronField& weekdays) {
-    dates_ = static_cast<std::uint32_t>(days.mask());
-    named_dates_ = days.days;
-    named_weekdays_ = weekdays.days;
-    either_day_ = !days.starred && !weekdays.starred;
-    for (std::size_t first = 0; first < 7; ++first) {
-        for (std::size_t day = 1; day <= 31; ++day) {
-            if (weekdays.values[(first + day - 1) % 7]) weekdays_from_[first] |= std::uint32_t{1} << day;
-        }
-    }
-}
-
 // If H picks the month, every month that it may pick must have the day: a definition is right or wrong whatever its task's id is.
 bool CronRule::ever_comes(std::uint64_t months_it_may_have) const {
     const LocalTime beginning(kFirstCronYear, 1, 1, 0, 0, 0);
@@ -122,20 +122,22 @@ bool CronRule::ever_comes(std::uint64_t months_it_may_have) const {
     CronRule in_one_month = *this;
     for (int month = 1; month <= 12; ++month) {
         if ((months_it_may_have >> month & 1) == 0) continue;
-        in_one_month.months_ = std::uint64_t{1} << month;
+        in_one_month.months_ = static_cast<std::uint16_t>(1U << month);
         if (!in_one_month.next(beginning)) return false;
     }
     return true;
 }
 
-bool CronRule::runs_every_hour() const { return hours_ == (std::uint64_t{1} << 24) - 1; }
+bool CronRule::runs_every_hour() const { return hours_ == (std::uint32_t{1} << 24) - 1; }
 
 std::uint32_t CronRule::days_of(cctz::year_t year, int number) const {
     const Month month(year, number);
     std::uint32_t by_date = dates_;
-    std::uint32_t by_weekday = weekdays_from_[static_cast<std::size_t>(month.first_weekday)];
-    if (!named_dates_.empty()) by_date |= days_named(named_dates_, month, mondays_to_fridays());
-    if (!named_weekdays_.empty()) by_weekday |= days_named(named_weekdays_, month, mondays_to_fridays());
+    std::uint32_t by_weekday = days_of_weekdays(weekdays_, month.first_weekday);
+    if (rare_) {
+        by_date |= days_named(rare_->dates, month, mondays_to_fridays());
+        by_weekday |= days_named(rare_->weekdays, month, mondays_to_fridays());
+    }
     const std::uint32_t days = either_day_ ? by_date | by_weekday : by_date & by_weekday;
     const auto existing = static_cast<std::uint32_t>((std::uint64_t{1} << (month.days + 1)) - 2);
     return days & existing;
@@ -143,11 +145,12 @@ std::uint32_t CronRule::days_of(cctz::year_t year, int number) const {
 
 std::optional<cctz::year_t> CronRule::first_year(cctz::year_t year) const {
     if (year > kLastCronYear) return std::nullopt;
-    if (years_.empty()) return year;
-    const auto begin = years_.begin() + std::max<cctz::year_t>(year - kFirstCronYear, 0);
-    const auto found = std::find(begin, years_.end(), true);
-    if (found == years_.end()) return std::nullopt;
-    return kFirstCronYear + (found - years_.begin());
+    if (!rare_ || rare_->years.empty()) return year;
+    const std::vector<bool>& years = rare_->years;
+    const auto begin = years.begin() + std::max<cctz::year_t>(year - kFirstCronYear, 0);
+    const auto found = std::find(begin, years.end(), true);
+    if (found == years.end()) return std::nullopt;
+    return kFirstCronYear + (found - years.begin());
 }
 
 std::optional<LocalTime> CronRule::next_on_day(LocalTime from) const {

@@ -5,8 +5,8 @@
 // them; otherwise by both.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -47,21 +47,26 @@ class CronRule {
     std::optional<LocalTime> next_on_day(LocalTime from) const;
     // The first year that matches, from `year` on.
     std::optional<cctz::year_t> first_year(cctz::year_t year) const;
-    void find_days(const CronField& days, const CronField& weekdays);
     bool ever_comes(std::uint64_t months_it_may_have) const;
 
+    // What few rules have.
+    struct Rare {
+        std::vector<MonthDay> dates;     // L and W
+        std::vector<MonthDay> weekdays;  // L and #
+        std::vector<bool> years;         // [n]: the year kFirstCronYear + n matches; empty: all
+    };
+
+    // A node holds a hundred thousand of these, so they are kept small.
     std::string text_;
-    bool hashed_ = false;
-    bool either_day_ = false;    // both day fields are restricted: a day matches by either
     std::uint64_t seconds_ = 1;  // bit n: second n
     std::uint64_t minutes_ = 0;
-    std::uint64_t hours_ = 0;
-    std::uint64_t months_ = 0;  // from bit 1
-    std::uint32_t dates_ = 0;   // from bit 1: the days that the day-of-month field has in every month that is long enough
-    std::array<std::uint32_t, 7> weekdays_from_{};  // [w]: the days that the weekday field matches in a month that begins with weekday w
-    std::vector<MonthDay> named_dates_;             // L and W
-    std::vector<MonthDay> named_weekdays_;          // L and #
-    std::vector<bool> years_;                       // [n]: the year kFirstCronYear + n matches; empty: all
+    std::uint32_t hours_ = 0;
+    std::uint32_t dates_ = 0;    // from bit 1: the days that the day-of-month field has in every month that is long enough
+    std::uint16_t months_ = 0;   // from bit 1
+    std::uint8_t weekdays_ = 0;  // bit 0: Sunday
+    bool hashed_ = false;
+    bool either_day_ = false;           // both day fields are restricted: a day matches by either
+    std::shared_ptr<const Rare> rare_;  // null: nothing of it
 };
 
 }  // namespace cloudtask::task

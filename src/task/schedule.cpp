@@ -21,9 +21,7 @@ Error unknown_zone(std::string_view name) {
                  fmt::format("zone '{}' is not in the IANA database; allowed: {}", name.substr(0, 64), kAllowedZone)};
 }
 
-Schedule::Rule plain_rule(What what, Zone zone) {
-    return {.what = std::move(what), .zone = std::move(zone), .gap = {}, .overlap = {}, .start = {}, .end = {}};
-}
+Schedule::Rule plain_rule(What what, Zone zone) { return {.what = std::move(what), .zone = std::move(zone), .gap = {}, .overlap = {}}; }
 
 // "2026-12-24 18:00:00 +01:00": as the wall of the zone shows it.
 std::string wall_text(Instant instant, const Zone& zone) {
@@ -152,7 +150,11 @@ std::optional<Instant> Schedule::next(Instant after) const {
     return fire ? std::optional{fire->at} : std::nullopt;
 }
 
-std::optional<ScheduledFire> Schedule::next_fire(Instant after) const { return rule_->next(after); }
+std::optional<ScheduledFire> Schedule::next_fire(Instant after) const {
+    auto fire = rule_->next(after);
+    if (fire) fire->clock_change = rule_->clock_change_at(fire->nominal);
+    return fire;
+}
 
 std::string Schedule::describe() const {
     struct TextOf {
@@ -175,8 +177,8 @@ std::string Schedule::describe() const {
         std::string operator()(const Manual&) const { return "by hand only"; }
     };
     std::string text = std::visit(TextOf{rule_->zone}, rule_->what);
-    if (rule_->start) text += fmt::format(", from {} on", wall_text(*rule_->start, rule_->zone));
-    if (rule_->end) text += fmt::format(", before {}", wall_text(*rule_->end, rule_->zone));
+    if (rule_->has_start()) text += fmt::format(", from {} on", wall_text(rule_->start, rule_->zone));
+    if (rule_->has_end()) text += fmt::format(", before {}", wall_text(rule_->end, rule_->zone));
     if (rule_->jitter > Duration::zero()) text += fmt::format(", up to {} later", format_duration(rule_->jitter));
     return text;
 }

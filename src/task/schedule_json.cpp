@@ -37,7 +37,7 @@ class ScheduleReader {
         reader_.read("enabled", enabled);
         const Zone zone = read_zone();
         auto what = read_what(zone);
-        Schedule::Rule rule{.what = Manual{}, .zone = zone, .enabled = enabled, .gap = {}, .overlap = {}, .start = {}, .end = {}};
+        Schedule::Rule rule{.what = Manual{}, .zone = zone, .enabled = enabled, .gap = {}, .overlap = {}};
         if (what) rule.what = std::move(*what);
         read_clock_rules(rule);
         read_span(rule);
@@ -166,9 +166,9 @@ class ScheduleReader {
     }
 
     void read_span(Schedule::Rule& rule) {
-        rule.start = read_moment("start", rule.zone);
-        rule.end = read_moment("end", rule.zone);
-        if (rule.start && rule.end && *rule.start >= *rule.end) {
+        rule.start = read_moment("start", rule.zone).value_or(rule.start);
+        rule.end = read_moment("end", rule.zone).value_or(rule.end);
+        if (rule.start >= rule.end) {
             faults_.add(reader_.pointer("end"), "is not after 'start'", "a later instant: fires count from 'start' on, and before 'end'");
         }
     }
@@ -243,8 +243,8 @@ void Schedule::write(json::Writer& out) const {
     std::visit([&](const auto& what) { write_what(out, what, rule_->zone); }, rule_->what);
     out.member("zone", rule_->zone.name());
     out.member("enabled", rule_->enabled);
-    out.member("start", rule_->start);
-    out.member("end", rule_->end);
+    if (rule_->has_start()) out.member("start", rule_->start);
+    if (rule_->has_end()) out.member("end", rule_->end);
     if (rule_->jitter > Duration::zero()) out.member("jitter", format_duration(rule_->jitter));
     if (rule_->gap || rule_->overlap) {
         out.key("dst").begin_object();

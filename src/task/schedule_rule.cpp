@@ -64,6 +64,14 @@ std::optional<Instant> next_of(const At& at, const Schedule::Rule&, Instant afte
 
 std::optional<Instant> next_of(const Manual&, const Schedule::Rule&, Instant) { return std::nullopt; }
 
+// The first local time at or after `from` that the rule names; of a window, its opening.
+std::optional<LocalTime> first_named(const CronRule& cron, LocalTime from) { return cron.next(from); }
+std::optional<LocalTime> first_named(const CalendarRule& calendar, LocalTime from) { return calendar.next(from, mondays_to_fridays()); }
+std::optional<LocalTime> first_named(const WindowRule& window, LocalTime from) { return window.next_opening(from); }
+std::optional<LocalTime> first_named(const Every&, LocalTime) { return std::nullopt; }
+std::optional<LocalTime> first_named(const At&, LocalTime) { return std::nullopt; }
+std::optional<LocalTime> first_named(const Manual&, LocalTime) { return std::nullopt; }
+
 // Earlier by `duration`, as far as instants go.
 Instant earlier(Instant instant, Duration duration) { return instant < Instant::min() + duration ? Instant::min() : instant - duration; }
 
@@ -83,9 +91,9 @@ bool Schedule::Rule::has_local_times() const {
 std::uint64_t Schedule::Rule::seed_of(std::string_view task_id) { return xxhash64(task_id); }
 
 std::optional<Instant> Schedule::Rule::next_nominal(Instant after) const {
-    if (start) after = std::max(after, *start - Duration{1});
+    if (has_start()) after = std::max(after, start - Duration{1});
     const auto found = std::visit([&](const auto& rule) { return next_of(rule, *this, after); }, what);
-    if (found && end && *found >= *end) return std::nullopt;
+    if (found && *found >= end) return std::nullopt;
     return found;
 }
 
@@ -123,6 +131,21 @@ std::optional<ScheduledFire> Schedule::Rule::next(Instant after) const {
     return ScheduledFire{*beyond + delay_of(*beyond, next_nominal(*beyond)), *beyond};
 }
 
+ClockChange Schedule::Rule::clock_change_at(Instant nominal) const {
+    if (!has_local_times()) return ClockChange::none;
+    const SysSeconds instant = std::chrono::floor<std::chrono::seconds>(nominal);
+    const LocalTime shown = zone.local(instant);
+    const Zone::Instants found = zone.instants(shown);
+    if (found.repeated) return instant < found.transition ? ClockChange::first_of_two : ClockChange::second_of_two;
+    const LocalTime expected = zone.local(instant - std::chrono::seconds{1}) + 1;
+    if (expected >= shown) return ClockChange::none;
+    // The end of a gap: a fire of its own, or one that the gap moved here.
+    const auto named_from = [&](LocalTime from) {
+        return std::visit([&](const auto& rule) { return first_named(rule, from).value_or(LocalTime::max()); }, what);
+    };
+    return named_from(expected) < shown && named_from(shown) != shown ? ClockChange::moved : ClockChange::none;
+}
+
 bool operator==(const Schedule::Rule& a, const Schedule::Rule& b) {
     return a.what == b.what && a.zone.name() == b.zone.name() && a.enabled == b.enabled && a.gap == b.gap && a.overlap == b.overlap &&
            a.start == b.start && a.end == b.end && a.jitter == b.jitter;
@@ -156,7 +179,7 @@ std::optional<std::string> never_fires(const Schedule::Rule& rule) {
     if (calendar != nullptr && !calendar->next(LocalTime(kFirstCronYear, 1, 1, 0, 0, 0), mondays_to_fridays())) {
         return "never fires: its days never come";
     }
-    if (rule.start || rule.end) return "never fires from 'start' on and before 'end'";
+    if (rule.has_start() || rule.has_end()) return "never fires from 'start' on and before 'end'";
     return fmt::format("never fires: the clocks of {} skip every one of its local times", rule.zone.name());
 }
 

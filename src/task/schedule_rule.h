@@ -56,8 +56,8 @@ struct Schedule::Rule {
     bool enabled = true;
     std::optional<GapRule> gap;          // as chosen
     std::optional<OverlapRule> overlap;  // as chosen
-    std::optional<Instant> start;        // fires before it do not count
-    std::optional<Instant> end;          // nor do those at or after it
+    Instant start = Instant::min();      // fires before it do not count
+    Instant end = Instant::max();        // nor do those at or after it
     Duration jitter{};
     std::uint64_t seed = seed_of({});  // of the task: what its jitter is drawn with
 
@@ -71,8 +71,13 @@ struct Schedule::Rule {
 
     // The first instant after `after` that the rule names, within start and end.
     std::optional<Instant> next_nominal(Instant after) const;
-    // The first fire that is due after `after`.
+    // The first fire that is due after `after`, without what the clocks did.
     std::optional<ScheduledFire> next(Instant after) const;
+    // What the clocks did to the fire that the rule names at `nominal`.
+    ClockChange clock_change_at(Instant nominal) const;
+
+    bool has_start() const { return start != Instant::min(); }
+    bool has_end() const { return end != Instant::max(); }
 
     // By how much a fire is later than the instant that the rule names, when the rule's next one is `next`: at least 0, below `jitter`, and
     // below the time to that next one, so that fires keep their order. Drawn from the task and the instant, and so the same on every node.

@@ -42,4 +42,10 @@ std::optional<Instant> WindowRule::next(const Zone& zone, ClockRules clock, Inst
     return earliest;
 }
 
+LocalTime WindowRule::next_opening(LocalTime begin) const {
+    Date day(begin);
+    while ((weekdays >> weekday_of(day) & 1) == 0 || LocalTime(day) + from.count() < begin) ++day;
+    return LocalTime(day) + from.count();
+}
+
 }  // namespace cloudtask::task

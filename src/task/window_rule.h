@@ -22,6 +22,9 @@ struct WindowRule {
     // skipped and the rule is to skip, there is no window on that day.
     std::optional<Instant> next(const Zone& zone, ClockRules clock, Instant after) const;
 
+    // The first local time at or after `begin` at which a window opens.
+    LocalTime next_opening(LocalTime begin) const;
+
     friend bool operator==(const WindowRule&, const WindowRule&) = default;
 };
 

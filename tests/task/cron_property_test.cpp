@@ -135,7 +135,7 @@ Rule random_rule(std::mt19937_64& random) {
 }
 
 // The generator makes days that never come, and local times that are always skipped, and only that may be refused.
-std::optional<task::Schedule> read(const Rule& rule, const std::string& zone) {
+std::optional<task::Schedule> read_rule(const Rule& rule, const std::string& zone) {
     Faults faults;
     const auto document = json::parse(rule.json(zone));
     REQUIRE(document);
@@ -157,7 +157,7 @@ TEST_CASE("cron: next() agrees with an oracle that looks at every minute") {
         const std::string zone_name = kZones[random() % kZones.size()];
         cctz::time_zone zone;
         REQUIRE(cctz::load_time_zone(zone_name, &zone));
-        const auto schedule = read(rule, zone_name);
+        const auto schedule = read_rule(rule, zone_name);
         if (!schedule) continue;
         const Minute start = random_start(random, zone);
         const std::string from = format_instant(start);

@@ -109,9 +109,9 @@ TEST_CASE("cron: all bad fields are told at once") {
 }
 
 TEST_CASE("cron: days that come now and then are right") {
-    for (const char* expression :
-         {"0 0 29 2 *", "0 0 31 2,3 *", "0 0 30-31 2,4 *", "0 0 30 2 1", "0 0 1,30 2 *", "*/60 * * * *", "0 0 29 2 */7", "0 0 ? 2 mon#5",
-          "0 0 */28 2 mon#5", "0 0 L-28 2 ?", "0 0 29 H *", "0 0 H H *", "0 0 31 H(7-8) *", "H H 0 29 2 ? 2028", "0 0 0 H * ? */1", "0 0 0 1 1 ? 2399"}) {
+    for (const char* expression : {"0 0 29 2 *", "0 0 31 2,3 *", "0 0 30-31 2,4 *", "0 0 30 2 1", "0 0 1,30 2 *", "*/60 * * * *",
+                                   "0 0 29 2 */7", "0 0 ? 2 mon#5", "0 0 */28 2 mon#5", "0 0 L-28 2 ?", "0 0 29 H *", "0 0 H H *",
+                                   "0 0 31 H(7-8) *", "H H 0 29 2 ? 2028", "0 0 0 H * ? */1", "0 0 0 1 1 ? 2399"}) {
         CHECK(faults_of(expression).empty());
     }
 }

@@ -346,6 +346,38 @@ TEST_CASE("schedule: jitter is the task's, the same wherever it is asked, and sp
     CHECK(format_instant(*schedule.for_task("task-1").next(now)) == "2026-01-02T00:19:55.155Z");  // stays so from release to release
 }
 
+TEST_CASE("schedule: a fire says what the clocks did to it") {
+    const auto changes = [](const std::string& text, std::string_view from, int count) {
+        const Schedule schedule = read(text);
+        std::string found;
+        Instant now = instant(from);
+        for (int i = 0; i < count; ++i) {
+            const auto fire = schedule.next_fire(now);
+            REQUIRE(fire);
+            found += fmt::format("{}{} {}", found.empty() ? "" : ", ", on_the_wall(fire->nominal, schedule.zone()).substr(11, 5),
+                                 std::array{"-", "moved", "1st", "2nd"}[static_cast<std::size_t>(fire->clock_change)]);
+            now = fire->at;
+        }
+        return found;
+    };
+    const std::string berlin = R"("zone": "Europe/Berlin")";
+    CHECK(changes(R"({"cron": "30 2 * * *", )" + berlin + "}", "2026-03-27T12:00:00Z", 3) == "02:30 -, 03:00 moved, 02:30 -");
+    CHECK(changes(R"({"cron": "0,30 1-3 * * *", )" + berlin + "}", "2026-03-28T23:00:00Z", 4) == "01:00 -, 01:30 -, 03:00 -, 03:30 -");
+    CHECK(changes(R"({"cron": "0 * * * *", )" + berlin + "}", "2026-03-29T00:00:00Z", 2) == "03:00 -, 04:00 -");
+    CHECK(changes(R"({"cron": "0 * * * *", )" + berlin + "}", "2026-10-24T23:00:00Z", 3) == "02:00 1st, 02:00 2nd, 03:00 -");
+    CHECK(changes(R"({"cron": "30 2 * * *", "jitter": "2h", )" + berlin + "}", "2026-10-24T12:00:00Z", 2) == "02:30 1st, 02:30 -");
+    CHECK(changes(R"({"calendar": {"frequency": "daily", "times": ["02:15", "09:00"]}, )" + berlin + "}", "2026-03-28T12:00:00Z", 2) ==
+          "03:00 moved, 09:00 -");
+    CHECK(changes(R"({"calendar": {"frequency": "daily", "times": ["09:00"]}, "zone": "Pacific/Apia"})", "2011-12-29T12:00:00Z", 3) ==
+          "09:00 -, 00:00 moved, 09:00 -");
+    CHECK(changes(R"({"every": "30min", "window": {"from": "01:00", "to": "06:00"}, )" + berlin + "}", "2026-03-29T00:00:00Z", 2) ==
+          "01:30 -, 03:00 -");
+    CHECK(changes(R"({"every": "30min", "window": {"from": "02:15", "to": "06:00"}, )" + berlin + "}", "2026-03-29T00:00:00Z", 2) ==
+          "03:00 moved, 03:30 -");
+    CHECK(changes(R"({"every": "1h", )" + berlin + "}", "2026-10-25T00:00:00Z", 2) == "02:00 -, 03:00 -");
+    CHECK(changes(R"({"at": "2026-10-25T02:30:00", )" + berlin + "}", "2026-10-24T23:00:00Z", 1) == "02:30 -");
+}
+
 TEST_CASE("schedule: the search ends, whatever it is asked") {
     for (const char* rule : {"* * * * *", "0 0 29 2 *", "0 * 29 2 *", "30 2 * * *", "0 0 29 2 */7"}) {
         const auto schedule = Schedule::cron(rule, "Europe/Berlin");

@@ -11,6 +11,7 @@
 // for_task(); read_task() of task/codec.h has done so.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,17 +24,26 @@
 namespace cloudtask::task {
 
 // What a local time that a gap skips does: it fires when the gap ends, or not at all.
-enum class GapRule { first_valid, skip };
+enum class GapRule : std::uint8_t { first_valid, skip };
 // When a local time that an overlap repeats fires.
-enum class OverlapRule { first, second, both };
+enum class OverlapRule : std::uint8_t { first, second, both };
 
 std::string_view to_string(GapRule rule);
 std::string_view to_string(OverlapRule rule);
+
+// What a change of the clocks did to a fire of a rule of local times.
+enum class ClockChange : std::uint8_t {
+    none,
+    moved,         // its local time is skipped by a gap: it fires when the gap ends
+    first_of_two,  // its local time is shown twice, and this is the first time
+    second_of_two,
+};
 
 // A fire, and the instant that the rule names for it.
 struct ScheduledFire {
     Instant at{};       // when it is due, jitter included: what everybody knows the fire by
     Instant nominal{};  // what the rule says
+    ClockChange clock_change = ClockChange::none;
 };
 
 class Schedule {
@@ -73,7 +83,8 @@ class Schedule {
 
     // The first fire time after `after` (exclusive); nothing if there is none. Ignores enabled(). Below 1 ms for any rule and instant.
     std::optional<Instant> next(Instant after) const;
-    // The same, with what the rule says. So `next_fire(at - Duration{1})` tells the nominal instant of the fire that is due at `at`.
+    // The same, with what the rule says and what the clocks did to it. So `next_fire(at - Duration{1})` tells the nominal instant of the
+    // fire that is due at `at`.
     std::optional<ScheduledFire> next_fire(Instant after) const;
 
     // The rule as people read it: "cron 0 9 * * 1-5 in Europe/Berlin".
