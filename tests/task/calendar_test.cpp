@@ -8,50 +8,20 @@
 #include <string>
 #include <vector>
 
-#include "cloudtask/core/json.h"
 #include "cloudtask/task/schedule.h"
 #include "task/calendar_rule.h"
 #include "tests/task/minute_oracle.h"
+#include "tests/task/schedule_texts.h"
 
 using namespace cloudtask;
 using namespace cloudtask::oracle;
+using namespace cloudtask::schedule_texts;
 using task::Date;
 using task::Schedule;
 
 namespace {
 
-std::optional<Schedule> schedule_of(const std::string& text, Faults& faults) {
-    const auto document = json::parse(text);
-    INFO(text);
-    REQUIRE(document);
-    return Schedule::read(*document, "/s", faults);
-}
-
-Schedule valid(const std::string& text) {
-    Faults faults;
-    const auto schedule = schedule_of(text, faults);
-    if (!schedule) FAIL(faults.summary() << " in " << text);
-    return *schedule;
-}
-
-std::string canonical(const std::string& text) {
-    json::Writer out;
-    valid(text).write(out);
-    return out.text();
-}
-
 std::string in_utc(const std::string& rule) { return "{" + rule + R"(,"zone":"UTC","enabled":true})"; }
-
-void check_fault(const std::string& text, const std::string& pointer, const std::string& part) {
-    Faults faults;
-    CAPTURE(text);
-    CHECK_FALSE(schedule_of(text, faults));
-    CAPTURE(faults.summary());
-    REQUIRE(faults.list().size() == 1);
-    CHECK(faults.list()[0].pointer == pointer);
-    CHECK(faults.list()[0].problem.find(part) != std::string::npos);
-    CHECK_FALSE(faults.list()[0].allowed.empty());
-}
 
 int weekday(Date date) { return (static_cast<int>(cctz::get_weekday(date)) + 1) % 7; }
 
@@ -290,11 +260,14 @@ TEST_CASE("calendar: next() agrees with an oracle that looks at every minute") {
         const RandomCalendar rule(random, zone_name);
         CAPTURE(seed, round, rule.json);
         Faults faults;
-        const auto schedule = schedule_of(rule.json, faults);
+        const auto schedule = parsed(rule.json, faults);
         if (!schedule) {
             REQUIRE(faults.summary().find("never fires") != std::string::npos);
             continue;
         }
+        const std::string written = canonical(rule.json);
+        REQUIRE(canonical(written) == written);
+        REQUIRE(valid(written) == *schedule);
         const Minute start = random_start(random, zone, 125);
         CAPTURE(format_instant(start));
         std::optional<Instant> fire = schedule->next(start);
@@ -337,6 +310,7 @@ TEST_CASE("window: next() agrees with an oracle that opens and closes windows by
                         interval, from / 60, from % 60, to / 60, to % 60, list_text(texts), zone_name, gap, overlap);
         CAPTURE(seed, round, text);
         const Schedule schedule = valid(text);
+        REQUIRE(canonical(canonical(text)) == canonical(text));
         const Minute start = random_start(random, zone);
         CAPTURE(format_instant(start));
 

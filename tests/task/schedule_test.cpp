@@ -12,8 +12,10 @@
 
 #include "cloudtask/core/units.h"
 #include "task/zone.h"
+#include "tests/task/schedule_texts.h"
 
 using namespace cloudtask;
+using namespace cloudtask::schedule_texts;
 using task::Schedule;
 
 namespace {
@@ -40,15 +42,6 @@ std::vector<std::string> fires(const Schedule& schedule, Instant from, std::size
         list.push_back(on_the_wall(*next, schedule.zone()));
     }
     return list;
-}
-
-Schedule read(const std::string& text) {
-    const auto document = json::parse(text);
-    REQUIRE(document);
-    Faults faults;
-    auto schedule = Schedule::read(*document, "", faults);
-    if (!schedule) FAIL(faults.summary() << " in " << text);
-    return *schedule;
 }
 
 struct Row {
@@ -275,27 +268,27 @@ TEST_CASE("schedule: at fires once") {
 }
 
 TEST_CASE("schedule: a list of instants, and none") {
-    const auto list = read(R"({"at": ["2026-03-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00.5Z"]})");
+    const auto list = valid(R"({"at": ["2026-03-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00.5Z"]})");
     CHECK((list.kind() == Schedule::Kind::at));
     CHECK(list.next(Instant::min()) == instant("2026-01-01T00:00:00Z"));
     CHECK(list.next(instant("2026-01-01T00:00:00Z")) == instant("2026-02-01T00:00:00.5Z"));
     CHECK(list.next(instant("2026-02-01T00:00:00.4Z")) == instant("2026-02-01T00:00:00.5Z"));
     CHECK(list.next(instant("2026-03-01T00:00:00Z")) == std::nullopt);
-    const auto manual = read(R"({"manual": true})");
+    const auto manual = valid(R"({"manual": true})");
     CHECK((manual.kind() == Schedule::Kind::manual));
     CHECK(manual.next(Instant::min()) == std::nullopt);
 }
 
 TEST_CASE("schedule: fires count from start on and before end") {
-    const auto daily = read(R"({"cron": "0 9 * * *", "start": "2026-01-02T09:00:00Z", "end": "2026-01-04T09:00:00Z"})");
+    const auto daily = valid(R"({"cron": "0 9 * * *", "start": "2026-01-02T09:00:00Z", "end": "2026-01-04T09:00:00Z"})");
     CHECK(fires(daily, Instant::min(), 9) == std::vector<std::string>{"2026-01-02T09:00:00+00:00", "2026-01-03T09:00:00+00:00"});
     CHECK(daily.next(instant("2026-01-03T08:59:59.999999Z")) == instant("2026-01-03T09:00:00Z"));
     CHECK(daily.next(instant("2026-01-03T09:00:00Z")) == std::nullopt);
     const auto a_little_later =
-        read(R"({"cron": "0 9 * * *", "start": "2026-01-02T09:00:00.000001Z", "end": "2026-01-04T09:00:00.000001Z"})");
+        valid(R"({"cron": "0 9 * * *", "start": "2026-01-02T09:00:00.000001Z", "end": "2026-01-04T09:00:00.000001Z"})");
     CHECK(fires(a_little_later, Instant::min(), 9) == std::vector<std::string>{"2026-01-03T09:00:00+00:00", "2026-01-04T09:00:00+00:00"});
     // The phase of an interval is that of its anchor, not of the start.
-    CHECK(read(R"({"every": "1h", "start": "2026-01-01T00:30:00Z"})").next(Instant::min()) == instant("2026-01-01T01:00:00Z"));
+    CHECK(valid(R"({"every": "1h", "start": "2026-01-01T00:30:00Z"})").next(Instant::min()) == instant("2026-01-01T01:00:00Z"));
 }
 
 TEST_CASE("schedule: jitter delays each fire by less than it says, and never past the next one") {
@@ -305,10 +298,10 @@ TEST_CASE("schedule: jitter delays each fire by less than it says, and never pas
           R"({"cron": "0 9 1,2 * *", "jitter": "1ms"})",
           R"({"at": ["2026-03-29T00:00:00Z", "2026-03-29T00:00:00.000500Z", "2026-03-29T01:00:00Z"], "jitter": "30min"})"}) {
         CAPTURE(rule);
-        const Schedule schedule = read(rule).for_task("task-1");
+        const Schedule schedule = valid(rule).for_task("task-1");
         std::string without{rule};
         without = without.substr(0, without.find(R"(, "jitter")")) + "}";
-        const Schedule plain = read(without);
+        const Schedule plain = valid(without);
         const auto most = *parse_duration(std::string{rule}.substr(without.size() + 12, std::string{rule}.size() - without.size() - 14));
         Instant now = instant("2026-03-28T23:59:00Z");
         int compared = 0;
@@ -333,13 +326,13 @@ TEST_CASE("schedule: jitter delays each fire by less than it says, and never pas
 }
 
 TEST_CASE("schedule: jitter is the task's, the same wherever it is asked, and spread") {
-    const Schedule schedule = read(R"({"cron": "0 0 * * *", "jitter": "1h"})");
+    const Schedule schedule = valid(R"({"cron": "0 0 * * *", "jitter": "1h"})");
     const Instant now = instant("2026-01-01T12:00:00Z");
     std::array<int, 10> tenths{};
     for (int task = 0; task < 1000; ++task) {
         const auto id = fmt::format("task-{}", task);
         const auto due = schedule.for_task(id).next(now);
-        REQUIRE(due == read(R"({"cron": "0 0 * * *", "jitter": "1h", "start": "2026-01-02T00:00"})").for_task(id).next(now));
+        REQUIRE(due == valid(R"({"cron": "0 0 * * *", "jitter": "1h", "start": "2026-01-02T00:00"})").for_task(id).next(now));
         ++tenths[static_cast<std::size_t>((*due - instant("2026-01-02T00:00:00Z")) / std::chrono::minutes{6})];
     }
     for (const int count : tenths) CHECK(std::abs(count - 100) < 60);
@@ -348,7 +341,7 @@ TEST_CASE("schedule: jitter is the task's, the same wherever it is asked, and sp
 
 TEST_CASE("schedule: a fire says what the clocks did to it") {
     const auto changes = [](const std::string& text, std::string_view from, int count) {
-        const Schedule schedule = read(text);
+        const Schedule schedule = valid(text);
         std::string found;
         Instant now = instant(from);
         for (int i = 0; i < count; ++i) {
@@ -407,20 +400,20 @@ TEST_CASE("schedule: describes itself") {
 }
 
 TEST_CASE("schedule: describes calendars, windows and what stands beside the rule") {
-    CHECK(read(R"({"every": "10min", "window": {"from": "22:00", "to": "24:00", "weekdays": ["sun", "mon"]}, "zone": "Europe/Berlin"})")
+    CHECK(valid(R"({"every": "10min", "window": {"from": "22:00", "to": "24:00", "weekdays": ["sun", "mon"]}, "zone": "Europe/Berlin"})")
               .describe() == "every 10min from 22:00 to 24:00 on mon, sun in Europe/Berlin");
     CHECK(
-        read(
+        valid(
             R"({"calendar": {"frequency": "monthly", "days": [15, "last working day"], "months": ["mar"], "times": ["18:00", "09:00:30"]}})")
             .describe() == "every month on the 15th day, last working day of mar at 09:00:30, 18:00 in UTC");
     CHECK(
-        read(
+        valid(
             R"({"calendar": {"frequency": "weekly", "interval": 2, "from": "2026-01-05", "weekdays": ["mon"], "times": ["09:00"]}, "jitter": "5min"})")
             .describe() == "every 2 weeks on mon at 09:00, counted from 2026-01-05 in UTC, up to 5min later");
-    CHECK(read(R"({"cron": "@daily", "start": "2026-01-01T00:00", "end": "2027-01-01T00:00"})").describe() ==
+    CHECK(valid(R"({"cron": "@daily", "start": "2026-01-01T00:00", "end": "2027-01-01T00:00"})").describe() ==
           "cron @daily in UTC, from 2026-01-01 00:00:00 +00:00 on, before 2027-01-01 00:00:00 +00:00");
-    CHECK(read(R"({"at": ["2026-01-01T00:00", "2027-01-01T00:00"]})").describe() == "at 2026-01-01 00:00:00 +00:00 and 1 more in UTC");
-    CHECK(read(R"({"manual": true})").describe() == "by hand only");
+    CHECK(valid(R"({"at": ["2026-01-01T00:00", "2027-01-01T00:00"]})").describe() == "at 2026-01-01 00:00:00 +00:00 and 1 more in UTC");
+    CHECK(valid(R"({"manual": true})").describe() == "by hand only");
 }
 
 TEST_CASE("schedule: a zone is an IANA name and nothing else") {
