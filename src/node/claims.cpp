@@ -113,7 +113,7 @@ void Claims::add_owners_before(const std::string& key, const Move& move, Owners&
 Claims::Owners Claims::owners_of_the_gone(std::string_view task_id, const ring::Placement& placement) {
     Owners owners;  // latest first
     for (auto& membership : gone_) {
-        if (!membership.ring) membership.ring.emplace(membership.nodes);
+        if (!membership.ring) membership.ring.emplace(gone_before(membership.before));
         const ring::Member* owner = membership.ring->owner(task_id, placement);
         if (!owners.empty()) {
             Owner& after = owners.back();
@@ -276,13 +276,15 @@ void Claims::remember_gone() {
     std::set<std::int64_t, std::greater<>> epochs;
     for (const auto& one : allocation_.gone) epochs.insert({one.last.since, one.lost_in});
     gone_.clear();
-    for (const std::int64_t epoch : epochs) {
-        GoneMembership membership{epoch, {}};
-        for (const auto& one : allocation_.gone) {
-            if (one.last.since < epoch && epoch <= one.lost_in) membership.nodes.push_back(one.node);
-        }
-        gone_.push_back(std::move(membership));
+    for (const std::int64_t epoch : epochs) gone_.push_back({epoch});
+}
+
+std::vector<ring::Member> Claims::gone_before(std::int64_t epoch) const {
+    std::vector<ring::Member> nodes;
+    for (const auto& one : allocation_.gone) {
+        if (one.last.since < epoch && epoch <= one.lost_in) nodes.push_back(one.node);
     }
+    return nodes;
 }
 
 ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon_bound, std::int64_t revision, Instant now) {

@@ -154,7 +154,6 @@ class Claims {
     // Who of allocation_.gone was a member right before an epoch. The ring is made when it is asked for: most tasks never need it.
     struct GoneMembership {
         std::int64_t before = 0;
-        std::vector<ring::Member> nodes;
         std::optional<ring::Ring> ring{};
     };
     struct Waiting {
@@ -186,6 +185,7 @@ class Claims {
     void hear_of_versions(const Horizons& horizons);
     void report_unaware(ClaimChanges& changes);
     void remember_gone();
+    std::vector<ring::Member> gone_before(std::int64_t epoch) const;
 
     std::string node_id_, incarnation_;
     ring::Allocation allocation_;
