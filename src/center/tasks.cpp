@@ -56,13 +56,19 @@ Instant effective_from(const task::Task& before, const task::Task& changed, Inst
     return from;
 }
 
+// Who does not know of the change fires something else, or elsewhere.
+bool owes_other_fires(const task::Task& before, const task::Task& changed) {
+    return changed.schedules != before.schedules || changed.enabled != before.enabled || changed.targets != before.targets ||
+           changed.labels != before.labels;
+}
+
 // Writes `changed` as the next version of `before`.
 Result<StoredTask> store_change(const Context& context, WriteScope& scope, const StoredTask& before, task::Task changed,
                                 const std::string& group_id, std::string_view action) {
     changed.version = before.task.version + 1;
     changed.effective_from = effective_from(before.task, changed, scope.now);
     changed.revision = next_revision(scope.sql);
-    if (changed.effective_from != before.task.effective_from) changed.effective_revision = changed.revision;
+    if (owes_other_fires(before.task, changed)) changed.effective_revision = changed.revision;
     changed.updated_at = scope.now;
     update_task_row(scope.sql, changed, group_id, scope.principal.name);
     StoredTask after = before;

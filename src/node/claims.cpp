@@ -96,7 +96,7 @@ void Claims::add_owners_before(const std::string& key, const Move& move, Owners&
         const ring::Member* present = ring.owner(task_id, move.from);
         for (auto& [incarnation, owner] : before) {
             if (present != nullptr && present->incarnation == incarnation) {
-                owner.bystander = false;
+                if (std::exchange(owner.bystander, false)) owner.owned_since = epoch;
                 owner.lost_in = 0;
             } else if (!owner.bystander && owner.lost_in == 0) {
                 owner.lost_in = epoch;
@@ -105,13 +105,18 @@ void Claims::add_owners_before(const std::string& key, const Move& move, Owners&
     };
     for (const auto& [epoch, ring] : chain_) add(epoch, ring);
     add(allocation_.epoch, ring_);
+    const std::size_t first = owners.size();
     for (auto& [incarnation, owner] : before) owners.push_back(std::move(owner));
+    std::sort(owners.begin() + static_cast<std::ptrdiff_t>(first), owners.end(),
+              [](const Owner& a, const Owner& b) { return a.owned_since < b.owned_since; });
 }
 
 // While no node could take the task, it was nobody's. Before that it was that one's of the nodes that could to which their ring gave it;
 // and if that one went before it had dealt with what the one before it left, that one's as well, and so on.
 Claims::Owners Claims::owners_of_the_gone(std::string_view task_id, const ring::Placement& placement) {
     Owners owners;  // latest first
+    const auto& gone = allocation_.gone;
+    if (std::none_of(gone.begin(), gone.end(), [&](const ring::Gone& one) { return placement.accepts(one.node); })) return owners;
     for (auto& membership : gone_) {
         if (!membership.ring) membership.ring.emplace(gone_before(membership.before));
         const ring::Member* owner = membership.ring->owner(task_id, placement);
@@ -142,6 +147,7 @@ const ring::Gone* Claims::find_gone(std::string_view incarnation) const {
 // What an incarnation that is no member any more has left; null for one that is.
 const ring::Departed* Claims::find_departed(const std::string& incarnation) const {
     if (const ring::Departed* departed = allocation_.find_departed(incarnation)) return departed;
+    if (member(incarnation)) return nullptr;  // it was gone, and is back
     const ring::Gone* gone = find_gone(incarnation);
     return gone == nullptr ? nullptr : &gone->last;
 }
@@ -227,9 +233,27 @@ ClaimChanges Claims::put_task(const task::Task& task) {
     const std::int64_t created = before == tasks_.end() ? task.created_revision : before->second.created_revision;
     const Known known{{task.targets, task.labels}, task.effective_from, created, task.effective_revision};
     tasks_.insert_or_assign(task.id, known);
+    learn_version(task.id, known);
     ClaimChanges changes;
     place(task.id, known, changes);
     return changes;
+}
+
+void Claims::amend(const task::Task& task) {
+    Known& known = tasks_.at(task.id);
+    known.begun_in = task.effective_revision;
+    learn_version(task.id, known);
+}
+
+// It is in force at a time of which earlier owners still deal with their part.
+void Claims::learn_version(const std::string& task_id, const Known& known) {
+    const auto owned = owned_.find(task_id);
+    if (owned == owned_.end()) return;
+    for (Owner& owner : owned->second) {
+        if (!owner.promised || owner.promised->until <= known.effective_from) continue;
+        owner.unaware = true;  // hear_of_versions() finds out
+        unaware_.insert(task_id);
+    }
 }
 
 void Claims::supersede(const task::Task& version) {
@@ -298,6 +322,7 @@ ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon
         if (allocation.previous.empty()) {
             // Settled: every fire of before has been started or reported.
             chain_.clear();
+            gone_.clear();
             given_up_.clear();
             for (auto& [id, owners] : owned_) owners.clear();
             promised_ = false;
@@ -315,30 +340,37 @@ ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon
     return changes;
 }
 
+// An owner of the task as it was placed before, which is gone. `of_chain`: so many of what is uncertain are not of owners by that placement.
+void Claims::pass_moved_departed(const Owner& owner, const ring::Departed& departed, const Known& known, std::size_t of_chain,
+                                 Gained& resolution) {
+    const Instant lower = resolution.floor;
+    if (departed.revision >= owner.moved_in) {
+        if (const auto at = ring::find_late(departed.late, owner.moved_in)) resolution.floor = std::max(lower, *at);
+        return;
+    }
+    if (owner.bystander) return;
+    // What it had done it had done by the version that it knew.
+    const bool same_fires = owner.same_fires && known.begun_in == owner.moved_in;
+    const ring::Handover* handover = owner.lost_in > 0 ? ring::find_handover(departed.handovers, owner.lost_in) : nullptr;
+    const Instant bound = handover == nullptr ? departed.horizon : std::min(handover->at, departed.horizon);
+    for (std::size_t i = of_chain; i < resolution.uncertain.size(); ++i) ++resolution.uncertain[i].begun;
+    add_uncertain(resolution.uncertain, {same_fires ? std::max(lower, departed.done) : lower, bound}, departed, false);
+    resolution.floor = std::max(lower, bound);
+}
+
 // An owner of the task as it was placed before. Once it knows of the move it fires nothing beyond, or beyond what it had fired by then.
 // False if it does not know yet.
-bool Claims::pass_moved(const Owner& owner, const Known& known, const Horizons& horizons, Gained& resolution) const {
-    const Instant lower = resolution.floor;
-    const auto late = [&](const std::vector<ring::LateMove>& moves) {
-        if (const auto at = ring::find_late(moves, owner.moved_in)) resolution.floor = std::max(lower, *at);
-    };
+bool Claims::pass_moved(const Owner& owner, const Known& known, const Horizons& horizons, std::size_t of_chain, Gained& resolution) const {
     if (const ring::Departed* departed = find_departed(owner.incarnation)) {
-        if (departed->revision >= owner.moved_in) {
-            late(departed->late);
-            return true;
-        }
-        if (owner.bystander) return true;
-        // What it had done it had done by the version that it knew.
-        const bool same_fires = owner.same_fires && known.begun_in == owner.moved_in;
-        const ring::Handover* handover = owner.lost_in > 0 ? ring::find_handover(departed->handovers, owner.lost_in) : nullptr;
-        const Instant bound = handover == nullptr ? departed->horizon : std::min(handover->at, departed->horizon);
-        add_uncertain(resolution.uncertain, {same_fires ? std::max(lower, departed->done) : lower, bound}, *departed, false);
-        resolution.floor = std::max(lower, bound);
+        pass_moved_departed(owner, *departed, known, of_chain, resolution);
         return true;
     }
     const auto record = horizons.find(owner.incarnation);
     if (record == horizons.end() || record->second.revision < owner.moved_in) return false;
-    late(record->second.late);
+    // It lives, and has dealt with what it took over.
+    if (!owner.bystander && record->second.resumed >= owner.owned_since && resolution.uncertain.size() > of_chain)
+        resolution.uncertain.resize(of_chain);
+    if (const auto at = ring::find_late(record->second.late, owner.moved_in)) resolution.floor = std::max(resolution.floor, *at);
     return true;
 }
 
@@ -369,22 +401,23 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, Waiting& 
                                            std::int64_t revision) const {
     const Known& known = tasks_.at(task_id);
     Gained resolution = behind_settled(task_id, known, waiting);
-    const bool joins = newcomer();
+    std::size_t of_chain = waiting.settled ? waiting.settled_of_chain : resolution.uncertain.size();
     for (Owner& owner : waiting.owners) {
         if (owner.moved_in > 0) {
-            if (!pass_moved(owner, known, horizons, resolution)) return std::nullopt;
+            if (!pass_moved(owner, known, horizons, of_chain, resolution)) return std::nullopt;
             continue;
         }
         const Instant lower = resolution.floor;
         if (const ring::Departed* departed = find_departed(owner.incarnation)) {
-            if (joins && departed->revision > revision && departed->revision != ring::kUnknownRevision) return std::nullopt;
+            if (departed->revision > revision && departed->revision != ring::kUnknownRevision) return std::nullopt;
             pass_departed(owner, *departed, known, resolution);
+            of_chain = resolution.uncertain.size();
             continue;
         }
         const auto record = horizons.find(owner.incarnation);
         if (record == horizons.end()) return std::nullopt;
         const ring::Handover* handover = ring::find_handover(record->second.handovers, owner.lost_in);
-        if (handover == nullptr || (joins && handover->revision > revision)) return std::nullopt;
+        if (handover == nullptr || handover->revision > revision) return std::nullopt;
         if (known.created_revision > handover->revision) continue;
         if (record->second.resumed >= owner.owned_since) {
             resolution.uncertain.clear();  // it lives, and has dealt with them
@@ -394,6 +427,7 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, Waiting& 
         resolution.floor = std::max(lower, handover->at);
         owner.promised = Interval{lower, handover->at};
         owner.unaware = std::max(handover->revision, record->second.revision) < known.begun_in;
+        of_chain = resolution.uncertain.size();
     }
     return resolution;
 }
@@ -403,24 +437,33 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, Waiting& 
 void Claims::settle_waiting() {
     for (auto& [task_id, waiting] : waiting_) {
         const Known& known = tasks_.at(task_id);
-        if (!waiting.settled) waiting.settled = before_owners(task_id, known, waiting.nobodys);
-        for (const Owner& owner : waiting.owners) {
-            const ring::Departed* departed = owner.moved_in > 0 ? nullptr : find_departed(owner.incarnation);
-            if (departed != nullptr) pass_departed(owner, *departed, known, *waiting.settled);
+        if (!waiting.settled) {
+            waiting.settled = before_owners(task_id, known, waiting.nobodys);
+            waiting.settled_of_chain = waiting.settled->uncertain.size();
         }
-        std::erase_if(waiting.owners, [](const Owner& owner) { return owner.moved_in == 0; });
+        std::erase_if(waiting.owners, [&](const Owner& owner) {
+            const ring::Departed* departed = find_departed(owner.incarnation);
+            if (owner.moved_in > 0) {
+                if (departed != nullptr) pass_moved_departed(owner, *departed, known, waiting.settled_of_chain, *waiting.settled);
+                return departed != nullptr;
+            }
+            if (departed != nullptr) pass_departed(owner, *departed, known, *waiting.settled);
+            waiting.settled_of_chain = waiting.settled->uncertain.size();
+            return true;
+        });
     }
 }
 
-bool Claims::member() const { return holds(allocation_.nodes, incarnation_); }
+bool Claims::member(const std::string& incarnation) const { return holds(allocation_.nodes, incarnation); }
 
 ClaimChanges Claims::resolve(const Horizons& horizons, std::int64_t revision) {
     ClaimChanges changes;
     hear_of_versions(horizons);
+    const bool joins = newcomer();
     for (auto waiting = waiting_.begin(); waiting != waiting_.end();) {
         const auto& [task_id, entry] = *waiting;
         Waiting tried = entry;
-        auto resolution = resolve_task(task_id, tried, horizons, revision);
+        auto resolution = resolve_task(task_id, tried, horizons, joins ? revision : ring::kUnknownRevision);
         if (!resolution) {
             ++waiting;
             continue;
@@ -485,6 +528,7 @@ void Claims::report_unaware(ClaimChanges& changes) {
             if (!owner.unaware || !settled) continue;
             owner.unaware = false;
             if (owner.promised && !owner.promised->empty()) report.uncertain.push_back({*owner.promised, owner.incarnation, false});
+            owner.promised.reset();
         }
         if (!report.uncertain.empty()) changes.uncertain_only.push_back(std::move(report));
         return !more;
@@ -521,7 +565,6 @@ std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
     for (const auto& [task_id, waiting] : waiting_) {
         const Known& known = tasks_.at(task_id);
         for (const Owner& owner : waiting.owners) {
-            if (owner.bystander) continue;
             Instant claimed = handover_ - kOnItsWay;  // of one whose record has not been seen yet
             if (const ring::Departed* departed = find_departed(owner.incarnation)) {
                 const bool knew = owner.moved_in > 0 || known.created_revision <= departed->revision;
@@ -530,6 +573,7 @@ std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
             } else if (const auto record = horizons.find(owner.incarnation); record != horizons.end()) {
                 claimed = claimed_until(record->second, owner, known);
             }
+            if (owner.bystander) claimed = known.effective_from;  // this node may own it all along
             claimed = std::max(claimed, known.effective_from);  // before that it has no fires
             limit = std::min(limit.value_or(claimed), claimed);
         }

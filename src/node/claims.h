@@ -73,6 +73,8 @@ class Claims {
 
     // The task is new in the catalog, or has another effective_from.
     ClaimChanges put_task(const task::Task& task);
+    // Another version with the same effective_from has taken the place of what is known of the task.
+    void amend(const task::Task& task);
     // What is known of the task stays so for `version`, which was in force up to now, under its key.
     void supersede(const task::Task& version);
     // A change of targets or labels, as of its revision: a task of its own, whose fires begin where those of `before` end. Owners of
@@ -94,7 +96,7 @@ class Claims {
 
     std::int64_t epoch() const { return allocation_.epoch; }
     // Is this incarnation in the ring of that epoch?
-    bool member() const;
+    bool member() const { return member(incarnation_); }
     const ring::Allocation& allocation() const { return allocation_; }
     bool waiting() const { return !waiting_.empty(); }
     // It waits for bounds that the transition is about (not only for an owner to learn of a move).
@@ -161,6 +163,7 @@ class Claims {
         Instant limit = Instant::max();   // it has another owner by now, who starts beyond
         bool nobodys = false;             // no node is known that it was one's before this transition
         std::optional<Gained> settled{};  // what the owners along a chain that is settled have left; these are none of `owners` any more
+        std::size_t settled_of_chain = 0;  // so many of its uncertain ones are of owners as the task is placed now
     };
 
     bool is_ours(const std::string& task_id, const ring::Placement& placement) const;
@@ -174,7 +177,11 @@ class Claims {
     void give_up_waiting(const std::string& task_id);
     Gained before_owners(const std::string& task_id, const Known& known, bool nobodys) const;
     Instant claimed_until(const ring::HorizonRecord& record, const Owner& owner, const Known& known) const;
-    bool pass_moved(const Owner& owner, const Known& known, const Horizons& horizons, Gained& resolution) const;
+    static void pass_moved_departed(const Owner& owner, const ring::Departed& departed, const Known& known, std::size_t of_chain,
+                                    Gained& resolution);
+    bool pass_moved(const Owner& owner, const Known& known, const Horizons& horizons, std::size_t of_chain, Gained& resolution) const;
+    void learn_version(const std::string& task_id, const Known& known);
+    bool member(const std::string& incarnation) const;
     void pass_departed(const Owner& owner, const ring::Departed& departed, const Known& known, Gained& resolution) const;
     std::optional<Gained> resolve_task(const std::string& task_id, Waiting& waiting, const Horizons& horizons, std::int64_t revision) const;
     Gained behind_settled(const std::string& task_id, const Known& known, const Waiting& waiting) const;

@@ -101,6 +101,7 @@ void Duties::put_task(TaskPointer task) {
     if (!moves && before->enabled == task->enabled && before->effective_from == task->effective_from) {
         timetable_.amend(*before, task);
         owed_.amend(before, task);
+        if (!retired_) claims_.amend(*task);
         tasks_.put(std::move(task));
         return;
     }
@@ -200,6 +201,8 @@ void Duties::observe(const ring::Allocation& allocation, Instant now) {
         wanted_.horizon = std::max(wanted_.horizon, claims_.handover());
         wanted_.handovers.push_back({claims_.epoch(), claims_.handover(), written_.revision});
     } else if (allocation.previous.empty()) {
+        // A version that comes now finds nothing of what was handed over: the new owners answer for it.
+        if (!wanted_.handovers.empty()) timetable_.forget_parked([this](const task::Task& task) { return !claims_.owns(task.id); });
         wanted_.handovers.clear();  // goes out with the next write
     }
     try_resolve();

@@ -144,11 +144,24 @@ void Timetable::sweep(Instant now) {
     while (!parked_.empty() && parked_.begin()->first < now - kKeepParked) {
         const std::uint32_t index = parked_.begin()->second;
         parked_.erase(parked_.begin());
-        const auto [begin, end] = by_task_.equal_range(std::hash<std::string>{}(streams_[index].task->id));
-        by_task_.erase(std::find_if(begin, end, [index](const auto& entry) { return entry.second == index; }));
-        streams_[index] = Stream{};
-        free_.push_back(index);
+        drop_parked(index);
     }
+}
+
+void Timetable::forget_parked(const std::function<bool(const task::Task&)>& these) {
+    std::erase_if(parked_, [&](const auto& parked) {
+        if (!these(*streams_[parked.second].task)) return false;
+        drop_parked(parked.second);
+        return true;
+    });
+}
+
+// It is not in `parked_` any more.
+void Timetable::drop_parked(std::uint32_t index) {
+    const auto [begin, end] = by_task_.equal_range(std::hash<std::string>{}(streams_[index].task->id));
+    by_task_.erase(std::find_if(begin, end, [index](const auto& entry) { return entry.second == index; }));
+    streams_[index] = Stream{};
+    free_.push_back(index);
 }
 
 void Timetable::limit(const task::Task& version, Instant limit) {

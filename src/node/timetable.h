@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -45,6 +46,8 @@ class Timetable {
     // `before` is in force up to `until`. From its effective_from on, where they had not come further already, its streams go on as those
     // of `next`; null: they do not.
     void supersede(const task::Task& before, Instant until, const TaskPointer& next);
+    // Drops the streams of these tasks that have an end and no fire left before it.
+    void forget_parked(const std::function<bool(const task::Task&)>& these);
     // What the task's streams would yield up to `until` is passed over.
     void skip_until(const std::string& task_id, Instant until);
     // Up to where fires of this version, or of one before it by who did not know it yet, were taken or passed over, as far as that is
@@ -79,6 +82,7 @@ class Timetable {
     void park(std::uint32_t index);
     void cut(std::uint32_t index, Instant limit);
     void sweep(Instant now);
+    void drop_parked(std::uint32_t index);
     void leave_heap(std::uint32_t index);
     void move_up(std::uint32_t position);
     void move_down(std::uint32_t position);

@@ -68,10 +68,12 @@ Departed departed_with(const std::string& incarnation, const HorizonRecord& last
             last.revision, last.handovers, last.late,    last.since, last.resumed};
 }
 
-// `node` has taken over all that it gained: what an earlier life of it had left, if that could take the same tasks, is dealt with.
-void forget_earlier_lives(std::vector<Gone>& gone, const Member& node) {
-    std::erase_if(
-        gone, [&node](const Gone& one) { return one.node.id == node.id && one.node.name == node.name && one.node.labels == node.labels; });
+// `node` has taken over all that it gained, and has done all up to `done`: what an earlier life of it had left up to there, if that could
+// take the same tasks, is dealt with.
+void forget_earlier_lives(std::vector<Gone>& gone, const Member& node, Instant done) {
+    std::erase_if(gone, [&](const Gone& one) {
+        return one.node.id == node.id && one.node.name == node.name && one.node.labels == node.labels && one.last.horizon <= done;
+    });
 }
 
 // Who is gone once the transition is settled: as before it, and those that it left out.
@@ -92,12 +94,14 @@ std::vector<Gone> gone_after(const ClusterState& state) {
                 last = departed_with(node.incarnation, record->second);
             }
             if (!last) continue;
-            if (last->since == 0) last->since = since;  // it joined in this very transition
-            if (last->resumed >= last->since) forget_earlier_lives(gone, node);
+            if (since > current.previous.front().epoch) last->since = since;  // it joined in this very transition, if only again
+            if (last->since == 0) last->since = since;
+            if (last->resumed >= last->since) forget_earlier_lives(gone, node, last->done);
+            std::erase_if(gone, [&node](const Gone& one) { return one.node.incarnation == node.incarnation; });
             gone.push_back({node, lost_in, std::move(*last)});
         }
     }
-    for (const auto& node : current.nodes) forget_earlier_lives(gone, node);
+    for (const auto& node : current.nodes) forget_earlier_lives(gone, node, Instant::max());
     std::sort(gone.begin(), gone.end(), [](const Gone& a, const Gone& b) { return a.last.horizon > b.last.horizon; });
     if (gone.size() > kMaxGone) gone.resize(kMaxGone);
     return gone;

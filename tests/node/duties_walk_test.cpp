@@ -94,7 +94,9 @@ class World {
         task->revision = ++revision_;
         if (task->version == 1) task->created_revision = revision_;
         const auto& earlier = catalog_[task->id].versions;
-        if (earlier.empty() || earlier.back()->effective_from != task->effective_from) task->effective_revision = revision_;
+        const bool same = !earlier.empty() && earlier.back()->schedules == task->schedules && earlier.back()->enabled == task->enabled &&
+                          earlier.back()->targets == task->targets;
+        if (!same) task->effective_revision = revision_;
         changes_.push_back({task, std::nullopt});
         catalog_[task->id].versions.push_back(std::move(task));
     }

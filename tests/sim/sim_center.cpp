@@ -13,6 +13,12 @@ namespace {
 
 constexpr const char* kRuntime = "/runtimes/demo";
 
+// As the center has it (center/tasks.cpp).
+bool owes_other_fires(const task::Task& before, const task::Task& changed) {
+    return changed.schedules != before.schedules || changed.enabled != before.enabled || changed.targets != before.targets ||
+           changed.labels != before.labels;
+}
+
 }  // namespace
 
 SimCenter::SimCenter(const Clock& clock, zk::Keeper& keeper, std::function<void(const std::string&)> note)
@@ -23,7 +29,7 @@ void SimCenter::put(task::Task task) {
     task.updated_at = clock_.now();
     auto& versions = versions_[task.id];
     if (versions.empty()) task.created_revision = revision_;
-    if (versions.empty() || versions.back().task.effective_from != task.effective_from) task.effective_revision = revision_;
+    if (versions.empty() || owes_other_fires(versions.back().task, task)) task.effective_revision = revision_;
     task.version = static_cast<std::int64_t>(versions.size()) + 1;
     versions.push_back({revision_, clock_.now(), std::move(task), false});
     publish_revision();

@@ -73,7 +73,7 @@ struct Task {
     std::int64_t created_revision = 0;  // the catalog revision that brought the task
     Instant created_at{}, updated_at{};
     Instant effective_from{};  // fires after this instant count: set when created, enabled, or its schedules, targets or labels change
-    std::int64_t effective_revision = 0;  // the catalog revision that set it
+    std::int64_t effective_revision = 0;  // the catalog revision of the last change of enabled, schedules, targets or labels
 
     Misfire misfire_for(const Schedule& schedule) const {
         return misfire.value_or(schedule.kind() == Schedule::Kind::at ? Misfire::once : Misfire::skip);
