@@ -19,8 +19,8 @@ void add_uncertain(std::vector<Uncertain>& to, const Interval& fires, const ring
 }
 
 // Has `owner`, who took over in `epoch`, taken over everything, and started or reported all that `earlier` may have left?
-bool has_dealt_with(const ring::Departed& owner, std::int64_t epoch, const ring::Departed& earlier) {
-    return owner.resumed >= epoch && owner.done >= earlier.horizon;
+bool has_dealt_with(const ring::Gone& owner, std::int64_t epoch, const ring::Gone& earlier) {
+    return epoch <= owner.settled || (owner.last.resumed >= epoch && owner.last.done >= earlier.last.horizon);
 }
 
 // A later owner took the task over: it may have reported these fires and run them again, or have come to an end before.
@@ -127,11 +127,11 @@ Claims::Owners Claims::owners_of_the_gone(std::string_view task_id, const ring::
         }
         if (owner == nullptr) continue;
         if (!owners.empty() &&
-            has_dealt_with(find_gone(owners.back().incarnation)->last, owners.back().owned_since, find_gone(owner->incarnation)->last)) {
+            has_dealt_with(*find_gone(owners.back().incarnation), owners.back().owned_since, *find_gone(owner->incarnation))) {
             break;
         }
         // Also of this very node: its journal may have forgotten by now.
-        owners.push_back({owner->incarnation, false, 0, membership.before});
+        owners.push_back({.incarnation = owner->incarnation, .lost_in = membership.before, .gone = true});
     }
     if (!owners.empty() && owners.back().owned_since == 0) owners.back().owned_since = find_gone(owners.back().incarnation)->last.since;
     std::reverse(owners.begin(), owners.end());
@@ -144,11 +144,12 @@ const ring::Gone* Claims::find_gone(std::string_view incarnation) const {
     return found == allocation_.gone.end() ? nullptr : &*found;
 }
 
-// What an incarnation that is no member any more has left; null for one that is.
-const ring::Departed* Claims::find_departed(const std::string& incarnation) const {
-    if (const ring::Departed* departed = allocation_.find_departed(incarnation)) return departed;
-    if (member(incarnation)) return nullptr;  // it was gone, and is back
-    const ring::Gone* gone = find_gone(incarnation);
+// What an incarnation that is no member any more has left; null for one that is. A member may be among the gone until the transition that
+// brought it back is settled: then that counts only for who asks for one of the gone.
+const ring::Departed* Claims::find_departed(const Owner& owner) const {
+    if (const ring::Departed* departed = allocation_.find_departed(owner.incarnation); departed != nullptr && !owner.gone) return departed;
+    if (!owner.gone && member(owner.incarnation)) return nullptr;
+    const ring::Gone* gone = find_gone(owner.incarnation);
     return gone == nullptr ? nullptr : &gone->last;
 }
 
@@ -184,6 +185,17 @@ void Claims::give_up_waiting(const std::string& task_id) {
     found->second.limit = handover_;
 }
 
+// The tree was lost at some time, and no node has dealt with the task since then.
+bool Claims::knows_nobody_before(const std::string& key, const ring::Placement& placement, const Owners& owners) const {
+    const auto& rebuilt = allocation_.rebuilt;
+    if (!rebuilt || chain_.empty()) return false;
+    const auto owned = [&](const auto& membership) { return membership.second.owner(task_id_of(key), placement) != nullptr; };
+    if (std::any_of(chain_.begin(), chain_.end(), owned)) return false;
+    if (owners.empty()) return true;
+    const ring::Gone& oldest = *find_gone(owners.front().incarnation);
+    return oldest.settled < rebuilt->epoch && (oldest.last.resumed < rebuilt->epoch || oldest.last.done < rebuilt->until);
+}
+
 // Brings one task's state in line with the present allocation. A task with earlier owners waits for resolve().
 void Claims::place(const std::string& task_id, const Known& known, ClaimChanges& changes) {
     if (!is_ours(task_id, known.placement)) {
@@ -193,9 +205,7 @@ void Claims::place(const std::string& task_id, const Known& known, ClaimChanges&
     }
     if (owned_.contains(task_id)) return;
     Owners owners = earlier_owners(task_id, known.placement);
-    const bool nobodys = owners.empty() && !chain_.empty() && std::all_of(chain_.begin(), chain_.end(), [&](const auto& membership) {
-                             return membership.second.owner(task_id_of(task_id), known.placement) == nullptr;
-                         });
+    const bool nobodys = knows_nobody_before(task_id, known.placement, owners);
     if (const auto moves = moves_.find(task_id); moves != moves_.end()) {
         for (const Move& move : moves->second) add_owners_before(task_id, move, owners);
     }
@@ -216,7 +226,7 @@ Gained Claims::before_owners(const std::string& task_id, const Known& known, boo
     Gained gained{task_id, known.effective_from, {}};
     if (const auto given_up = given_up_.find(task_id); given_up != given_up_.end()) {
         gained.floor = std::max(gained.floor, given_up->second);
-    } else if (allocation_.rebuilding() || (nobodys && allocation_.rebuilt)) {
+    } else if (allocation_.rebuilding() || nobodys) {
         const auto& rebuilt = allocation_.rebuilt;
         const Interval fires{std::max(gained.floor, rebuilt->since), rebuilt->until};
         // Nobody knows how often they were begun. Along a chain of owners a few times; far fewer than this.
@@ -340,7 +350,8 @@ ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon
     return changes;
 }
 
-// An owner of the task as it was placed before, which is gone. `of_chain`: so many of what is uncertain are not of owners by that placement.
+// An owner of the task as it was placed before, which is gone. `of_chain`: so many of what is uncertain are not of owners by that
+// placement.
 void Claims::pass_moved_departed(const Owner& owner, const ring::Departed& departed, const Known& known, std::size_t of_chain,
                                  Gained& resolution) {
     const Instant lower = resolution.floor;
@@ -361,7 +372,7 @@ void Claims::pass_moved_departed(const Owner& owner, const ring::Departed& depar
 // An owner of the task as it was placed before. Once it knows of the move it fires nothing beyond, or beyond what it had fired by then.
 // False if it does not know yet.
 bool Claims::pass_moved(const Owner& owner, const Known& known, const Horizons& horizons, std::size_t of_chain, Gained& resolution) const {
-    if (const ring::Departed* departed = find_departed(owner.incarnation)) {
+    if (const ring::Departed* departed = find_departed(owner)) {
         pass_moved_departed(owner, *departed, known, of_chain, resolution);
         return true;
     }
@@ -408,7 +419,7 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, Waiting& 
             continue;
         }
         const Instant lower = resolution.floor;
-        if (const ring::Departed* departed = find_departed(owner.incarnation)) {
+        if (const ring::Departed* departed = find_departed(owner)) {
             if (departed->revision > revision && departed->revision != ring::kUnknownRevision) return std::nullopt;
             pass_departed(owner, *departed, known, resolution);
             of_chain = resolution.uncertain.size();
@@ -442,7 +453,7 @@ void Claims::settle_waiting() {
             waiting.settled_of_chain = waiting.settled->uncertain.size();
         }
         std::erase_if(waiting.owners, [&](const Owner& owner) {
-            const ring::Departed* departed = find_departed(owner.incarnation);
+            const ring::Departed* departed = find_departed(owner);
             if (owner.moved_in > 0) {
                 if (departed != nullptr) pass_moved_departed(owner, *departed, known, waiting.settled_of_chain, *waiting.settled);
                 return departed != nullptr;
@@ -490,7 +501,7 @@ void Claims::report_broken_promises(ClaimChanges& changes) {
         Gained report{task_id, {}, {}};
         for (Owner& owner : owners) {
             if (!owner.promised) continue;
-            const ring::Departed* departed = find_departed(owner.incarnation);
+            const ring::Departed* departed = find_departed(owner);
             if (departed == nullptr) continue;
             // What it had done it had done by the version that it knew.
             const bool aware = departed->revision >= tasks_.at(task_id).begun_in;
@@ -566,7 +577,7 @@ std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
         const Known& known = tasks_.at(task_id);
         for (const Owner& owner : waiting.owners) {
             Instant claimed = handover_ - kOnItsWay;  // of one whose record has not been seen yet
-            if (const ring::Departed* departed = find_departed(owner.incarnation)) {
+            if (const ring::Departed* departed = find_departed(owner)) {
                 const bool knew = owner.moved_in > 0 || known.created_revision <= departed->revision;
                 const Instant handed_over = departed->handovers.empty() ? departed->horizon : departed->handovers.front().at;
                 claimed = knew ? std::min(departed->horizon, handed_over) : known.effective_from;
@@ -574,7 +585,7 @@ std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
                 claimed = claimed_until(record->second, owner, known);
             }
             if (owner.bystander) claimed = known.effective_from;  // this node may own it all along
-            claimed = std::max(claimed, known.effective_from);  // before that it has no fires
+            claimed = std::max(claimed, known.effective_from);    // before that it has no fires
             limit = std::min(limit.value_or(claimed), claimed);
         }
     }

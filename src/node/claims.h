@@ -138,6 +138,7 @@ class Claims {
         bool unaware = false;
         // It may fire the task as it was placed before, until it has got this revision of the catalog. 0: an owner as it is placed now.
         std::int64_t moved_in = 0;
+        bool gone = false;       // from before the chain
         bool bystander = false;  // it does not own the task as it was placed before, but may come to
         bool same_fires = false;
     };
@@ -160,9 +161,9 @@ class Claims {
     };
     struct Waiting {
         Owners owners;
-        Instant limit = Instant::max();   // it has another owner by now, who starts beyond
-        bool nobodys = false;             // no node is known that it was one's before this transition
-        std::optional<Gained> settled{};  // what the owners along a chain that is settled have left; these are none of `owners` any more
+        Instant limit = Instant::max();    // it has another owner by now, who starts beyond
+        bool nobodys = false;              // no node is known that it was one's before this transition
+        std::optional<Gained> settled{};   // what the owners along a chain that is settled have left; these are none of `owners` any more
         std::size_t settled_of_chain = 0;  // so many of its uncertain ones are of owners as the task is placed now
     };
 
@@ -171,7 +172,7 @@ class Claims {
     void add_owners_before(const std::string& task_id, const Move& move, Owners& owners) const;
     Owners owners_of_the_gone(std::string_view task_id, const ring::Placement& placement);
     const ring::Gone* find_gone(std::string_view incarnation) const;
-    const ring::Departed* find_departed(const std::string& incarnation) const;
+    const ring::Departed* find_departed(const Owner& owner) const;
     void place(const std::string& task_id, const Known& known, ClaimChanges& changes);
     void lose(const std::string& task_id, ClaimChanges& changes);
     void give_up_waiting(const std::string& task_id);
@@ -182,6 +183,7 @@ class Claims {
     bool pass_moved(const Owner& owner, const Known& known, const Horizons& horizons, std::size_t of_chain, Gained& resolution) const;
     void learn_version(const std::string& task_id, const Known& known);
     bool member(const std::string& incarnation) const;
+    bool knows_nobody_before(const std::string& key, const ring::Placement& placement, const Owners& owners) const;
     void pass_departed(const Owner& owner, const ring::Departed& departed, const Known& known, Gained& resolution) const;
     std::optional<Gained> resolve_task(const std::string& task_id, Waiting& waiting, const Horizons& horizons, std::int64_t revision) const;
     Gained behind_settled(const std::string& task_id, const Known& known, const Waiting& waiting) const;

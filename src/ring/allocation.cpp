@@ -249,7 +249,8 @@ std::string write_allocation(const Allocation& allocation) {
     if (!allocation.gone.empty()) {
         out.key("gone").begin_array();
         for (std::size_t i = 0; i < gone.size(); ++i) {
-            out.begin_object().member("node", gone[i]).member("lost_in", allocation.gone[i].lost_in);
+            out.begin_object().member("node", gone[i]);
+            out.member("lost_in", allocation.gone[i].lost_in).member("settled", allocation.gone[i].settled);
             write_departed_fields(out, allocation.gone[i].last);
             out.end_object();
         }
@@ -285,6 +286,7 @@ Result<Allocation> read_allocation(std::string_view text) {
             item.read("node", node, {0, static_cast<std::int64_t>(members.size()) - 1});
             if (node >= 0 && static_cast<std::size_t>(node) < members.size()) one.node = members[static_cast<std::size_t>(node)];
             item.read("lost_in", one.lost_in);
+            item.read("settled", one.settled);
             one.last = read_departed_fields(item);
             return one;
         });

@@ -98,7 +98,7 @@ std::vector<Gone> gone_after(const ClusterState& state) {
             if (last->since == 0) last->since = since;
             if (last->resumed >= last->since) forget_earlier_lives(gone, node, last->done);
             std::erase_if(gone, [&node](const Gone& one) { return one.node.incarnation == node.incarnation; });
-            gone.push_back({node, lost_in, std::move(*last)});
+            gone.push_back({node, lost_in, current.previous.front().epoch, std::move(*last)});
         }
     }
     for (const auto& node : current.nodes) forget_earlier_lives(gone, node, Instant::max());

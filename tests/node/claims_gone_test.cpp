@@ -16,7 +16,7 @@ ring::Member in_zone(const std::string& zone, const std::string& id, int life = 
 }
 
 ring::Gone gone(const ring::Member& node, std::int64_t since, std::int64_t lost_in, Instant done, Instant horizon) {
-    ring::Gone one{node, lost_in, {}};
+    ring::Gone one{node, lost_in, 0, {}};
     one.last.since = since;
     one.last.incarnation = node.incarnation;
     one.last.epoch = one.last.resumed = since;
@@ -79,6 +79,16 @@ TEST_CASE("of the gone, who went last had the task") {
         CHECK(gained.uncertain[0].fires == Interval{kNoon + 3s, kNoon + 5s});
         CHECK(gained.uncertain[0].incarnation == "a.1");
         CHECK(gained.uncertain[0].begun == 1);
+    }
+    SECTION("if that was settled before it went, however far the one before it has come with other tasks") {
+        of_b.settled = of_b.last.epoch = of_b.last.resumed = 11;
+        of_b.last.done = kNoon + 2s;
+        of_b.last.horizon = kNoon + 4s;
+        const Gained gained = join(task, {of_a, of_b});
+        CHECK(gained.floor == kNoon + 4s);
+        REQUIRE(gained.uncertain.size() == 1);
+        CHECK(gained.uncertain[0].fires == Interval{kNoon + 2s, kNoon + 4s});
+        CHECK(gained.uncertain[0].incarnation == "b.1");
     }
     SECTION("and what it was about to run again was begun twice") {
         of_b.last.epoch = of_b.last.resumed = 11;

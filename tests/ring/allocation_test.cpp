@@ -34,7 +34,7 @@ class Maker {
             if (!made.nodes.empty() && random_.below(2) == 0) membership.nodes.back().weight = 1 + membership.nodes.back().weight % 100;
             return membership;
         });
-        for (std::uint64_t i = random_.below(3); i > 0; --i) made.gone.push_back({member(), number(), departed()});
+        for (std::uint64_t i = random_.below(3); i > 0; --i) made.gone.push_back({member(), number(), number(), departed()});
         if (random_.below(3) == 0) made.rebuilt = Rebuilt{instant(), instant(), number()};
         made.departed = many<Departed>([this] { return departed(); });
         return made;

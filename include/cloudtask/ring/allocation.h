@@ -67,6 +67,7 @@ struct Departed {
 struct Gone {
     Member node;
     std::int64_t lost_in = 0;  // the epoch that left it out
+    std::int64_t settled = 0;  // the last epoch before whose transition was settled
     Departed last;             // what it had claimed, and handed over; `since` is given in any case
 
     friend bool operator==(const Gone&, const Gone&) = default;
