@@ -82,6 +82,7 @@ Result<StoredTask> store_change(const Context& context, WriteScope& scope, const
 Result<StoredTask> store_new(const Context& context, WriteScope& scope, task::Task task, const std::string& group_id,
                              std::string_view action) {
     task.id = make_uuid(scope.now, context.random);
+    task::adopt_schedules(task);
     if (auto free = need_free_task_name(scope.sql, task); !free) return propagate(free);
     task.version = 1;
     task.revision = task.created_revision = task.effective_revision = next_revision(scope.sql);
@@ -129,6 +130,7 @@ Result<StoredTask> update_task(const Context& context, WriteScope& scope, const 
 
     const task::Task& old = before->task;
     input.id = id;
+    task::adopt_schedules(input);
     input.version = old.version;
     input.revision = old.revision;
     input.created_revision = old.created_revision;

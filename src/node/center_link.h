@@ -1,5 +1,5 @@
 // The node's side of the conversation with the center (docs/wire.md, "Between node and center"): join, catalog, packages, commands,
-// reports. The node dials out; the center may be away at any time: every part tries again with backoff and jitter (1 s doubling to 30 s)
+// reports. The node dials out; the center may be away at any time: every part tries again with backoff and jitter (1 s doubling to 5 s)
 // and says so once per step.
 //
 // All live on the loop. They carry and keep; they decide nothing about runs.

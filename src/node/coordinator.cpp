@@ -171,6 +171,10 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
             std::int64_t published = 0;
             if (znode) std::from_chars(znode->data.data(), znode->data.data() + znode->data.size(), published);
             if (published > 0) hooks.revision_published(published);
+            if (duties) {
+                duties->set_published_revision(published);
+                changed();
+            }
             try_register();
         });
         allocation =
