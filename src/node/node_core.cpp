@@ -149,12 +149,12 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
     }
 
     void apply(CatalogChange change) {
+        std::unordered_set<std::string> deleted_ids;
+        for (const auto& one : change.deleted) deleted_ids.insert(one.id);
         if (change.full && !tasks.empty()) {
             // Deleted before: what they owed was dealt with then.
-            std::unordered_set<std::string> deleted;
-            for (const auto& one : change.deleted) deleted.insert(one.id);
             std::erase_if(change.tasks,
-                          [&](const task::Task& task) { return deleted.contains(task.id) && tasks.find(task.id) == nullptr; });
+                          [&](const task::Task& task) { return deleted_ids.contains(task.id) && tasks.find(task.id) == nullptr; });
         }
         if (change.full) {
             std::unordered_set<std::string> named;
@@ -169,7 +169,9 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
             for (const auto& deleted : gone) erase_task(deleted);
         }
         for (std::size_t i = 0; i < change.tasks.size(); ++i) {
-            const bool superseded = i + 1 < change.tasks.size() && change.tasks[i + 1].id == change.tasks[i].id;
+            // Of a deleted task the last version is not sent if it was never in force.
+            const bool superseded =
+                (i + 1 < change.tasks.size() && change.tasks[i + 1].id == change.tasks[i].id) || deleted_ids.contains(change.tasks[i].id);
             put_task(std::move(change.tasks[i]), superseded);
         }
         for (const auto& deleted : change.deleted) erase_task(deleted);
