@@ -220,14 +220,14 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         stopping = true;
         core->halt();
         commands.reset();
-        const SteadyInstant deadline = loop.clock().steady_now() + options.drain_timeout;
         // A ring that does not settle must not hold the stop up for ever. Set first: a node that owns nothing has left at once.
         stop_timer = loop.after(std::max(options.drain_timeout, kHandOver), [this] {
             log::warn("handing over takes too long, so the node goes without it: its tasks move when its session is over");
             core->coordinator().leave_now();
         });
-        core->coordinator().leave([weak = weak_from_this(), done = std::move(done), deadline] {
-            if (const auto self = weak.lock()) self->drain(done, deadline);
+        // The wait for runs begins when the last fire that was claimed is started: that one, too, has the time to end.
+        core->coordinator().leave([weak = weak_from_this(), done = std::move(done)] {
+            if (const auto self = weak.lock()) self->drain(done, self->loop.clock().steady_now() + self->options.drain_timeout);
         });
     }
 

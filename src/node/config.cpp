@@ -32,7 +32,8 @@ ConfigSpec make_config_spec(NodeOptions& options) {
             "scheduled fires while ZooKeeper is out of reach: `pause` starts what was claimed and leaves the rest to the misfire policy; "
             "`continue` starts all that the node owned, and another node may start the same")
         .duration("stop.drain-timeout", &options.drain_timeout, 0s, 24h,
-                  "how long a stop waits for runs to end and reports to leave; runs that go on are taken over at the next start");
+                  "how long a stop waits, once its tasks are handed over, for runs to end and reports to leave; runs that go on are taken "
+                  "over at the next start");
     return spec;
 }
 

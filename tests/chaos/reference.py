@@ -99,8 +99,11 @@ def _values(field, low, high, names=None):
             begin, _, end = span.partition("-")
             first = _value(begin, names)
             last = _value(end, names) if end else first
-            if names is WEEKDAYS and end and last < first:
-                last += 7  # fri-sun
+            if end and last < first:
+                # fri-mon, 22-2: around the end, counting on
+                size = 7 if names is WEEKDAYS else high - low + 1
+                chosen.update((value - low) % size + low for value in range(first, last + size + 1, int(step or 1)))
+                continue
         chosen.update(range(first, last + 1, int(step or 1)))
     return chosen
 
