@@ -154,7 +154,11 @@ TEST_CASE("a catalog of 20,000 tasks loads in about ten times the time of one of
         return took;
     };
     const auto of_few = time_to_load(2'000);
-    CHECK(time_to_load(20'000) < 40 * of_few);  // it would be a hundred times, were each looked for among all
+    const auto of_many = time_to_load(20'000);
+    CHECK(of_many < 40 * of_few);  // it would be a hundred times, were each looked for among all
+#if !defined(__SANITIZE_THREAD__)
+    CHECK(of_many < std::chrono::seconds{20});  // without optimisation and beside other tests
+#endif
 }
 
 TEST_CASE("a task that cannot be read is left out, and the whole catalog asked for") {
