@@ -1,0 +1,78 @@
+// PreparedRuns: runs that are going to be started on this node, from the intent to the start. It writes the intents, has folders made and
+// packages unpacked ahead of time, starts what is due in order of time, and accounts for what is not started after all.
+//
+// Nothing on the way from "due" to the spawn waits for a disk or for ZooKeeper, unless the fire came in too late for its intent to be
+// written before.
+//
+// Lives on the loop. It does not decide which fires come in: that is the Runner's. What has a process is LiveRuns'.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cloudtask/core/loop.h"
+#include "node/journal_writer.h"
+#include "node/live_runs.h"
+#include "node/packages/package_store.h"
+#include "node/run_folders.h"
+#include "node/timetable.h"
+
+namespace cloudtask::node {
+
+// A run that is going to be started.
+struct PreparedRun {
+    task::Run run;
+    TaskPointer task;
+    Instant due{};
+    std::optional<Fire> fire;  // of one that was in time when it was taken: to be held against its tolerance once more
+};
+
+class PreparedRuns {
+  public:
+    struct Surroundings {
+        Loop& loop;
+        PackageCache& packages;
+        JournalWriter& journal;
+        RunFolders& folders;
+        LiveRuns& live;
+        RunCounters& counters;
+        std::function<std::string()> incarnation;                                  // the one to report by
+        std::function<std::string(const std::string& task_id)> running_elsewhere;  // see Coordinator
+        std::function<void()> fires_closed;                                        // earliest_unstarted() may be another
+    };
+    explicit PreparedRuns(Surroundings surroundings);
+    ~PreparedRuns();
+
+    // Runs that the journal knows: none of them is begun again.
+    void know(const std::vector<std::string>& run_ids);
+    void forget(const std::string& run_id);
+
+    // Writes the intent, together with `batch`, and makes everything ready. False if the journal knows the run already: nothing is done.
+    bool prepare(Batch&& batch, PreparedRun entry);
+
+    // Runs that end without having been started. add_unstarted() adds one to the batch, or nothing if the journal knows it; the batch,
+    // which is about the fire at `fire_time`, is then to be written.
+    void add_unstarted(Batch& batch, task::Run run, task::RunState state, std::string reason);
+    void write_unstarted(Batch batch, Instant fire_time);
+
+    // Starts what is due.
+    void start_due();
+
+    // Ends a prepared run: it is not started. False if there is no such run.
+    bool end(const std::string& run_id, task::RunState state, std::string reason);
+    // The same with all of the task's but those of manual starts: SKIPPED.
+    void skip_task(const std::string& task_id, const std::string& reason);
+
+    // The time of the earliest fire that was taken and is not accounted for yet: neither started, nor on disk as not to be started.
+    std::optional<Instant> earliest_unstarted() const;
+    std::size_t size() const;
+
+  private:
+    struct Impl;
+    std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace cloudtask::node
