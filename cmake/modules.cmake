@@ -35,6 +35,10 @@ function(cloudtask_tests name)
   foreach(module IN LISTS ARG_MODULES)
     target_link_libraries(${name}_tests PRIVATE cloudtask_${module})
   endforeach()
+  if(CLOUDTASK_JOIN_TESTS)
+    set_target_properties(${name}_tests PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+    target_compile_options(${name}_tests PRIVATE -Wno-subobject-linkage)  # see cmake/compiler.cmake
+  endif()
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 600)  # sanitizers make the random walks slow
   endif()

@@ -274,7 +274,7 @@ TEST_CASE("a long log report becomes several of 64 KiB, an empty one none") {
 
 TEST_CASE("only what has ended, is old and is delivered is forgotten") {
     StoreFile f;
-    const auto later = [](int seconds) { return kNoon + std::chrono::seconds{seconds}; };
+    const auto later = [](int count) { return kNoon + std::chrono::seconds{count}; };
     JournalEntry running{.run = run_at(later(-100)), .phase = Phase::started, .process = {}, .stdout_sent = 0, .stderr_sent = 0};
     REQUIRE(f.store->commit(batch_of(running)));
     REQUIRE(f.store->commit(batch_of(ended(later(0)))));
