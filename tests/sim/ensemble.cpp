@@ -155,10 +155,10 @@ struct Link : std::enable_shared_from_this<Link> {
     }
 
     void end_on_server() {
-        if (over) return;
+        if (over || !inner) return;  // one that has not begun does not end
         over = true;
         expiry.cancel();
-        if (inner) ensemble.tree.expire(inner->session_id());
+        ensemble.tree.expire(inner->session_id());
         if (!broken && !gone && !closing) tell_expired();
     }
 
