@@ -2,6 +2,8 @@
 #include "node/claims.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "cloudtask/core/check.h"
 
@@ -73,16 +75,14 @@ void Claims::lose(const std::string& task_id, ClaimChanges& changes) {
 // What waits for nothing but an owner's knowledge of a move was this node's already: it is dealt with up to the handover, as if it had been
 // taken over. What waits for the bounds of a transition goes on along the chain.
 void Claims::give_up_waiting(const std::string& task_id) {
-    const auto found = waiting_.find(task_id);
-    if (found == waiting_.end() || found->second.limit != Instant::max()) return;
-    const Owners& owners = found->second.owners;
+    auto given_up = waiting_.extract(task_id);
+    if (given_up.empty()) return;
+    const Owners& owners = given_up.mapped().owners;
     const bool in_transition = std::any_of(owners.begin(), owners.end(), [](const Owner& owner) { return owner.moved_in == 0; });
     // The next owner goes by the revision of the handover: what is newer is all its own.
-    if (in_transition || made_in(task_id) > handover_revision_) {
-        waiting_.erase(found);
-        return;
-    }
-    found->second.limit = handover_;
+    if (in_transition || made_in(task_id) > handover_revision_) return;
+    given_up.mapped().limit = given_up_[task_id] = handover_;
+    pieces_.insert({task_id, std::move(given_up.mapped())});
 }
 
 // Brings one task's state in line with the present allocation. A task with earlier owners waits for resolve().
@@ -102,7 +102,6 @@ void Claims::place(const std::string& task_id, const Known& known, ClaimChanges&
     waiting.nobodys = nobodys;
     if (!owners.empty()) {
         waiting.owners = std::move(owners);
-        waiting.limit = Instant::max();
         return;
     }
     Gained gained = behind_settled(task_id, known, waiting);
@@ -165,6 +164,10 @@ void Claims::supersede(const task::Task& version) {
     };
     copy(tasks_);
     copy(waiting_);
+    const auto [first_piece, end_of_pieces] = pieces_.equal_range(version.id);
+    std::vector<Waiting> pieces;
+    std::transform(first_piece, end_of_pieces, std::back_inserter(pieces), [](const auto& entry) { return entry.second; });
+    for (auto& piece : pieces) pieces_.insert({key, std::move(piece)});
     copy(owned_);
     copy(given_up_);
     copy(moves_);
@@ -188,6 +191,7 @@ ClaimChanges Claims::move_task(const task::Task& task, const task::Task& before,
 void Claims::erase_task(const std::string& task_id) {
     tasks_.erase(task_id);
     waiting_.erase(task_id);
+    pieces_.erase(task_id);
     owned_.erase(task_id);
     given_up_.erase(task_id);
     moves_.erase(task_id);
@@ -213,6 +217,8 @@ ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon
         return changes;
     }
     ring_ = ring::Ring(allocation.nodes);
+    members_.clear();
+    for (const auto& node : allocation.nodes) members_.insert(node.incarnation);
     chain_.clear();
     for (const auto& membership : allocation.previous) chain_.emplace_back(membership.epoch, ring::Ring(membership.nodes));
     remember_gone();
@@ -242,20 +248,14 @@ void Claims::pass_moved_departed(const Owner& owner, const ring::Departed& depar
     resolution.floor = std::max(lower, bound);
 }
 
-// An owner of the task as it was placed before. Once it knows of the move it fires nothing beyond, or beyond what it had fired by then.
-// False if it does not know yet.
-bool Claims::pass_moved(const Owner& owner, const Known& known, const Horizons& horizons, std::size_t of_chain, Gained& resolution) const {
-    if (const ring::Departed* departed = find_departed(owner)) {
-        pass_moved_departed(owner, *departed, known, of_chain, resolution);
-        return true;
-    }
-    const auto record = horizons.find(owner.incarnation);
-    if (record == horizons.end() || record->second.revision < owner.moved_in) return false;
+// An owner of the task as it was placed before. Now that it knows of the move it fires nothing beyond, or beyond what it had fired by then.
+void Claims::pass_moved(const Owner& owner, const Known& known, const Horizons& horizons, std::size_t of_chain, Gained& resolution) const {
+    if (const ring::Departed* departed = find_departed(owner)) return pass_moved_departed(owner, *departed, known, of_chain, resolution);
+    const ring::HorizonRecord& record = horizons.at(owner.incarnation);
     // It lives, and has dealt with what it took over.
-    if (!owner.bystander && record->second.resumed >= owner.owned_since && resolution.uncertain.size() > of_chain)
+    if (!owner.bystander && record.resumed >= owner.owned_since && resolution.uncertain.size() > of_chain)
         resolution.uncertain.resize(of_chain);
-    if (const auto at = ring::find_late(record->second.late, owner.moved_in)) resolution.floor = std::max(resolution.floor, *at);
-    return true;
+    if (const auto at = ring::find_late(record.late, owner.moved_in)) resolution.floor = std::max(resolution.floor, *at);
 }
 
 // Behind what the owners along a chain that is settled have left, if it waited already then.
@@ -281,36 +281,44 @@ void Claims::pass_departed(const Owner& owner, const ring::Departed& departed, c
     resolution.floor = std::max(lower, bound);
 }
 
-std::optional<Gained> Claims::resolve_task(const std::string& task_id, Waiting& waiting, const Horizons& horizons,
-                                           std::int64_t revision) const {
+// Is it known what the owner has left?
+bool Claims::is_heard(const Owner& owner, const Horizons& horizons, std::int64_t revision) const {
+    if (const ring::Departed* departed = find_departed(owner))
+        return owner.moved_in > 0 || departed->revision <= revision || departed->revision == ring::kUnknownRevision;
+    const auto record = horizons.find(owner.incarnation);
+    if (record == horizons.end()) return false;
+    if (owner.moved_in > 0) return record->second.revision >= owner.moved_in;
+    const ring::Handover* handover = ring::find_handover(record->second.handovers, owner.lost_in);
+    return handover != nullptr && handover->revision <= revision;
+}
+
+// Behind all owners, of whom all is known.
+Gained Claims::resolve_task(const std::string& task_id, Waiting& waiting, const Horizons& horizons) const {
     const Known& known = tasks_.at(task_id);
     Gained resolution = behind_settled(task_id, known, waiting);
     std::size_t of_chain = waiting.settled ? waiting.settled_of_chain : resolution.uncertain.size();
     for (Owner& owner : waiting.owners) {
         if (owner.moved_in > 0) {
-            if (!pass_moved(owner, known, horizons, of_chain, resolution)) return std::nullopt;
+            pass_moved(owner, known, horizons, of_chain, resolution);
             continue;
         }
         const Instant lower = resolution.floor;
         if (const ring::Departed* departed = find_departed(owner)) {
-            if (departed->revision > revision && departed->revision != ring::kUnknownRevision) return std::nullopt;
             pass_departed(owner, *departed, known, resolution);
             of_chain = resolution.uncertain.size();
             continue;
         }
-        const auto record = horizons.find(owner.incarnation);
-        if (record == horizons.end()) return std::nullopt;
-        const ring::Handover* handover = ring::find_handover(record->second.handovers, owner.lost_in);
-        if (handover == nullptr || handover->revision > revision) return std::nullopt;
-        if (known.created_revision > handover->revision) continue;
-        if (record->second.resumed >= owner.owned_since) {
+        const ring::HorizonRecord& record = horizons.at(owner.incarnation);
+        const ring::Handover& handover = *ring::find_handover(record.handovers, owner.lost_in);
+        if (known.created_revision > handover.revision) continue;
+        if (record.resumed >= owner.owned_since) {
             resolution.uncertain.clear();  // it lives, and has dealt with them
         } else {
             may_have_settled(resolution.uncertain);
         }
-        resolution.floor = std::max(lower, handover->at);
-        owner.promised = Interval{lower, handover->at};
-        owner.unaware = std::max(handover->revision, record->second.revision) < known.begun_in;
+        resolution.floor = std::max(lower, handover.at);
+        owner.promised = Interval{lower, handover.at};
+        owner.unaware = std::max(handover.revision, record.revision) < known.begun_in;
         of_chain = resolution.uncertain.size();
     }
     return resolution;
@@ -319,7 +327,7 @@ std::optional<Gained> Claims::resolve_task(const std::string& task_id, Waiting& 
 // The transition is over, and with it what its records say of its owners: those that live have started all that they kept; what those that
 // are gone have left is worked out now. Owners by an earlier placement are still waited for.
 void Claims::settle_waiting() {
-    for (auto& [task_id, waiting] : waiting_) {
+    const auto settle = [this](const std::string& task_id, Waiting& waiting) {
         const Known& known = tasks_.at(task_id);
         if (!waiting.settled) {
             waiting.settled = before_owners(task_id, known, waiting.nobodys);
@@ -335,35 +343,46 @@ void Claims::settle_waiting() {
             waiting.settled_of_chain = waiting.settled->uncertain.size();
             return true;
         });
-    }
+    };
+    for (auto& [task_id, waiting] : waiting_) settle(task_id, waiting);
+    for (auto& [task_id, piece] : pieces_) settle(task_id, piece);
 }
 
-bool Claims::member(const std::string& incarnation) const { return holds(allocation_.nodes, incarnation); }
+bool Claims::member(const std::string& incarnation) const { return members_.contains(incarnation); }
 
 ClaimChanges Claims::resolve(const Horizons& horizons, std::int64_t revision) {
     ClaimChanges changes;
     hear_of_versions(horizons);
-    const bool joins = newcomer();
-    for (auto waiting = waiting_.begin(); waiting != waiting_.end();) {
-        const auto& [task_id, entry] = *waiting;
-        Waiting tried = entry;
-        auto resolution = resolve_task(task_id, tried, horizons, joins ? revision : ring::kUnknownRevision);
-        if (!resolution) {
-            ++waiting;
-            continue;
+    const std::int64_t known_here = newcomer() ? revision : ring::kUnknownRevision;
+    const auto resolve_in = [&](auto& map, auto take) {
+        for (auto entry = map.begin(); entry != map.end();) {
+            auto& [task_id, waiting] = *entry;
+            const auto begin = waiting.owners.begin(), end = waiting.owners.end();
+            const auto not_heard = [&](const Owner& owner) { return !is_heard(owner, horizons, known_here); };
+            // Many tasks may wait for many owners: who was heard of is looked at again only when the last one has been.
+            const std::size_t before = std::min(waiting.blocking, waiting.owners.size());
+            auto blocking = std::find_if(begin + static_cast<std::ptrdiff_t>(before), end, not_heard);
+            if (blocking == end) blocking = std::find_if(begin, end, not_heard);
+            waiting.blocking = static_cast<std::size_t>(blocking - begin);
+            if (blocking != end) {
+                ++entry;
+                continue;
+            }
+            take(task_id, waiting);
+            entry = map.erase(entry);
         }
-        Owners taken_from = std::move(tried.owners);
-        std::erase_if(taken_from, [](const Owner& owner) { return owner.moved_in > 0; });
+    };
+    resolve_in(pieces_, [&](const std::string& task_id, Waiting& piece) {
+        Gained gained = resolve_task(task_id, piece, horizons);
+        gained.limit = piece.limit;
+        changes.gained.push_back(std::move(gained));
+    });
+    resolve_in(waiting_, [&](const std::string& task_id, Waiting& waiting) {
+        Gained gained = resolve_task(task_id, waiting, horizons);
+        std::erase_if(waiting.owners, [](const Owner& owner) { return owner.moved_in > 0; });
         moves_.erase(task_id);
-        resolution->limit = entry.limit;
-        if (entry.limit == Instant::max()) {
-            take_over(std::move(*resolution), std::move(taken_from), changes);
-        } else {
-            given_up_[task_id] = entry.limit;
-            changes.gained.push_back(std::move(*resolution));
-        }
-        waiting = waiting_.erase(waiting);
-    }
+        take_over(std::move(gained), std::move(waiting.owners), changes);
+    });
     return changes;
 }
 
@@ -446,22 +465,30 @@ Instant Claims::claimed_until(const ring::HorizonRecord& record, const Owner& ow
 
 std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
     std::optional<Instant> limit;
-    for (const auto& [task_id, waiting] : waiting_) {
-        const Known& known = tasks_.at(task_id);
-        for (const Owner& owner : waiting.owners) {
-            Instant claimed = handover_ - kOnItsWay;  // of one whose record has not been seen yet
-            if (const ring::Departed* departed = find_departed(owner)) {
-                const bool knew = owner.moved_in > 0 || known.created_revision <= departed->revision;
-                const Instant handed_over = departed->handovers.empty() ? departed->horizon : departed->handovers.front().at;
-                claimed = knew ? std::min(departed->horizon, handed_over) : known.effective_from;
-            } else if (const auto record = horizons.find(owner.incarnation); record != horizons.end()) {
-                claimed = claimed_until(record->second, owner, known);
-            }
-            if (owner.bystander) claimed = known.effective_from;  // this node may own it all along
-            claimed = std::max(claimed, known.effective_from);    // before that it has no fires
-            limit = std::min(limit.value_or(claimed), claimed);
+    const auto limit_by = [&](const Known& known, const Owner& owner) {
+        Instant claimed = handover_ - kOnItsWay;  // of one whose record has not been seen yet
+        if (owner.bystander) {
+            claimed = known.effective_from;  // this node may own it all along
+        } else if (const ring::Departed* departed = find_departed(owner)) {
+            const bool knew = owner.moved_in > 0 || known.created_revision <= departed->revision;
+            const Instant handed_over = departed->handovers.empty() ? departed->horizon : departed->handovers.front().at;
+            claimed = knew ? std::min(departed->horizon, handed_over) : known.effective_from;
+        } else if (const auto record = horizons.find(owner.incarnation); record != horizons.end()) {
+            claimed = claimed_until(record->second, owner, known);
         }
-    }
+        claimed = std::max(claimed, known.effective_from);  // before that it has no fires
+        limit = std::min(limit.value_or(claimed), claimed);
+    };
+    const auto limit_by_all = [&](const auto& map) {
+        for (const auto& [task_id, waiting] : map) {
+            const Known& known = tasks_.at(task_id);
+            // It cannot be lower than that.
+            if (limit && *limit <= known.effective_from) continue;
+            for (const Owner& owner : waiting.owners) limit_by(known, owner);
+        }
+    };
+    limit_by_all(waiting_);
+    limit_by_all(pieces_);
     return limit;
 }
 

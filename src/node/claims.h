@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "cloudtask/ring/allocation.h"
@@ -98,7 +99,7 @@ class Claims {
     // Is this incarnation in the ring of that epoch?
     bool member() const { return member(incarnation_); }
     const ring::Allocation& allocation() const { return allocation_; }
-    bool waiting() const { return !waiting_.empty(); }
+    bool waiting() const { return !waiting_.empty() || !pieces_.empty(); }
     // It waits for bounds that the transition is about (not only for an owner to learn of a move).
     bool taking_over() const;
     // Tasks were taken over in this transition whose earlier owners live and may still start what they kept of them.
@@ -161,7 +162,8 @@ class Claims {
     };
     struct Waiting {
         Owners owners;
-        Instant limit = Instant::max();    // it has another owner by now, who starts beyond
+        std::size_t blocking = 0;          // of this one it was not known what it has left, when that was last looked at
+        Instant limit = Instant::max();    // of a piece: it has another owner by now, or had one, who starts beyond
         bool nobodys = false;              // no node is known that it was one's before this transition
         std::optional<Gained> settled{};   // what the owners along a chain that is settled have left; these are none of `owners` any more
         std::size_t settled_of_chain = 0;  // so many of its uncertain ones are of owners as the task is placed now
@@ -180,12 +182,13 @@ class Claims {
     Instant claimed_until(const ring::HorizonRecord& record, const Owner& owner, const Known& known) const;
     static void pass_moved_departed(const Owner& owner, const ring::Departed& departed, const Known& known, std::size_t of_chain,
                                     Gained& resolution);
-    bool pass_moved(const Owner& owner, const Known& known, const Horizons& horizons, std::size_t of_chain, Gained& resolution) const;
+    void pass_moved(const Owner& owner, const Known& known, const Horizons& horizons, std::size_t of_chain, Gained& resolution) const;
     void learn_version(const std::string& task_id, const Known& known);
     bool member(const std::string& incarnation) const;
     bool knows_nobody_before(const std::string& key, const ring::Placement& placement, const Owners& owners) const;
     void pass_departed(const Owner& owner, const ring::Departed& departed, const Known& known, Gained& resolution) const;
-    std::optional<Gained> resolve_task(const std::string& task_id, Waiting& waiting, const Horizons& horizons, std::int64_t revision) const;
+    bool is_heard(const Owner& owner, const Horizons& horizons, std::int64_t revision) const;
+    Gained resolve_task(const std::string& task_id, Waiting& waiting, const Horizons& horizons) const;
     Gained behind_settled(const std::string& task_id, const Known& known, const Waiting& waiting) const;
     void settle_waiting();
     bool newcomer() const;
@@ -199,6 +202,7 @@ class Claims {
     std::string node_id_, incarnation_;
     ring::Allocation allocation_;
     ring::Ring ring_;
+    std::unordered_set<std::string> members_;                 // of the ring: incarnations
     std::vector<std::pair<std::int64_t, ring::Ring>> chain_;  // the unsettled memberships, oldest first
     std::vector<GoneMembership> gone_;                        // latest first
     Instant handover_{}, raise_to_{};
@@ -208,9 +212,10 @@ class Claims {
     std::unordered_map<std::string, Known> tasks_;              // by id, or by key
     std::unordered_map<std::string, std::vector<Move>> moves_;  // by id: those that owners may not have learnt of, oldest first
     std::unordered_map<std::string, Waiting> waiting_;
-    std::unordered_map<std::string, Owners> owned_;      // with the owners that it was taken over from, until the transition is settled
-    std::set<std::string> unaware_;                      // ids of owned tasks that have such owners
-    std::unordered_map<std::string, Instant> given_up_;  // lost in the transition in progress: our bound, should the task come back
+    std::unordered_multimap<std::string, Waiting> pieces_;  // given up while they waited for owners to learn of a move
+    std::unordered_map<std::string, Owners> owned_;         // with the owners that it was taken over from, until the transition is settled
+    std::set<std::string> unaware_;                         // ids of owned tasks that have such owners
+    std::unordered_map<std::string, Instant> given_up_;     // lost in the transition in progress: our bound, should the task come back
 };
 
 }  // namespace cloudtask::node
