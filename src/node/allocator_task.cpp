@@ -2,6 +2,8 @@
 #include "node/allocator_task.h"
 
 #include <algorithm>
+#include <charconv>
+#include <deque>
 
 #include "cloudtask/core/log.h"
 
@@ -13,6 +15,9 @@ namespace {
 // is about to register.
 constexpr Duration kOrphanAge = std::chrono::minutes{5};
 constexpr Duration kAllocatorRetry = std::chrono::milliseconds{200};
+constexpr Duration kTimeToLearn =
+    std::chrono::seconds{2};  // a node that hears the center has learnt a revision so long after it was published
+constexpr Duration kHeldBack = std::chrono::seconds{5};  // for so long a newcomer is to know the very newest
 
 // Does the live part of the ring hold the node of a dead incarnation again? Then it restarted, and waiting for other joins would only delay
 // its tasks.
@@ -25,6 +30,32 @@ bool has_restarted(const ring::Allocation& current, const std::vector<std::strin
     });
 }
 
+// What a newcomer has to know before it is let in. That is all that is published; while one change follows the other, nobody ever knows
+// all, so that after a while what has been published for some time is enough.
+class Required {
+  public:
+    void set_published(std::int64_t revision, SteadyInstant now) {
+        if (changes_.empty() || changes_.back().revision != revision) changes_.push_back({now, revision});
+        while (changes_.size() > 1 && changes_[1].at + kTimeToLearn <= now) changes_.pop_front();
+    }
+    std::int64_t published() const { return changes_.back().revision; }
+
+    // `held_back`: somebody is, by published().
+    std::int64_t decide(bool held_back, SteadyInstant now) {
+        if (!held_back) held_back_since_.reset();
+        if (held_back && !held_back_since_) held_back_since_ = now;
+        return held_back && *held_back_since_ + kHeldBack <= now ? changes_.front().revision : published();
+    }
+
+  private:
+    struct Change {
+        SteadyInstant at;
+        std::int64_t revision = 0;
+    };
+    std::deque<Change> changes_;  // oldest first; the first one has stood for kTimeToLearn, if there is one that has
+    std::optional<SteadyInstant> held_back_since_;
+};
+
 }  // namespace
 
 struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
@@ -32,6 +63,7 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
     zk::Client& client;
     const zk::Election& election;
     zk::Mirror& allocation;
+    const zk::Mirror& revision;
     AllocatorOptions options;
     std::unique_ptr<zk::FolderMirror> nodes;
     std::unique_ptr<zk::FolderMirror> horizons;  // while a transition is in progress
@@ -39,6 +71,7 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
     bool busy = false;   // reading or writing
     bool again = false;  // something changed meanwhile
     std::optional<SteadyInstant> joins_since;
+    Required required;
     std::optional<std::string> last_allocation;  // that stood in ZooKeeper in this session
     Timer timer;
 
@@ -50,8 +83,8 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
         std::optional<std::int32_t> allocation_version;
     };
 
-    Impl(Loop& l, zk::Client& c, const zk::Election& e, zk::Mirror& a, AllocatorOptions o)
-        : loop(l), client(c), election(e), allocation(a), options(std::move(o)) {}
+    Impl(Loop& l, zk::Client& c, const zk::Election& e, zk::Mirror& a, const zk::Mirror& r, AllocatorOptions o)
+        : loop(l), client(c), election(e), allocation(a), revision(r), options(std::move(o)) {}
 
     void watch_nodes() {
         nodes = std::make_unique<zk::FolderMirror>(loop, client, options.runtime_path + "/nodes", [this](const auto&) { consider(); });
@@ -78,7 +111,8 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
             again = true;
             return;
         }
-        if (!election.leading() || !allocation.complete() || !nodes->complete() || client.keeper() == nullptr) return;
+        if (!election.leading() || !allocation.complete() || !revision.complete() || !nodes->complete() || client.keeper() == nullptr)
+            return;
         Decision decision;
         if (!allocation.value() && last_allocation) return restore();
         if (const auto& znode = allocation.value()) {
@@ -107,6 +141,10 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
                 if (const auto record = ring::read_horizon(znode.data)) decision.state.horizons.emplace(incarnation, *record);
             }
         }
+        const SteadyInstant now = loop.clock().steady_now();
+        required.set_published(published_revision(revision.value()), now);
+        decision.state.published = required.published();
+        decision.state.published = required.decide(ring::holds_back(decision.state), now);
         decision.state.claims_end = loop.clock().now() + options.longest_claim;
         decision.dead = ring::newly_dead(decision.state.current, decision.state.present);
         busy = true;
@@ -252,8 +290,15 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
     }
 };
 
-AllocatorTask::AllocatorTask(Loop& loop, zk::Client& client, const zk::Election& election, zk::Mirror& allocation, AllocatorOptions options)
-    : impl_(std::make_shared<Impl>(loop, client, election, allocation, std::move(options))) {
+std::int64_t published_revision(const std::optional<zk::Znode>& znode) {
+    std::int64_t published = 0;
+    if (znode) std::from_chars(znode->data.data(), znode->data.data() + znode->data.size(), published);
+    return published;
+}
+
+AllocatorTask::AllocatorTask(Loop& loop, zk::Client& client, const zk::Election& election, zk::Mirror& allocation,
+                             const zk::Mirror& revision, AllocatorOptions options)
+    : impl_(std::make_shared<Impl>(loop, client, election, allocation, revision, std::move(options))) {
     impl_->watch_nodes();
 }
 

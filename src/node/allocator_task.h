@@ -23,13 +23,17 @@ struct AllocatorOptions {
     Duration longest_claim = std::chrono::seconds{12};  // no claim reaches further beyond this machine's clock
 };
 
+// The revision that stands in the znode of a runtime's catalog; 0 if nobody has published one.
+std::int64_t published_revision(const std::optional<zk::Znode>& znode);
+
 class AllocatorTask {
   public:
-    // `allocation` is the mirror that all nodes keep; the task refreshes it after its own writes.
-    AllocatorTask(Loop& loop, zk::Client& client, const zk::Election& election, zk::Mirror& allocation, AllocatorOptions options);
+    // `allocation` and `revision` are the mirrors that all nodes keep; the task refreshes the former after its own writes.
+    AllocatorTask(Loop& loop, zk::Client& client, const zk::Election& election, zk::Mirror& allocation, const zk::Mirror& revision,
+                  AllocatorOptions options);
     ~AllocatorTask();
 
-    // Something that the decision rests on has changed: membership, the allocation, a horizon record, who leads.
+    // Something that the decision rests on has changed: membership, the allocation, the catalog's revision, who leads.
     void consider();
 
   private:

@@ -2,7 +2,6 @@
 #include "node/coordinator.h"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 
 #include "cloudtask/core/hash.h"
@@ -168,13 +167,13 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
             changed();
         });
         revision = std::make_unique<zk::Mirror>(loop, client, runtime_path + "/revision", [this](const std::optional<zk::Znode>& znode) {
-            std::int64_t published = 0;
-            if (znode) std::from_chars(znode->data.data(), znode->data.data() + znode->data.size(), published);
+            const std::int64_t published = published_revision(znode);
             if (published > 0) hooks.revision_published(published);
             if (duties) {
                 duties->set_published_revision(published);
                 changed();
             }
+            if (allocator) allocator->consider();
             try_register();
         });
         allocation =
@@ -185,9 +184,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     // know.
     void try_register() {
         if (!duties || registration || !revision || !revision->complete() || departing) return;
-        std::int64_t published = 0;
-        if (const auto& znode = revision->value()) std::from_chars(znode->data.data(), znode->data.data() + znode->data.size(), published);
-        if (!catalog_revision || *catalog_revision < published) return;
+        if (!catalog_revision || *catalog_revision < published_revision(revision->value())) return;
         if (!record_made) return make_record();
 
         registration = std::make_unique<zk::Registration>(
@@ -215,7 +212,8 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
                 std::string{kVersion},
                 options.address,
                 cordoned || departing,
-                memory};
+                memory,
+                catalog_revision.value_or(0)};
     }
 
     // Whether this node wants to be in the ring has changed. The registration writes only to the znode of its own session; a later session
@@ -255,7 +253,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
             log::info("{} the allocator of runtime {}", leading ? "leads as" : "is not", options.runtime);
             allocator.reset();
             if (leading)
-                allocator = std::make_unique<AllocatorTask>(loop, client, *election, *allocation,
+                allocator = std::make_unique<AllocatorTask>(loop, client, *election, *allocation, *revision,
                                                             AllocatorOptions{runtime_path, options.join_debounce, longest_claim()});
         });
     }
@@ -506,8 +504,15 @@ void Coordinator::erase_task(const std::string& task_id, Instant at) {
 }
 
 void Coordinator::set_catalog_revision(std::int64_t revision) {
-    impl_->catalog_revision = revision;
+    const bool went_back = impl_->catalog_revision && revision < *impl_->catalog_revision;
+    const bool changed = std::exchange(impl_->catalog_revision, revision) != revision;
+    if (went_back && impl_->duties) {
+        log::warn("the center's catalog went back to revision {}, as after a restore: this node begins anew by that", revision);
+        return impl_->client.renew();  // what an incarnation has said to know it cannot take back
+    }
     if (impl_->duties) impl_->duties->set_catalog_revision(revision);
+    const bool waits_outside = !impl_->member && !impl_->cordoned && !impl_->departing;
+    if (changed && impl_->registration && waits_outside) impl_->registration->update(ring::write_registration(impl_->describe()));
     impl_->try_register();
     impl_->changed();
 }

@@ -342,6 +342,7 @@ std::string write_registration(const Registration& registration) {
     write_member_fields(out, registration.member);
     out.member("version", registration.version).member("address", registration.address);
     if (registration.leaving) out.member("leaving", true);
+    if (registration.revision > 0) out.member("revision", registration.revision);
     if (registration.remembers.epoch > 0) {
         out.key("remembers").begin_object();
         out.member("epoch", registration.remembers.epoch).member("at", micros(registration.remembers.at)).end_object();
@@ -355,6 +356,7 @@ Result<Registration> read_registration(std::string_view text) {
         reader.read("version", registration.version);
         reader.read("address", registration.address);
         reader.read("leaving", registration.leaving);
+        reader.read("revision", registration.revision);
         if (const json::Value* remembers = reader.object("remembers")) {
             json::ObjectReader item(*remembers, reader.pointer("remembers"), reader.faults());
             item.read("epoch", registration.remembers.epoch);

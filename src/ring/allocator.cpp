@@ -1,6 +1,8 @@
 // The allocator's decision. It has no state of its own: all that it needs stands in the records, so that any node can take it over.
 #include <algorithm>
 #include <limits>
+#include <set>
+#include <string_view>
 
 #include "cloudtask/core/check.h"
 #include "cloudtask/ring/allocation.h"
@@ -19,18 +21,34 @@ std::vector<const Member*> chain_members(const Allocation& allocation) {
     return chain;
 }
 
-// The members that the ring should have: all that are here and do not want to leave, by id.
-std::vector<Member> wanted_members(const std::map<std::string, Registration>& present) {
-    std::vector<Member> members;
-    for (const auto& [incarnation, registration] : present) {
-        if (!registration.leaving) members.push_back(registration.member);
-    }
-    std::sort(members.begin(), members.end(), [](const Member& a, const Member& b) { return a.id < b.id; });
-    return members;
-}
-
 bool holds(const std::vector<Member>& members, const Member& member) {
     return std::any_of(members.begin(), members.end(), [&member](const Member& m) { return m.incarnation == member.incarnation; });
+}
+
+struct Wanted {
+    std::vector<Member> members;  // by id
+    bool held_back = false;       // there are others, who do not know enough yet
+};
+
+// The members that the ring should have: all that are here and do not want to leave. Who would take over tasks that others know more of
+// stays outside as long as one of these others stays.
+Wanted wanted_members(const ClusterState& state) {
+    std::set<std::string_view> members;
+    for (const auto& node : state.current.nodes) members.insert(node.incarnation);
+    const auto stays = [&members](const auto& entry) { return !entry.second.leaving && members.contains(entry.first); };
+    const bool any_stays = std::any_of(state.present.begin(), state.present.end(), stays);
+    Wanted wanted;
+    for (const auto& entry : state.present) {
+        const Registration& registration = entry.second;
+        if (registration.leaving) continue;
+        if (any_stays && !stays(entry) && registration.revision < state.published) {
+            wanted.held_back = true;
+        } else {
+            wanted.members.push_back(registration.member);
+        }
+    }
+    std::sort(wanted.members.begin(), wanted.members.end(), [](const Member& a, const Member& b) { return a.id < b.id; });
+    return wanted;
 }
 
 // So long before the tree was last seen, every node's `done` had followed: it does so within seconds, or its session is over.
@@ -109,6 +127,8 @@ std::vector<Gone> gone_after(const ClusterState& state) {
 
 }  // namespace
 
+bool holds_back(const ClusterState& state) { return wanted_members(state).held_back; }
+
 HorizonRecord unknown_claims(const Allocation& current, Instant now, Instant claims_end) {
     HorizonRecord record;
     record.epoch = current.epoch;
@@ -141,7 +161,7 @@ std::optional<Allocation> next_allocation(const ClusterState& state, bool admit_
         return settled;
     }
 
-    const auto wanted = wanted_members(state.present);
+    const auto wanted = wanted_members(state).members;
     std::vector<Member> nodes;
     if (in_transition || !admit_joins) {
         // Only removals: in the middle of a transition (of the dead alone), or while joins are being gathered.

@@ -462,6 +462,51 @@ TEST_CASE("a node whose catalog is behind does not register") {
     REQUIRE(cluster.until([&] { return cluster.settled_with({"a", "b"}); }));
 }
 
+TEST_CASE("a node that has not heard of a change stays outside while others go on") {
+    Busy cluster(1, {}, {"a", "b"});
+    cluster.start("c").set_pulling(false);
+    cluster.node("c").coordinator().set_catalog_revision(cluster.revision);
+    REQUIRE(cluster.until([&] { return cluster.node("c").coordinator().registered(); }));
+    cluster.publish();
+    cluster.loop.advance(10s);
+    CHECK(cluster.settled_with({"a", "b"}));
+    cluster.node("c").set_pulling(true);
+    CHECK(cluster.until([&] { return cluster.settled_with({"a", "b", "c"}); }));
+}
+
+TEST_CASE("while one change follows the other a newcomer need not know the very newest") {
+    Busy cluster(1, {}, {"a", "b"});
+    Coordinator& newcomer = cluster.start("c").coordinator();
+    cluster.node("c").set_pulling(false);
+    newcomer.set_catalog_revision(cluster.revision);
+    REQUIRE(cluster.until([&] { return newcomer.registered(); }));
+    int changes = 0;
+    while (changes < 100 && !cluster.member_ids().contains("c")) {
+        cluster.publish();
+        newcomer.set_catalog_revision(cluster.revision - 1);
+        cluster.loop.advance(100ms);
+        ++changes;
+    }
+    CHECK(changes > 40);
+    CHECK(changes < 70);
+}
+
+TEST_CASE("a node that learns an older catalog, of a center that was restored, names no more than that") {
+    Busy cluster(1, {}, {"a"});
+    for (int change = 0; change < 5; ++change) cluster.publish();
+    const std::string before = cluster.node("a").coordinator().incarnation();
+    const auto named = [&] {
+        const auto record = ring::read_horizon(cluster.read("/runtimes/demo/horizons/" + cluster.node("a").coordinator().incarnation()));
+        return record ? record->revision : 0;
+    };
+    REQUIRE(cluster.until([&] { return named() == cluster.revision; }));
+    cluster.revision -= 3;
+    cluster.publish();
+    cluster.node("a").set_pulling(true);
+    REQUIRE(cluster.until([&] { return cluster.settled_with({"a"}) && named() == cluster.revision; }));
+    CHECK(cluster.node("a").coordinator().incarnation() != before);
+}
+
 TEST_CASE("a new task reaches a working ring and is fired by one node") {
     without_and_with_faults([](std::uint64_t seed, zk::FaultRates faults) {
         Busy cluster(seed, faults);

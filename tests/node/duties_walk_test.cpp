@@ -1,6 +1,6 @@
 // A random walk over the hand-over protocol, with the classes that the node and the allocator really run: joins, leaves, nodes that are
-// cordoned and come back, deaths, restarts, cut-off and paused nodes, skewed clocks, writes that are lost or land late, tasks that are made,
-// edited, moved, disabled, enabled and deleted, of which the nodes learn at different times.
+// cordoned and come back, deaths, restarts, cut-off and paused nodes, skewed clocks, writes that are lost or land late, tasks that are
+// made, edited, moved, disabled, enabled and deleted, of which the nodes learn at different times.
 //
 // Checked: no fire is started twice (I1); with no death every fire is started (I2); with deaths every fire is started or reported as
 // uncertain (I5); without a change of membership the allocation is not rewritten (I6).
@@ -161,7 +161,7 @@ class World {
         incarnation->duties = std::make_unique<Duties>(id, incarnation->name, kOptions);
         pull_catalog(*incarnation);
         horizons_[incarnation->name] = {};
-        present_[incarnation->name] = {{id, incarnation->name, id, {}, 1}, "", "", machine.cordoned};
+        present_[incarnation->name] = {{id, incarnation->name, id, {}, 1}, "", "", machine.cordoned, {}, revision_};
         machine.alive.push_back(std::move(incarnation));
     }
 
@@ -186,10 +186,11 @@ class World {
             }
         }
         node.duties->set_catalog_revision(revision_);
+        if (const auto registration = present_.find(node.name); registration != present_.end()) registration->second.revision = revision_;
     }
 
     void allocate() {
-        const ring::ClusterState state{allocation_, present_, horizons_, {}};
+        const ring::ClusterState state{allocation_, present_, horizons_, {}, revision_};
         const auto next = ring::next_allocation(state, true);
         if (!next) return;
         allocation_ = *next;
@@ -408,15 +409,13 @@ class World {
     // Until when a version is in force: the next ones tell.
     static Instant tenure_of(const Definition& definition, std::size_t index) {
         Instant end = definition.deleted_at.value_or(Instant::max());
-        for (std::size_t i = index + 1; i < definition.versions.size(); ++i)
-            end = std::min(end, task::tenure_end(*definition.versions[i]));
+        for (std::size_t i = index + 1; i < definition.versions.size(); ++i) end = std::min(end, task::tenure_end(*definition.versions[i]));
         return end;
     }
 
     bool can_be_taken(const task::Task& version) const {
-        return std::any_of(allocation_.nodes.begin(), allocation_.nodes.end(), [&](const ring::Member& member) {
-            return ring::Placement{version.targets, version.labels}.accepts(member);
-        });
+        return std::any_of(allocation_.nodes.begin(), allocation_.nodes.end(),
+                           [&](const ring::Member& member) { return ring::Placement{version.targets, version.labels}.accepts(member); });
     }
 
     // A node that learnt late of a change went on by the version before.

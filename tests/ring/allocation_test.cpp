@@ -48,7 +48,7 @@ class Maker {
     }
     Registration registration() {
         const Memory memory = random_.below(2) == 0 ? Memory{} : Memory{1 + number() % 1000, instant()};
-        return {member(), text(), text(), random_.below(2) == 0, memory};
+        return {member(), text(), text(), random_.below(2) == 0, memory, number()};
     }
 
   private:

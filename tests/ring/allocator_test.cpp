@@ -111,6 +111,45 @@ TEST_CASE("joins wait until they are admitted, and then come in together, by id"
     CHECK(runtime.state.current.epoch == 2);
 }
 
+TEST_CASE("a newcomer that does not know what is published stays outside while others go on") {
+    Runtime runtime = settled_with("ab");
+    runtime.join("c");
+    runtime.join("d");
+    runtime.state.published = 7;
+    runtime.state.present.at("c.1").revision = 6;
+    runtime.state.present.at("d.1").revision = 7;
+    CHECK(holds_back(runtime.state));
+    REQUIRE(runtime.decide());
+    CHECK(runtime.nodes() == "abd");
+    runtime.settle();
+    CHECK_FALSE(runtime.decide());
+
+    SECTION("until it does") {
+        runtime.state.present.at("c.1").revision = 8;
+        CHECK_FALSE(holds_back(runtime.state));
+        REQUIRE(runtime.decide());
+        CHECK(runtime.nodes() == "abcd");
+    }
+    SECTION("or the center, restored from a backup, publishes less") {
+        runtime.state.published = 3;
+        REQUIRE(runtime.decide());
+        CHECK(runtime.nodes() == "abcd");
+    }
+    SECTION("or nobody else is left, or wants to go on") {
+        runtime.die("a");
+        runtime.die("b");
+        runtime.leave("d");
+        REQUIRE(runtime.decide());
+        CHECK(runtime.nodes() == "c");
+    }
+    SECTION("members stay, whatever they know") {
+        CHECK(runtime.state.present.at("a.1").revision == 0);
+        runtime.die("d");
+        REQUIRE(runtime.decide());
+        CHECK(runtime.nodes() == "ab");
+    }
+}
+
 TEST_CASE("a leaver goes at once, while a joiner is still waited for") {
     Runtime runtime = settled_with("abc");
     runtime.leave("b");

@@ -134,9 +134,10 @@ struct Memory {
 struct Registration {
     Member member;
     std::string version;
-    std::string address;   // host name, for people
-    bool leaving = false;  // it wants to hand over all that it owns
-    Memory remembers{};    // as of its registration
+    std::string address;        // host name, for people
+    bool leaving = false;       // it wants to hand over all that it owns
+    Memory remembers{};         // as of its registration
+    std::int64_t revision = 0;  // of its catalog; while it is a member this stands still
 
     friend bool operator==(const Registration&, const Registration&) = default;
 };
@@ -156,6 +157,7 @@ struct ClusterState {
     std::map<std::string, Registration> present;    // by incarnation: those with a live session
     std::map<std::string, HorizonRecord> horizons;  // by incarnation
     Instant claims_end{};                           // no claim that was made up to now reaches beyond, whoever made it
+    std::int64_t published = 0;                     // the catalog's revision, by what the centers have published; 0: nobody has
 };
 
 // Of the record that unknown_claims() makes: it may have known everything.
@@ -170,7 +172,11 @@ std::vector<std::string> newly_dead(const Allocation& current, const std::map<st
 
 // The next allocation, or nothing when the present one stands (no change of membership, or a transition that is not settled). Removals are
 // taken at once, also in the middle of a transition; additions wait until it is settled, and until `admit_joins` (the caller debounces).
-// Epochs only grow, also beyond what anybody present remembers.
+// Who has not learnt yet what is published is not added while others go on: it would not know what moved. Epochs only grow, also beyond
+// what anybody present remembers.
 std::optional<Allocation> next_allocation(const ClusterState& state, bool admit_joins);
+
+// Does somebody who would be added have to wait until it has learnt what is published?
+bool holds_back(const ClusterState& state);
 
 }  // namespace cloudtask::ring
