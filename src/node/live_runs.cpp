@@ -37,6 +37,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
     std::unordered_map<std::string, std::int64_t> count_of;  // by task id, over both
     std::set<std::string> growing;                           // run ids whose log view has grown
     std::vector<std::string> begun;                          // run ids that were not noted when they began
+    std::size_t starting = 0;                                // of `live`, those whose start is on its way
     Timer note_timer, log_timer, adopt_timer;
 
     explicit Impl(Surroundings s) : around(std::move(s)) {}
@@ -59,10 +60,33 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         };
     }
 
-    Result<> start(task::Run run, const TaskPointer& task) {
+    void start(task::Run run, const TaskPointer& task, OnStarted on_started) {
         std::string folder = around.folders.of(run.id);
-        const auto started = around.supervisor.start(launch_spec(*task, run, folder), on_end());
-        if (!started) return propagate(started);
+        LaunchSpec spec = launch_spec(*task, run, folder);
+        const std::string id = run.id;
+        RunningRecord process{id, std::move(folder), {}, now(), task->time_limit, task->grace, task->output_limit};
+        count_in(run.task_id);
+        live.insert_or_assign(id, Live{.run = std::move(run), .process = std::move(process), .noted = false});
+        ++starting;
+        around.supervisor.start(
+            std::move(spec),
+            [weak = weak_from_this(), id, on_started = std::move(on_started)](const Result<Started>& started) {
+                if (const auto self = weak.lock()) self->start_done(id, started, on_started);
+            },
+            on_end());
+    }
+
+    void start_done(const std::string& id, const Result<Started>& started, const OnStarted& on_started) {
+        --starting;
+        const auto found = live.find(id);
+        if (!started) {
+            const task::Run run = std::move(found->second.run);
+            live.erase(found);
+            count_out(run.task_id);
+            return on_started(propagate(started), run);
+        }
+        task::Run& run = found->second.run;
+        found->second.process.started_at = started->started_at;
         run.state = task::RunState::running;
         run.started_at = started->started_at;
         if (run.fire_time) run.lateness = started->started_at - *run.fire_time;
@@ -72,13 +96,9 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             counters.last_lateness = *run.lateness;
             counters.max_lateness = std::max(counters.max_lateness, *run.lateness);
         }
-        const std::string id = run.id;
-        RunningRecord process{id, std::move(folder), {}, started->started_at, task->time_limit, task->grace, task->output_limit};
-        count_in(run.task_id);
-        live.insert_or_assign(id, Live{.run = std::move(run), .process = std::move(process), .noted = false});
         begun.push_back(id);
         if (!note_timer) note_timer = around.loop.after(kNotePeriod, [this] { note_begun(); });
-        return {};
+        on_started({}, run);
     }
 
     void note_begun() {
@@ -329,7 +349,9 @@ LiveRuns::LiveRuns(Surroundings surroundings) : impl_(std::make_shared<Impl>(std
 
 LiveRuns::~LiveRuns() = default;
 
-Result<> LiveRuns::start(task::Run run, const TaskPointer& task) { return impl_->start(std::move(run), task); }
+void LiveRuns::start(task::Run run, const TaskPointer& task, OnStarted on_started) {
+    impl_->start(std::move(run), task, std::move(on_started));
+}
 std::optional<JournalEntry> LiveRuns::stop(const std::string& run_id) { return impl_->stop(run_id); }
 void LiveRuns::recover(std::vector<JournalEntry> unfinished) { impl_->recover(std::move(unfinished)); }
 
@@ -339,5 +361,6 @@ std::int64_t LiveRuns::count_of(const std::string& task_id) const {
 }
 
 std::size_t LiveRuns::size() const { return impl_->live.size() + impl_->adopting.size(); }
+std::size_t LiveRuns::starting() const { return impl_->starting; }
 
 }  // namespace cloudtask::node

@@ -38,10 +38,15 @@ class LiveRuns {
     explicit LiveRuns(Surroundings surroundings);
     ~LiveRuns();
 
-    // Starts the run's process. It is written down a little later, or with its end if that comes first. Errors: those of Supervisor::start(); then nothing was done.
-    Result<> start(task::Run run, const TaskPointer& task);
+    // Told of a start that has come to pass, or of why it has not (errors: those of Supervisor::start()); never inline.
+    using OnStarted = std::function<void(const Result<>& started, const task::Run& run)>;
 
-    // Ends the run's tree. What has to go on disk so that the stop outlives this process; nothing if there is no such run, or it is ending.
+    // Starts the run's process. From here on the run is going on, as far as count_of() and stop() are concerned, until its start fails. It
+    // is written down a little later, or with its end if that comes first.
+    void start(task::Run run, const TaskPointer& task, OnStarted on_started);
+
+    // Ends the run's tree, at once or when its start has come to pass. What has to go on disk so that the stop outlives this process;
+    // nothing if there is no such run, or it is ending.
     std::optional<JournalEntry> stop(const std::string& run_id);
 
     // What the journal holds of runs that have not ended: a process that still runs is taken over, the others are LOST.
@@ -50,6 +55,8 @@ class LiveRuns {
     // Runs of the task that are going on here.
     std::int64_t count_of(const std::string& task_id) const;
     std::size_t size() const;
+    // Of these, those whose start is on its way.
+    std::size_t starting() const;
 
   private:
     struct Impl;

@@ -1,6 +1,7 @@
 // PreparedRuns: see prepared_runs.h.
 #include "node/prepared_runs.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -16,7 +17,7 @@ namespace {
 
 constexpr Duration kPackageRetry = std::chrono::seconds{2};
 constexpr Duration kRerunRetry = std::chrono::seconds{1};  // of one that waits for the run before it
-constexpr std::size_t kStartsPerTurn = 16;                 // of the loop
+constexpr std::size_t kMostStarting = 16;                  // on their way at a time
 // Folders are made for so many runs that are due next, and not for all: a node that has fallen behind would spend its time on making them.
 constexpr std::size_t kFoldersAhead = 1000;
 
@@ -174,13 +175,18 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
 
     void end_prepared(const Prepared& entry, task::RunState state, std::string reason) {
         task::Run run = entry.run;
+        const bool closed = entry.put_off;
+        if (closed) release(entry);
+        drop_prepared(run.id);
+        end_unstarted(std::move(run), closed, state, std::move(reason));
+    }
+
+    // Ends a run whose intent is written and that nothing was started for. `closed`: ZooKeeper does not wait for it any more.
+    void end_unstarted(task::Run run, bool closed, task::RunState state, std::string reason) {
         run.state = state;
         run.reason = bounded_reason(std::move(reason));
         run.ended_at = now();
         around.folders.clear_and_release(run.id);
-        const bool closed = entry.put_off;
-        if (closed) release(entry);
-        drop_prepared(run.id);
         Batch batch;
         batch.reports.push_back(run_report(around.incarnation(), run));
         const auto fire_time = run.fire_time;
@@ -192,6 +198,8 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
 
     void start_due() {
         const Instant at = now();
+        const std::size_t room = kMostStarting - std::min(kMostStarting, around.live.starting());
+        bool held_back = false;
         std::vector<std::string> ready;
         std::unordered_map<std::string, Backlog> late;  // by task id
         for (const auto& [time, id] : due) {
@@ -201,23 +209,22 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
             if (too_late(entry, at)) {
                 late[entry.task->id].late.push_back(*entry.fire);
             } else if (entry.intent_written) {
-                if (ready.size() == kStartsPerTurn) {
-                    start_more();
-                    break;
-                }
+                held_back = ready.size() == room;
+                if (held_back) break;
                 ready.push_back(id);
             }
         }
         for (const auto& id : ready) start(id);
         for (const auto& [task_id, backlog] : late) start_late(backlog);
+        if (held_back && around.live.starting() == 0) start_more();  // none of these was to be started
         due_timer.cancel();
         const auto next = due.upper_bound({at, std::string(1, '\x7f')});
         if (next != due.end()) due_timer = around.loop.after(next->first - now(), [this] { start_due(); });
         tell_closed();
     }
 
-    // The rest of a burst comes in the next turn of the loop: were all of it started in one, nobody would learn of exits meanwhile, and a
-    // node that is pushed beyond its limit would do nothing but start.
+    // The rest of a burst comes as starts come to pass: what waits here can still be too late, or stopped. And were all of it begun in one
+    // turn of the loop, nobody would learn of exits meanwhile.
     void start_more() {
         if (std::exchange(starting_more, true)) return;
         around.loop.post([weak = weak_from_this()] {
@@ -275,15 +282,27 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
             ++around.counters.skipped;
             return end_prepared(entry, task::RunState::skipped, overlap_reason(others + waiting, elsewhere));
         }
-        const auto started = around.live.start(entry.run, entry.task);
-        if (!started) return fail_prepared(run_id, fmt::format("it could not be started: {}", started.error().message));
-        release(entry);  // its intent is on disk
+        const bool closed = entry.put_off;
+        if (closed) release(entry);  // from here on it counts as one that is going on
+        task::Run run = entry.run;
+        const TaskPointer task = entry.task;
         drop_prepared(run_id);
+        around.live.start(std::move(run), task,
+                          [this, closed](const Result<>& started, const task::Run& told) { start_done(started, told, closed); });
     }
 
-    // It is accounted for.
+    void start_done(const Result<>& started, const task::Run& run, bool closed) {
+        if (!started) {
+            ++around.counters.failed_to_start;
+            end_unstarted(run, closed, task::RunState::failed, fmt::format("it could not be started: {}", started.error().message));
+        } else if (!closed) {
+            close_fire(run.fire_time);  // its intent is on disk
+        }
+        start_more();
+    }
+
+    // It is put off no more.
     void release(const Prepared& entry) {
-        if (!entry.put_off) return close_fire(entry.run.fire_time);
         if (--put_off_of[entry.task->id] == 0) put_off_of.erase(entry.task->id);
     }
 

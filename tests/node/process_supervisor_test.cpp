@@ -264,7 +264,13 @@ TEST_CASE("of many quick runs none is lost, none is told twice, and no descripto
     bench.ended.clear();
     const auto before = descriptors();
     constexpr int kRuns = 300;
-    for (int i = 0; i < kRuns; ++i) REQUIRE(bench.start(bench.shell(std::to_string(i), fmt::format("echo {}; exit {}", i, i % 100))));
+    const auto text = [](int i) { return fmt::format("echo {}; exit {}", i, i % 100); };
+    SECTION("one after the other") {
+        for (int i = 0; i < kRuns; ++i) REQUIRE(bench.start(bench.shell(std::to_string(i), text(i))));
+    }
+    SECTION("all at once") {
+        for (int i = 0; i < kRuns; ++i) bench.begin(bench.shell(std::to_string(i), text(i)));
+    }
     REQUIRE(run_until(bench.loop, [&] { return bench.ended.size() == kRuns; }));
     for (int i = 0; i < kRuns; ++i) {
         const std::string id = std::to_string(i);
@@ -275,6 +281,63 @@ TEST_CASE("of many quick runs none is lost, none is told twice, and no descripto
     CHECK(bench.supervisor->running() == 0);
     CHECK(descriptors() == before);
     CHECK(reap_orphans().empty());
+}
+
+TEST_CASE("a stop that comes while the start is on its way ends the run as soon as it has begun") {
+    Bench bench;
+    bench.begin(bench.shell("a", "sleep 1000"));
+    bench.begin(bench.shell("b", "sleep 1000"));
+    for (const char* id : {"a", "b"}) {
+        CHECK_FALSE(bench.begun.contains(id));
+        CHECK(bench.supervisor->identity(id) == std::nullopt);
+        CHECK(bench.supervisor->progress(id) == std::nullopt);
+        CHECK(bench.supervisor->stop(id));
+        CHECK_FALSE(bench.supervisor->stop(id));
+    }
+    CHECK(bench.supervisor->running() == 2);
+    for (const char* id : {"a", "b"}) {
+        REQUIRE(bench.wait(id));
+        REQUIRE(bench.begun.contains(id));
+        CHECK(bench.begun.at(id));
+        CHECK(bench.ended[id].stopped);
+        CHECK(bench.ended[id].signal == SIGTERM);
+    }
+}
+
+TEST_CASE("of starts that come together one may fail") {
+    Bench bench;
+    for (const char* id : {"a", "c"}) bench.begin(bench.command(id, {"true"}));
+    bench.begin(bench.command("b", {"/no/such/program"}));
+    bool refused = false;
+    bench.supervisor->start(
+        bench.shell("c", "true"), [&](const Result<Started>& started) { refused = !started && started.error().is(Errc::invalid_argument); },
+        [](Ended) { FAIL("it was not started"); });
+    CHECK_FALSE(refused);  // not inline
+    REQUIRE(run_until(bench.loop, [&] { return bench.begun.size() == 3 && bench.supervisor->running() == 0; }));
+    CHECK(refused);  // its id is in use
+    CHECK(bench.ended.size() == 2);
+    REQUIRE_FALSE(bench.begun.at("b"));
+    CHECK(bench.begun.at("b").error().is(Errc::not_found));
+}
+
+TEST_CASE("what was to be started when the supervisor went is started, and found by the next one") {
+    Bench bench;
+    const std::vector<std::string> ids{unique("a"), unique("b"), unique("c")};
+    for (const auto& id : ids) bench.begin(bench.shell(id, "sleep 1000"));
+    bench.supervisor.reset();
+    const auto found = find_by_run_ids({ids.begin(), ids.end()});
+    bench.loop.context().poll();
+    CHECK(bench.begun.empty());
+    bench.supervisor = make_supervisor(bench.loop);
+    CHECK(found.size() == ids.size());
+    for (const auto& [id, process] : found) {
+        CHECK(bench.supervisor->adopt({id, bench.folder / id, process, bench.loop.clock().now()}, bench.note()));
+        CHECK(bench.supervisor->stop(id));
+    }
+    for (const auto& [id, process] : found) {
+        REQUIRE(bench.wait(id));
+        CHECK(bench.ended[id].signal == SIGTERM);
+    }
 }
 
 TEST_CASE("orphans that end while their run goes on are reaped") {
@@ -306,10 +369,12 @@ TEST_CASE("destroying the supervisor in a callback is allowed, and leaves other 
     const std::optional<ProcessIdentity> other_process = bench.supervisor->identity("b");
     REQUIRE(other_process);
     bool ended = false;
-    REQUIRE(bench.supervisor->start(bench.shell("a", "true"), [&](Ended) {
-        bench.supervisor.reset();
-        ended = true;
-    }));
+    bench.supervisor->start(
+        bench.shell("a", "true"), [](const Result<Started>& started) { CHECK(started); },
+        [&](Ended) {
+            bench.supervisor.reset();
+            ended = true;
+        });
     REQUIRE(run_until(bench.loop, [&] { return ended; }));
     CHECK(alive(other->pid));
 

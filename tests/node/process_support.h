@@ -64,6 +64,7 @@ struct Bench {
     TempFolder folder;
     AsioLoop loop;
     std::unique_ptr<Supervisor> supervisor = make_supervisor(loop);
+    std::map<std::string, Result<Started>> begun;
     std::map<std::string, Ended> ended;
     std::map<std::string, int> ends;  // how often each end was told
     std::map<std::string, pid_t> pids;
@@ -87,11 +88,24 @@ struct Bench {
             ended[end.run_id] = std::move(end);
         };
     }
+    // Without waiting for it.
+    void begin(LaunchSpec spec) {
+        const std::string id = spec.run_id;
+        supervisor->start(
+            std::move(spec),
+            [this, id](const Result<Started>& started) {
+                CHECK_FALSE(ended.contains(id));
+                if (started) pids[id] = started->pid;
+                REQUIRE(begun.emplace(id, started).second);
+            },
+            note());
+    }
     Result<Started> start(LaunchSpec spec) {
         const std::string id = spec.run_id;
-        Result<Started> started = supervisor->start(std::move(spec), note());
-        if (started) pids[id] = started->pid;
-        return started;
+        begun.erase(id);
+        begin(std::move(spec));
+        REQUIRE(run_until(loop, [&] { return begun.contains(id); }));
+        return begun.at(id);
     }
     // A failed test leaves no process behind.
     ~Bench() {

@@ -61,19 +61,28 @@ struct Processes {
     std::set<std::string> alive;
     std::vector<LaunchSpec> started;
     std::optional<Error> refusal;
+    bool slow = false;  // starts are on their way until let_through()
     bool unwatchable = false;
 };
 
 class NotingSupervisor final : public Supervisor {
   public:
-    NotingSupervisor(const Loop& loop, Processes& processes) : loop_(loop), processes_(processes) {}
+    NotingSupervisor(Loop& loop, Processes& processes) : loop_(loop), processes_(processes) {}
 
-    Result<Started> start(LaunchSpec spec, OnEnd on_end) override {
-        if (processes_.refusal) return tl::unexpected(*processes_.refusal);
-        processes_.alive.insert(spec.run_id);
-        ends_[spec.run_id] = std::move(on_end);
-        processes_.started.push_back(std::move(spec));
-        return Started{100, loop_.clock().now(), false};
+    void start(LaunchSpec spec, OnStarted on_started, OnEnd on_end) override {
+        on_their_way.push_back([this, spec = std::move(spec), on_started = std::move(on_started), on_end = std::move(on_end)] {
+            if (processes_.refusal) return loop_.post([on_started, refusal = *processes_.refusal] { on_started(tl::unexpected(refusal)); });
+            processes_.alive.insert(spec.run_id);
+            processes_.started.push_back(spec);
+            loop_.post([this, spec, on_started, on_end] {
+                ends_[spec.run_id] = on_end;
+                on_started(Started{100, loop_.clock().now(), false});
+            });
+        });
+        if (!processes_.slow) let_through();
+    }
+    void let_through() {
+        for (const auto& each : std::exchange(on_their_way, {})) each();
     }
     std::optional<ProcessIdentity> identity(std::string_view run_id) override {
         if (!ends_.contains(std::string{run_id})) return std::nullopt;
@@ -92,10 +101,7 @@ class NotingSupervisor final : public Supervisor {
         }
         return found;
     }
-    bool stop(std::string_view run_id) override {
-        if (!ends_.contains(std::string{run_id})) return false;
-        return stopped.insert(std::string{run_id}).second;
-    }
+    bool stop(std::string_view run_id) override { return stopped.insert(std::string{run_id}).second; }
     std::optional<LogProgress> progress(std::string_view run_id) override {
         const auto found = written.find(std::string{run_id});
         return found == written.end() ? std::nullopt : std::optional<LogProgress>({found->second, 0});
@@ -122,9 +128,10 @@ class NotingSupervisor final : public Supervisor {
 
     std::set<std::string> stopped;
     std::map<std::string, std::uint64_t> written;
+    std::vector<std::function<void()>> on_their_way;
 
   private:
-    const Loop& loop_;
+    Loop& loop_;
     Processes& processes_;
     OnOutput tell_;
     std::map<std::string, OnEnd> ends_;
@@ -370,6 +377,111 @@ TEST_CASE("a command that cannot be started ends as FAILED and says why") {
     CHECK_THAT(run.reason, Contains("no program /bin/tru"));
     CHECK(m.process->runner.prepared() == 0);
     CHECK(m.process->store->load_unfinished()->empty());
+}
+
+TEST_CASE("a start takes its time") {
+    RunnerMachine m;
+    const auto task = m.give(m.make_task());
+    m.processes.slow = true;
+    const Instant due = m.go_to(10s, 0s);
+    m.loop.advance(20ms);
+    const std::string id = id_of_fire(task, due);
+    auto& supervisor = m.process->supervisor;
+    REQUIRE(supervisor.on_their_way.size() == 1);
+    CHECK(m.process->runner.earliest_unstarted() == due);
+    CHECK_FALSE(m.process->runner.idle());
+    CHECK(m.process->store->load_unfinished()->at(0).phase == Phase::intent);
+    const auto end = [&] {
+        supervisor.end(id);
+        m.loop.advance(20ms);
+        return m.runs().at(id).state;
+    };
+
+    SECTION("and is over when the process is there") {
+        supervisor.let_through();
+        m.loop.advance(20ms);
+        CHECK(m.process->runner.earliest_unstarted() == std::nullopt);
+        CHECK(m.runs().at(id).state == RunState::running);
+        CHECK(m.runs().at(id).lateness == 20ms);
+        CHECK(end() == RunState::succeeded);
+        CHECK(m.process->runner.idle());
+    }
+    SECTION("and is no place for another run of the task") {
+        m.loop.advance(10s);
+        CHECK(supervisor.on_their_way.size() == 1);
+        CHECK(m.runs().at(id_of_fire(task, due + 10s)).state == RunState::skipped);
+        CHECK_THAT(m.runs().at(id_of_fire(task, due + 10s)).reason, Contains("overlap"));
+    }
+    SECTION("and may fail: the next fire is not in its way") {
+        m.processes.refusal = Error{Errc::not_found, "no program /bin/tru"};
+        supervisor.let_through();
+        m.loop.advance(20ms);
+        CHECK(m.runs().at(id).state == RunState::failed);
+        CHECK_THAT(m.runs().at(id).reason, Contains("no program /bin/tru"));
+        CHECK(m.process->runner.earliest_unstarted() == std::nullopt);
+        CHECK(m.process->runner.idle());
+        m.processes.refusal.reset();
+        m.processes.slow = false;
+        m.loop.advance(10s);
+        CHECK(m.only_started() == id_of_fire(task, due + 10s));
+    }
+    SECTION("and a stop that comes meanwhile is not forgotten") {
+        m.process->runner.handle({id_of(777), Command::Kind::stop, id, {}, {}});
+        m.loop.advance(20ms);
+        CHECK(supervisor.stopped.contains(id));
+        CHECK_THAT(m.command_reports().at(0), Contains("done"));
+        CHECK(m.process->store->load_unfinished()->at(0).stop_asked);
+        supervisor.let_through();
+        m.loop.advance(20ms);
+        CHECK(end() == RunState::stopped);
+    }
+    SECTION("and a stop that comes meanwhile is not forgotten by the next process either") {
+        m.process->runner.handle({id_of(777), Command::Kind::stop, id, {}, {}});
+        m.loop.advance(20ms);
+        m.processes.alive.insert(id);
+        m.kill();  // nobody has heard of the process yet
+        m.boot();
+        CHECK(m.process->supervisor.stopped.contains(id));
+        m.process->supervisor.end(id);
+        m.loop.advance(20ms);
+        CHECK(m.runs().at(id).state == RunState::stopped);
+    }
+    SECTION("and is found by the next process, if it came to pass") {
+        m.processes.alive.insert(id);
+        m.kill();
+        m.boot();
+        CHECK(m.process->runner.running() == 1);
+        m.process->supervisor.end(id);
+        m.loop.advance(20ms);
+        CHECK(m.runs().at(id).state == RunState::succeeded);
+    }
+    SECTION("and is LOST for the next process, if it did not") {
+        m.kill();
+        m.boot();
+        m.loop.advance(20ms);
+        CHECK(m.runs().at(id).state == RunState::lost);
+        CHECK(m.processes.started.empty());
+    }
+}
+
+TEST_CASE("of many fires at once some are on their way, the others can still be stopped") {
+    RunnerMachine m;
+    auto made = m.make_task();
+    made->overlap = task::Overlap::allow;
+    made->max_parallel = 64;
+    const auto task = m.give(made);
+    m.processes.slow = true;
+    for (int i = 0; i < 40; ++i) m.process->runner.handle({id_of(500 + i), Command::Kind::start, id_of(600 + i), "alice", *task});
+    m.loop.advance(20ms);
+    CHECK(m.process->supervisor.on_their_way.size() == 16);
+    m.process->runner.handle({id_of(777), Command::Kind::stop, id_of(639), {}, {}});
+    for (int i = 0; i < 3; ++i) {
+        m.process->supervisor.let_through();
+        m.loop.advance(20ms);
+    }
+    CHECK(m.process->supervisor.on_their_way.empty());
+    CHECK(m.processes.started.size() == 39);
+    CHECK(m.runs().at(id_of(639)).state == RunState::stopped);
 }
 
 TEST_CASE("a fire whose intent the disk has not taken is not started; how late it may be the task says") {

@@ -7,6 +7,13 @@ namespace cloudtask::sim {
 
 using namespace node;
 
+namespace {
+
+constexpr std::uint64_t kSlowStarts = 4;  // one in so many
+constexpr Duration kSlowestStart = std::chrono::milliseconds{50};
+
+}  // namespace
+
 Processes::Processes(FakeLoop& world, Random& random, OnStart on_start, std::function<Duration(const std::string&)> run_for)
     : world_(world), random_(random), on_start_(std::move(on_start)), run_for_(std::move(run_for)) {}
 
@@ -45,23 +52,37 @@ FakeSupervisor::FakeSupervisor(Processes& processes, MachineLoop& loop) : proces
 
 FakeSupervisor::~FakeSupervisor() { processes_.supervisor_ = nullptr; }
 
-Result<Started> FakeSupervisor::start(LaunchSpec spec, OnEnd on_end) {
-    if (loop_.dead()) return fail(Errc::unavailable, "the node process is gone");
-    auto started = processes_.start(spec, loop_.clock().now());
-    if (started) watched_[spec.run_id] = {std::move(on_end), false, false};
-    return started;
+void FakeSupervisor::start(LaunchSpec spec, OnStarted on_started, OnEnd on_end) {
+    if (loop_.dead()) return;
+    const std::string id = spec.run_id;
+    Starting& starting = starting_[id] = {std::move(spec), std::move(on_started), std::move(on_end), false, {}};
+    Random& random = processes_.random_;
+    if (random.below(kSlowStarts) > 0) return spawn(id);
+    const Duration delay{static_cast<Duration::rep>(random.below(static_cast<std::uint64_t>(kSlowestStart.count())))};
+    starting.timer = loop_.after(delay, [this, id] { spawn(id); });
+}
+
+void FakeSupervisor::spawn(const std::string& run_id) {
+    Starting starting = std::move(starting_.extract(run_id).mapped());
+    auto started = processes_.start(starting.spec, loop_.clock().now());
+    if (started) watched_[run_id] = {std::move(starting.on_end), false, starting.stopped, false};
+    loop_.post([this, run_id, started = std::move(started), on_started = std::move(starting.on_started)] {
+        if (started) watched_.at(run_id).told = true;
+        on_started(started);
+    });
 }
 
 std::optional<ProcessIdentity> FakeSupervisor::identity(std::string_view run_id) {
     const auto process = processes_.alive_.find(std::string{run_id});
-    if (loop_.dead() || process == processes_.alive_.end()) return std::nullopt;
+    const auto watched = watched_.find(run_id);
+    if (loop_.dead() || process == processes_.alive_.end() || watched == watched_.end() || !watched->second.told) return std::nullopt;
     return process->second.identity;
 }
 
 Result<> FakeSupervisor::adopt(RunningRecord record, OnEnd on_end) {
     const auto process = processes_.alive_.find(record.run_id);
     if (process == processes_.alive_.end() || process->second.identity != record.process) return fail(Errc::not_found, "it is gone");
-    watched_[record.run_id] = {std::move(on_end), true, false};
+    watched_[record.run_id] = {std::move(on_end), true, false, true};
     return {};
 }
 
@@ -75,6 +96,7 @@ std::map<std::string, ProcessIdentity> FakeSupervisor::find(const std::set<std::
 }
 
 bool FakeSupervisor::stop(std::string_view run_id) {
+    if (const auto starting = starting_.find(run_id); starting != starting_.end()) return !std::exchange(starting->second.stopped, true);
     const auto watched = watched_.find(run_id);
     if (watched == watched_.end() || watched->second.stopped) return false;
     watched->second.stopped = true;

@@ -2,7 +2,7 @@
 // process that started it, and is found again by the next one. Every start is told to the world, which is the independent sink that the
 // invariants are checked against.
 //
-// FakeSupervisor: the node's Supervisor over them.
+// FakeSupervisor: the node's Supervisor over them. Most starts come to pass at once, some are on their way for a while.
 #pragma once
 
 #include <functional>
@@ -60,14 +60,14 @@ class FakeSupervisor final : public node::Supervisor {
     FakeSupervisor(Processes& processes, MachineLoop& loop);
     ~FakeSupervisor() override;
 
-    Result<node::Started> start(node::LaunchSpec spec, OnEnd on_end) override;
+    void start(node::LaunchSpec spec, OnStarted on_started, OnEnd on_end) override;
     std::optional<node::ProcessIdentity> identity(std::string_view run_id) override;
     Result<> adopt(node::RunningRecord record, OnEnd on_end) override;
     std::map<std::string, node::ProcessIdentity> find(const std::set<std::string>& run_ids) override;
     bool stop(std::string_view run_id) override;
     std::optional<node::LogProgress> progress(std::string_view) override { return std::nullopt; }
     void on_output(OnOutput) override {}
-    std::size_t running() const override { return watched_.size(); }
+    std::size_t running() const override { return watched_.size() + starting_.size(); }
 
   private:
     friend class Processes;
@@ -75,11 +75,21 @@ class FakeSupervisor final : public node::Supervisor {
         OnEnd on_end;
         bool adopted = false;
         bool stopped = false;
+        bool told = false;  // that it has been started
     };
+    struct Starting {
+        node::LaunchSpec spec;
+        OnStarted on_started;
+        OnEnd on_end;
+        bool stopped = false;
+        Timer timer;
+    };
+    void spawn(const std::string& run_id);
     void ended(const std::string& run_id, std::int64_t exit_code);
 
     Processes& processes_;
     MachineLoop& loop_;
+    std::map<std::string, Starting, std::less<>> starting_;  // on their way: no process is there yet
     std::map<std::string, Watched, std::less<>> watched_;
 };
 

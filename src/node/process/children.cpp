@@ -1,6 +1,7 @@
-// The registry of the process's children, and their reaping. Any thread; never blocks for a child.
+// The registry of the process's children, and their reaping. Any thread; blocks for no child but in end_registered().
 #include "node/process/children.h"
 
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@ namespace {
 struct Registry {
     std::mutex mutex;
     std::unordered_set<pid_t> spawned;  // guarded by mutex
+    int spawning = 0;                   // guarded by mutex: spawns on their way whose child children_of_this_process() may show
 };
 
 Registry& registry() {
@@ -38,8 +40,14 @@ std::optional<ExitStatus> reap(pid_t pid) {
 
 Result<pid_t> spawn_registered(const std::function<Result<pid_t>()>& make) {
     Registry& all = registry();
-    const std::lock_guard lock(all.mutex);
+    const int shown = shows_children_of_this_thread() ? 1 : 0;
+    {
+        const std::lock_guard lock(all.mutex);
+        all.spawning += shown;
+    }
     Result<pid_t> pid = make();
+    const std::lock_guard lock(all.mutex);
+    all.spawning -= shown;
     if (pid) all.spawned.insert(*pid);
     return pid;
 }
@@ -61,6 +69,14 @@ std::optional<ExitStatus> reap_registered(pid_t pid) {
     return status;
 }
 
+void end_registered(pid_t pid) {
+    ::kill(-pid, SIGKILL);
+    siginfo_t info{};
+    while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
+    }
+    reap_registered(pid);
+}
+
 std::vector<pid_t> reap_orphans() {
     Registry& all = registry();
     const std::lock_guard lock(all.mutex);
@@ -68,7 +84,10 @@ std::vector<pid_t> reap_orphans() {
     std::vector<pid_t> alive;
     for (const pid_t pid : children_of_this_process()) {
         // Runs live in sessions of their own and cannot come back to the node's: a child there was started by somebody else here.
-        if (all.spawned.contains(pid) || ::getsid(pid) == own_session) continue;
+        const pid_t session = ::getsid(pid);
+        if (all.spawned.contains(pid) || session == own_session) continue;
+        // What leads a session may be a child that is just coming up.
+        if (all.spawning > 0 && session == pid) continue;
         if (!reap(pid)) alive.push_back(pid);
     }
     return alive;

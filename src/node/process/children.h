@@ -20,7 +20,7 @@ struct ExitStatus {
     int value = 0;  // the exit code, or the signal
 };
 
-// Runs `make`, which spawns, and registers the child before anybody can look for orphans.
+// Runs `make`, which spawns, and registers the child. Until then nobody takes it for an orphan. Nobody else waits meanwhile.
 Result<pid_t> spawn_registered(const std::function<Result<pid_t>()>& make);
 
 // Registers a child of this process that is already there; false if `pid` is not its child.
@@ -29,8 +29,11 @@ bool register_if_child(pid_t pid);
 // Reaps a registered child that has ended. Empty if it has not.
 std::optional<ExitStatus> reap_registered(pid_t pid);
 
-// The orphans of runs among the children: not registered, and in another session than this process. Those that are dead are reaped, the
-// others returned.
+// Ends a registered child, with its group, and reaps it. Blocks until it is gone, which a KILL does not leave it long.
+void end_registered(pid_t pid);
+
+// The orphans of runs among the children: not registered, in another session than this process, and none that is just being spawned.
+// Those that are dead are reaped, the others returned.
 std::vector<pid_t> reap_orphans();
 
 // Makes this process the one that orphans of its descendants come to; prctl(2), PR_SET_CHILD_SUBREAPER.

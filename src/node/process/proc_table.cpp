@@ -52,6 +52,12 @@ bool next_number(std::string_view& text, Number& out) {
     return true;
 }
 
+// The kernel's list of the main thread's children; not open without CONFIG_PROC_CHILDREN.
+int list_of_children() {
+    static const Descriptor list{::open(fmt::format("/proc/self/task/{}/children", ::getpid()).c_str(), O_RDONLY | O_CLOEXEC)};
+    return list.get();
+}
+
 }  // namespace
 
 std::optional<ProcessStat> parse_stat(std::string_view text) {
@@ -119,8 +125,7 @@ std::string run_id_of(pid_t pid) {
 std::vector<pid_t> children_of_this_process() {
     std::vector<pid_t> children;
     // Orphans go to the first thread of the subreaper that is alive: the main thread.
-    static const Descriptor list{::open(fmt::format("/proc/self/task/{}/children", ::getpid()).c_str(), O_RDONLY | O_CLOEXEC)};
-    if (const std::optional<std::string> text = read_open(list.get(), SIZE_MAX)) {
+    if (const std::optional<std::string> text = read_open(list_of_children(), SIZE_MAX)) {
         std::string_view rest = *text;
         for (pid_t pid = 0; next_number(rest, pid);) children.push_back(pid);
         return children;
@@ -132,6 +137,8 @@ std::vector<pid_t> children_of_this_process() {
     }
     return children;
 }
+
+bool shows_children_of_this_thread() { return ::gettid() == ::getpid() || list_of_children() < 0; }
 
 std::string boot_id() {
     std::string text = read_small("/proc/sys/kernel/random/boot_id", 64).value_or("");

@@ -1,25 +1,25 @@
-// The Supervisor for Linux: posix_spawn, pidfds on Asio, /proc only where a tree does not end by itself. Lives on the loop.
+// The Supervisor for Linux: posix_spawn, pidfds on Asio, /proc only where a tree does not end by itself. Lives on the loop, but for
+// launched(), which the threads that start call as well.
 #include <utility>  // Asio 1.74 uses std::exchange without it
 
 #include "node/process/supervisor.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <mutex>
 #include <unordered_map>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 
-#include "cloudtask/core/log.h"
+#include "cloudtask/core/worker.h"
 #include "node/process/children.h"
+#include "node/process/launch.h"
 #include "node/process/pidfd.h"
-#include "node/process/spawn.h"
 #include "node/process/tree.h"
 
 namespace cloudtask::node {
@@ -38,6 +38,9 @@ constexpr Duration kKillAgain = 1s;
 constexpr Duration kExitStatusPatience = 500ms;
 // In the middle of execve(2) a process has no environment, so nobody can tell whose it is. So long an orphan may take to show one.
 constexpr Duration kOrphanPatience = 20ms;
+// A start that comes so long after the one before it, and finds none on its way, is made on the loop: to wake another thread costs more.
+// What comes closer is the starters': a loop that waits for each start does little else.
+constexpr Duration kAlone = 1500us;
 // Orphans that ended while their run goes on are reaped this often.
 constexpr Duration kReapPeriod = 1s;
 
@@ -75,87 +78,43 @@ struct Orphan {
 };
 using RunPointer = std::shared_ptr<Run>;
 
-Result<> make_run_folder(const std::string& path) {
-    if (::mkdir(path.c_str(), 0750) == 0 || errno == EEXIST) return {};
-    return tl::unexpected(system_error(errno, "cannot make the run's folder " + path));
-}
-
-// Opens a stream's file into `file`. A disk that does not take it costs the output, not the run; a lack of descriptors would cost both.
-Result<> open_output(const std::string& folder, Stream stream, std::uint64_t limit, OutputFile& file, bool& lost) {
-    Result<OutputFile> opened = OutputFile::open(output_path(folder, stream), limit);
-    if (opened) {
-        file = std::move(*opened);
-        return {};
-    }
-    if (opened.error().is(std::make_error_code(std::errc::too_many_files_open)) ||
-        opened.error().is(std::make_error_code(std::errc::too_many_files_open_in_system))) {
-        return fail(Errc::unavailable, "{}", opened.error().message);
-    }
-    log::error("{}: the run goes on without it", opened.error().message);
-    lost = true;
-    return {};
-}
+// A start that is on its way: nobody knows of a process yet.
+struct Starting {
+    RunPointer run;
+    Duration time_limit{};
+    Supervisor::OnStarted on_started;
+};
 
 class PosixSupervisor final : public Supervisor {
   public:
-    explicit PosixSupervisor(AsioLoop& loop) : loop_(loop), boot_id_(boot_id()), base_environment_(base_environment()) {
-        // Above 2, so that no redirection of a child overwrites it before it is used.
-        const int opened = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-        null_device_ = opened < 0 ? -1 : ::fcntl(opened, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-        if (null_device_ < 0) throw std::system_error(errno, std::generic_category(), "cannot open /dev/null");
-        ::close(opened);
-        become_subreaper();
-    }
+    explicit PosixSupervisor(AsioLoop& loop) : loop_(loop), boot_id_(boot_id()), launcher_(loop.clock()) { become_subreaper(); }
 
-    ~PosixSupervisor() override { ::close(null_device_); }
+    // What waits for its start is started; nobody hears of it here any more.
+    ~PosixSupervisor() override { starters_.reset(); }
 
-    Result<Started> start(LaunchSpec spec, OnEnd on_end) override {
+    void start(LaunchSpec spec, OnStarted on_started, OnEnd on_end) override {
         loop_.assert_on_loop();
-        if (runs_.contains(spec.run_id)) return fail(Errc::invalid_argument, "run {} is running already", spec.run_id);
-
+        std::string id = spec.run_id;
+        if (is_known(id)) {
+            loop_.post([id = std::move(id), on_started = std::move(on_started)] {
+                on_started(fail(Errc::invalid_argument, "run {} is running already", id));
+            });
+            return;
+        }
         auto run = std::make_shared<Run>();
-        run->id = spec.run_id;
+        run->id = id;
         run->grace = spec.grace;
         run->on_end = std::move(on_end);
+        starting_.emplace(id, Starting{std::move(run), spec.time_limit, std::move(on_started)});
 
-        SpawnRequest request;
-        request.working_folder = spec.folder + "/work";
-        // As a rule it was made ahead of time.
-        if (::access(request.working_folder.c_str(), F_OK) != 0) {
-            for (const std::string& folder : {spec.folder, request.working_folder}) {
-                if (Result<> made = make_run_folder(folder); !made) return propagate(made);
-            }
-        }
-        for (const auto& [stream, file] : {std::pair{Stream::out, &run->out}, std::pair{Stream::err, &run->err}}) {
-            if (Result<> opened = open_output(spec.folder, stream, spec.output_limit, *file, run->output_lost); !opened) {
-                return propagate(opened);
-            }
-        }
-
-        request.command = std::move(spec.command);
-        request.shell = std::move(spec.shell);
-        request.environment = std::move(spec.run_environment);
-        request.environment.insert_or_assign("CLOUDTASK_RUN_ID", spec.run_id);
-        request.environment.merge(spec.environment);  // what stands there already stays
-        request.environment.insert(base_environment_.begin(), base_environment_.end());
-        request.standard_input = null_device_;
-        request.standard_output = run->out.descriptor() >= 0 ? run->out.descriptor() : null_device_;
-        request.standard_error = run->err.descriptor() >= 0 ? run->err.descriptor() : null_device_;
-
-        const Result<pid_t> pid = spawn_registered([&request] { return spawn(request); });
-        if (!pid) return propagate(pid);
-        const Instant started_at = loop_.clock().now();
-        run->out.close();
-        run->err.close();
-
-        Pidfd pidfd(*pid);
-        if (!pidfd || !watch(run, std::move(pidfd))) {
-            end_unwatched(*pid);
-            return fail(Errc::unavailable, "the node has too few file descriptors to watch one more process");
-        }
-        run->process = {*pid, 0, boot_id_};
-        take_on(run, spec.time_limit);
-        return Started{*pid, started_at, run->output_lost};
+        const SteadyInstant now = loop_.clock().steady_now();
+        const bool alone = starting_.size() == 1 && now - last_start_ >= kAlone;
+        last_start_ = now;
+        if (alone) return launched(std::move(id), launcher_.launch(std::move(spec)));
+        starters_->submit([this, spec = std::make_shared<LaunchSpec>(std::move(spec))] {
+            std::string run_id = spec->run_id;
+            launched(std::move(run_id), launcher_.launch(std::move(*spec)));
+        });
     }
 
     std::optional<ProcessIdentity> identity(std::string_view run_id) override {
@@ -167,7 +126,7 @@ class PosixSupervisor final : public Supervisor {
 
     Result<> adopt(RunningRecord record, OnEnd on_end) override {
         loop_.assert_on_loop();
-        if (runs_.contains(record.run_id)) return fail(Errc::invalid_argument, "run {} is running already", record.run_id);
+        if (is_known(record.run_id)) return fail(Errc::invalid_argument, "run {} is running already", record.run_id);
         const pid_t number = record.process.pid;
         if (record.process.boot_id != boot_id_) return fail(Errc::not_found, "the machine was restarted since process {} began", number);
 
@@ -203,6 +162,9 @@ class PosixSupervisor final : public Supervisor {
 
     bool stop(std::string_view run_id) override {
         loop_.assert_on_loop();
+        if (const auto starting = starting_.find(run_id); starting != starting_.end()) {
+            return !std::exchange(starting->second.run->stopped, true);
+        }
         const auto found = runs_.find(run_id);
         if (found == runs_.end()) return false;
         const RunPointer& run = found->second;
@@ -223,7 +185,7 @@ class PosixSupervisor final : public Supervisor {
 
     void on_output(OnOutput callback) override { on_output_ = std::move(callback); }
 
-    std::size_t running() const override { return runs_.size(); }
+    std::size_t running() const override { return runs_.size() + starting_.size(); }
 
   private:
     // Wraps a member call so that it does nothing once the run or the supervisor is gone.
@@ -233,6 +195,53 @@ class PosixSupervisor final : public Supervisor {
             const RunPointer held = weak.lock();
             if (!alive.expired() && held) function(held);
         };
+    }
+
+    bool is_known(const std::string& run_id) const { return runs_.contains(run_id) || starting_.contains(run_id); }
+
+    // ---- the beginning of a run
+
+    // Any thread.
+    void launched(std::string run_id, Launched launched) {
+        {
+            const std::lock_guard lock(launched_mutex_);
+            launched_.emplace_back(std::move(run_id), std::move(launched));
+            if (launched_.size() > 1) return;  // the loop knows that there is something
+        }
+        loop_.post([this, alive = std::weak_ptr(alive_)] {
+            if (!alive.expired()) tell_launched();
+        });
+    }
+
+    void tell_launched() {
+        std::vector<std::pair<std::string, Launched>> all;
+        {
+            const std::lock_guard lock(launched_mutex_);
+            all.swap(launched_);
+        }
+        const std::weak_ptr alive(alive_);
+        for (auto& [id, launched] : all) {
+            const Starting starting = std::move(starting_.extract(id).mapped());
+            const Result<Started> started = begin(starting, launched);
+            starting.on_started(started);
+            if (alive.expired()) return;
+        }
+    }
+
+    Result<Started> begin(const Starting& starting, Launched& launched) {
+        if (!launched.pid) return propagate(launched.pid);
+        const RunPointer& run = starting.run;
+        run->out = std::move(launched.out);
+        run->err = std::move(launched.err);
+        run->output_lost = launched.output_lost;
+        run->process = {*launched.pid, 0, boot_id_};
+        if (!watch(run, std::move(launched.pidfd))) {
+            end_registered(*launched.pid);  // it must not run on
+            return fail(Errc::unavailable, "the node has too few file descriptors to watch one more process");
+        }
+        take_on(run, starting.time_limit);
+        if (run->stopped) terminate(run);
+        return Started{*launched.pid, launched.started_at, run->output_lost};
     }
 
     bool watch(const RunPointer& run, Pidfd pidfd) {
@@ -266,15 +275,6 @@ class PosixSupervisor final : public Supervisor {
         const auto stat = read_stat(run.process.pid);
         if (stat) run.process.start_time = stat->start_time;
         return stat.has_value();
-    }
-
-    // A process that came up but cannot be watched must not run on.
-    static void end_unwatched(pid_t pid) {
-        ::kill(-pid, SIGKILL);
-        siginfo_t info{};
-        while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
-        }
-        reap_registered(pid);
     }
 
     // ---- the end of a run
@@ -487,10 +487,15 @@ class PosixSupervisor final : public Supervisor {
 
     AsioLoop& loop_;
     const std::string boot_id_;
-    const Environment base_environment_;
-    int null_device_ = -1;
+    const Launcher launcher_;
     OnOutput on_output_;
     std::map<std::string, RunPointer, std::less<>> runs_;
+    std::map<std::string, Starting, std::less<>> starting_;
+    SteadyInstant last_start_{};
+    std::mutex launched_mutex_;
+    std::vector<std::pair<std::string, Launched>> launched_;  // guarded by launched_mutex_: what the loop has not heard of yet
+    // Two: on a busy machine a child may wait for a processor before it begins, and who waits for it waits as well.
+    std::unique_ptr<ThreadWorker> starters_ = std::make_unique<ThreadWorker>("starter", 2);
     std::vector<RunPointer> exited_;             // to be looked at in this turn of the loop
     std::unordered_map<pid_t, Orphan> orphans_;  // those that are alive
     bool unsettled_ = false;                     // one of them may yet turn out to be a run's

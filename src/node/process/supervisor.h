@@ -1,7 +1,9 @@
 // Supervisor: starts the commands of runs, learns how they end, ends them on a stop or at their time limit, and bounds their output.
 //
-// Lives on the loop: every method is called there, every callback is called there, never inline. A run's process is found again after a
-// restart of the node: destroying a Supervisor leaves the processes running, and adopt() takes them over.
+// Lives on the loop: every method is called there, every callback is called there, never inline. A start waits until the child has begun
+// its program; where several come at once, threads of the supervisor's own do that. A run's process is found again after a restart of the
+// node: destroying a Supervisor leaves the processes running (what start() was called for is started even then), and adopt() takes them
+// over.
 //
 // When is a run over? When its whole tree is gone, not when its first process exits: as long as anything that it started still works,
 // another run of the task would not have the machine to itself. So after the first process has exited, what it left behind (in its process
@@ -106,18 +108,20 @@ struct LogProgress {
 
 class Supervisor {
   public:
+    using OnStarted = std::function<void(const Result<Started>&)>;
     using OnEnd = std::function<void(Ended)>;
     using OnOutput = std::function<void(const std::string& run_id, const LogProgress&)>;
 
     virtual ~Supervisor() = default;
 
-    // Starts the command. After a success `on_end` is called exactly once; after an error never. Errors name the file and what is wrong
-    // with it: Errc::not_found (no such program, or its interpreter), permission_denied (not executable), invalid_argument (not a program
-    // for this machine; run id in use), unavailable (no more processes or descriptors), io.
-    virtual Result<Started> start(LaunchSpec spec, OnEnd on_end) = 0;
+    // Starts the command and tells `on_started`, exactly once. After a success `on_end` is called exactly once; after an error never.
+    // Errors name the file and what is wrong with it: Errc::not_found (no such program, or its interpreter), permission_denied (not
+    // executable), invalid_argument (not a program for this machine; run id in use), unavailable (no more processes or descriptors), io.
+    virtual void start(LaunchSpec spec, OnStarted on_started, OnEnd on_end) = 0;
 
     // The first process of a run, by which it is found again; its start time is 0 if it is over, but not its tree. Apart from start(),
-    // because a run that is over at once needs none. Empty when no such run is running, or nobody can tell just now (descriptors).
+    // because a run that is over at once needs none. Empty when no such run is running, or nobody can tell just now (it is on its way, or
+    // there are no descriptors).
     virtual std::optional<ProcessIdentity> identity(std::string_view run_id) = 0;
 
     // Takes over a process that an earlier node process started. Errc::not_found if it is gone (also: another boot, or the pid is another
@@ -128,8 +132,8 @@ class Supervisor {
     // may have come to pass or not. Blocks; at start only.
     virtual std::map<std::string, ProcessIdentity> find(const std::set<std::string>& run_ids);
 
-    // Ends the run's tree. False when there is no such run, or when it is ending already (its first process has exited, or it was stopped
-    // or timed out before).
+    // Ends the run's tree; that of a run whose start is on its way, as soon as it has begun. False when there is no such run, or when it is
+    // ending already (its first process has exited, or it was stopped or timed out before).
     virtual bool stop(std::string_view run_id) = 0;
 
     // Empty when no such run is running.
@@ -139,6 +143,7 @@ class Supervisor {
     // is written last: Ended tells.
     virtual void on_output(OnOutput callback) = 0;
 
+    // Those whose start is on its way count.
     virtual std::size_t running() const = 0;
 };
 
