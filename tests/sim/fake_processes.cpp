@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "cloudtask/core/hash.h"
+
 namespace cloudtask::sim {
 
 using namespace node;
@@ -56,10 +58,10 @@ void FakeSupervisor::start(LaunchSpec spec, OnStarted on_started, OnEnd on_end) 
     if (loop_.dead()) return;
     const std::string id = spec.run_id;
     Starting& starting = starting_[id] = {std::move(spec), std::move(on_started), std::move(on_end), false, {}};
-    Random& random = processes_.random_;
-    if (random.below(kSlowStarts) > 0) return spawn(id);
-    const Duration delay{static_cast<Duration::rep>(random.below(static_cast<std::uint64_t>(kSlowestStart.count())))};
-    starting.timer = loop_.after(delay, [this, id] { spawn(id); });
+    const std::uint64_t chance = xxhash64(id);
+    if (chance % kSlowStarts > 0) return spawn(id);
+    const auto delay = chance / kSlowStarts % static_cast<std::uint64_t>(kSlowestStart.count());
+    starting.timer = loop_.after(Duration{static_cast<Duration::rep>(delay)}, [this, id] { spawn(id); });
 }
 
 void FakeSupervisor::spawn(const std::string& run_id) {
