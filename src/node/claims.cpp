@@ -28,6 +28,11 @@ void may_have_settled(std::vector<Uncertain>& earlier) {
     }
 }
 
+// The same, of an owner as the task was placed before: only of what is not of owners as it is placed now.
+void begin_again(std::vector<Uncertain>& earlier, std::size_t of_chain) {
+    for (std::size_t i = of_chain; i < earlier.size(); ++i) ++earlier[i].begun;
+}
+
 constexpr char kVersionMark = '@';                       // in no id
 constexpr Duration kOnItsWay = std::chrono::minutes{1};  // no write of a session that lives takes longer
 constexpr std::size_t kMaxMoves = 16;                    // that are waited for; with so many in ten minutes the oldest are known
@@ -139,6 +144,7 @@ ClaimChanges Claims::put_task(const task::Task& task) {
 
 void Claims::amend(const task::Task& task) {
     Known& known = tasks_.at(task.id);
+    if (known.begun_in == task.effective_revision) return;
     known.begun_in = task.effective_revision;
     learn_version(task.id, known);
 }
@@ -202,7 +208,7 @@ ClaimChanges Claims::observe(const ring::Allocation& allocation, Instant horizon
     ClaimChanges changes;
     if (allocation.epoch < allocation_.epoch) return changes;
     const bool known_epoch = allocation.epoch == allocation_.epoch;
-    if (allocation.previous.empty() || allocation.previous.front().epoch >= allocation_.epoch) settle_waiting();
+    if (allocation.settled_up_to(allocation_.epoch)) settle_waiting();
     allocation_ = allocation;
     report_unaware(changes);
     if (known_epoch) {
@@ -243,7 +249,7 @@ void Claims::pass_moved_departed(const Owner& owner, const ring::Departed& depar
     const bool same_fires = owner.same_fires && known.begun_in == owner.moved_in;
     const ring::Handover* handover = owner.lost_in > 0 ? ring::find_handover(departed.handovers, owner.lost_in) : nullptr;
     const Instant bound = handover == nullptr ? departed.horizon : std::min(handover->at, departed.horizon);
-    for (std::size_t i = of_chain; i < resolution.uncertain.size(); ++i) ++resolution.uncertain[i].begun;
+    begin_again(resolution.uncertain, of_chain);
     add_uncertain(resolution.uncertain, {same_fires ? std::max(lower, departed.done) : lower, bound}, departed, false);
     resolution.floor = std::max(lower, bound);
 }
@@ -252,9 +258,8 @@ void Claims::pass_moved_departed(const Owner& owner, const ring::Departed& depar
 void Claims::pass_moved(const Owner& owner, const Known& known, const Horizons& horizons, std::size_t of_chain, Gained& resolution) const {
     if (const ring::Departed* departed = find_departed(owner)) return pass_moved_departed(owner, *departed, known, of_chain, resolution);
     const ring::HorizonRecord& record = horizons.at(owner.incarnation);
-    // It lives, and has dealt with what it took over.
-    if (!owner.bystander && record.resumed >= owner.owned_since && resolution.uncertain.size() > of_chain)
-        resolution.uncertain.resize(of_chain);
+    // It lives, and has dealt with what it took over, but perhaps no further than its version was in force.
+    if (!owner.bystander) begin_again(resolution.uncertain, of_chain);
     if (const auto at = ring::find_late(record.late, owner.moved_in)) resolution.floor = std::max(resolution.floor, *at);
 }
 
@@ -426,7 +431,7 @@ void Claims::report_unaware(ClaimChanges& changes) {
         Gained report{task_id, {}, {}};
         bool more = false;
         for (Owner& owner : owned_.at(task_id)) {
-            const bool settled = allocation_.previous.empty() || allocation_.previous.front().epoch >= owner.lost_in;
+            const bool settled = allocation_.settled_up_to(owner.lost_in);
             more = more || (owner.unaware && !settled);
             if (!owner.unaware || !settled) continue;
             owner.unaware = false;

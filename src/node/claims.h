@@ -85,6 +85,9 @@ class Claims {
     // The task, or the version of that key, is gone: nothing of it is fired any more.
     void erase_task(const std::string& task_id);
 
+    // Who of the earlier owners has learnt by now of the versions that this node knows. resolve() asks, too.
+    void hear_of_versions(const Horizons& horizons);
+
     // A new allocation is seen. `horizon_bound` is the highest horizon that this incarnation has written or may have written; what is lost
     // is fired up to the later of that and `now`. `revision` of the catalog is what its record names. The caller must then write an
     // acknowledgement: handover() says of what.
@@ -147,7 +150,7 @@ class Claims {
         ring::Placement placement;
         Instant effective_from{};
         std::int64_t created_revision = 0;
-        std::int64_t begun_in = 0;  // the revision that set effective_from; 0 if a later one left it as it was
+        std::int64_t begun_in = 0;  // the revision of the last change of enabled, schedules, targets or labels
     };
     struct Move {
         ring::Placement from;
@@ -194,7 +197,6 @@ class Claims {
     bool newcomer() const;
     void take_over(Gained gained, Owners owners, ClaimChanges& changes);
     void report_broken_promises(ClaimChanges& changes);
-    void hear_of_versions(const Horizons& horizons);
     void report_unaware(ClaimChanges& changes);
     void remember_gone();
     std::vector<ring::Member> gone_before(std::int64_t epoch) const;

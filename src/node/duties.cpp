@@ -60,12 +60,13 @@ void Duties::apply(const ClaimChanges& changes) {
     for (const auto& gained : changes.uncertain_only) accept(gained, false);
     wanted_.horizon = std::max(wanted_.horizon, claims_.raise_to());
     wanted_.floor = claims_.raise_to();
-    name_running();
+    running_stale_ = true;
     open_acknowledged();
 }
 
 // Runs of tasks that are another node's: their owners keep the overlap policy by them.
 void Duties::name_running() {
+    if (!std::exchange(running_stale_, false)) return;
     wanted_.running.clear();
     for (const auto& task_id : running_) {
         if (!claims_.owns(task_id) && wanted_.running.size() < kMaxRunning) wanted_.running.push_back(task_id);
@@ -74,7 +75,7 @@ void Duties::name_running() {
 
 void Duties::set_running(const std::string& task_id, bool running) {
     const bool changed = running ? running_.insert(task_id).second : running_.erase(task_id) > 0;
-    if (changed && !claims_.owns(task_id)) name_running();
+    running_stale_ = running_stale_ || (changed && !claims_.owns(task_id));
 }
 
 // Before its acknowledgement is written a node fires nothing by an epoch: a successor takes an owner that never acknowledged for one that
@@ -199,16 +200,18 @@ Instant Duties::horizon_bound() const { return std::max(written_.horizon, in_fli
 void Duties::observe(const ring::Allocation& allocation, Instant now) {
     if (retired_) return;
     const std::int64_t before = claims_.epoch();
+    claims_.hear_of_versions(horizons_);
+    if (allocation.epoch >= before && allocation.settled_up_to(before) && !wanted_.handovers.empty()) {
+        // A version that comes now finds nothing of what was handed over: the new owners answer for it.
+        timetable_.finish_parked([this](const task::Task& task) { return !claims_.owns(task.id); });
+        wanted_.handovers.clear();  // goes out with the next write
+    }
     apply(claims_.observe(allocation, horizon_bound(), written_.revision, now));
     if (claims_.epoch() > before) {
         wanted_.epoch = claims_.epoch();
         if (std::exchange(member_, claims_.member()) < claims_.member()) wanted_.since = claims_.epoch();
         wanted_.horizon = std::max(wanted_.horizon, claims_.handover());
         wanted_.handovers.push_back({claims_.epoch(), claims_.handover(), written_.revision});
-    } else if (allocation.previous.empty()) {
-        // A version that comes now finds nothing of what was handed over: the new owners answer for it.
-        if (!wanted_.handovers.empty()) timetable_.forget_parked([this](const task::Task& task) { return !claims_.owns(task.id); });
-        wanted_.handovers.clear();  // goes out with the next write
     }
     try_resolve();
 }
@@ -240,6 +243,7 @@ Instant Duties::done(std::optional<Instant> earliest_unstarted) const {
 std::optional<ring::HorizonRecord> Duties::next_write(Instant now, std::optional<Instant> earliest_unstarted) {
     if (retired_ || in_flight_) return std::nullopt;
     forget_earlier(now);
+    name_running();
     const auto due = timetable_.next_due();
     // Not only when the next fire lies beyond the horizon: the one after it may be due before its write is acknowledged.
     const Instant soon = now + options_.lead();

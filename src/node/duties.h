@@ -130,6 +130,7 @@ class Duties {
     std::unordered_map<std::string, TaskPointer> pending_tasks_;     // the tasks in it, by id
     Owed owed_;
     std::set<std::string> running_;  // ids of tasks
+    bool running_stale_ = false;     // wanted_.running does not tell any more
 
     ring::HorizonRecord written_;                   // what ZooKeeper acknowledged; the claims know every task up to its revision
     std::optional<ring::HorizonRecord> in_flight_;  // what may have been written

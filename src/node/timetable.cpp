@@ -10,7 +10,6 @@ namespace cloudtask::node {
 namespace {
 
 constexpr std::uint32_t kParkedPosition = std::numeric_limits<std::uint32_t>::max();  // not in the heap
-constexpr Duration kKeepParked = std::chrono::minutes{1};
 
 }  // namespace
 
@@ -141,19 +140,18 @@ void Timetable::park(std::uint32_t index) {
 
 // Drops what was parked long ago.
 void Timetable::sweep(Instant now) {
-    while (!parked_.empty() && parked_.begin()->first < now - kKeepParked) {
+    while (!parked_.empty() && parked_.begin()->first < now - task::kSupersededKept) {
         const std::uint32_t index = parked_.begin()->second;
         parked_.erase(parked_.begin());
         drop_parked(index);
     }
 }
 
-void Timetable::forget_parked(const std::function<bool(const task::Task&)>& these) {
-    std::erase_if(parked_, [&](const auto& parked) {
-        if (!these(*streams_[parked.second].task)) return false;
-        drop_parked(parked.second);
-        return true;
-    });
+void Timetable::finish_parked(const std::function<bool(const task::Task&)>& these) {
+    for (const auto& [limit, index] : parked_) {
+        Stream& stream = streams_[index];
+        if (these(*stream.task)) stream.after = std::max(stream.after, limit);
+    }
 }
 
 // It is not in `parked_` any more.

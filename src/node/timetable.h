@@ -46,12 +46,12 @@ class Timetable {
     // `before` is in force up to `until`. From its effective_from on, where they had not come further already, its streams go on as those
     // of `next`; null: they do not.
     void supersede(const task::Task& before, Instant until, const TaskPointer& next);
-    // Drops the streams of these tasks that have an end and no fire left before it.
-    void forget_parked(const std::function<bool(const task::Task&)>& these);
+    // Streams of these tasks that have an end and no fire left before it have none of a version that comes, either.
+    void finish_parked(const std::function<bool(const task::Task&)>& these);
     // What the task's streams would yield up to `until` is passed over.
     void skip_until(const std::string& task_id, Instant until);
     // Up to where fires of this version, or of one before it by who did not know it yet, were taken or passed over, as far as that is
-    // remembered (a minute beyond a stream's end).
+    // remembered (kSupersededKept beyond a stream's end).
     std::optional<Instant> taken_until(const task::Task& version) const;
 
     // When the next fire of any stream is due.
@@ -94,7 +94,7 @@ class Timetable {
     std::vector<std::uint32_t> heap_;  // indices of streams, the earliest due first
     // Indices of streams by the hash of their task's id: the ids themselves, a hundred thousand times, would be most of the timetable.
     std::unordered_multimap<std::size_t, std::uint32_t> by_task_;
-    // Streams with an end and no fire left before it, by their ends: a version that comes may have one. Kept until a while after.
+    // Streams with an end and no fire left before it, by their ends: a version that comes may have one. Kept for kSupersededKept.
     std::set<std::pair<Instant, std::uint32_t>> parked_;
 };
 

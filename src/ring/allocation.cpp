@@ -92,7 +92,6 @@ std::vector<Item> read_list(json::ObjectReader& reader, std::string_view name, R
     for (rapidjson::SizeType i = 0; i < list->Size(); ++i) {
         json::ObjectReader item((*list)[i], pointer_to(reader.pointer(name), i), reader.faults());
         items.push_back(read_item(item));
-        item.finish();
     }
     return items;
 }
@@ -183,7 +182,8 @@ Departed read_departed_fields(json::ObjectReader& reader) {
     return departed;
 }
 
-// Parses `text` and reads it by `read_fields`; any fault makes the whole record unreadable.
+// Parses `text` and reads it by `read_fields`; any fault makes the whole record unreadable. Members that it does not know it leaves alone:
+// while nodes are upgraded one by one, the newer ones write more than the older ones know.
 template <class Record, class ReadFields>
 Result<Record> read_record(std::string_view what, std::string_view text, ReadFields read_fields) {
     const auto document = json::parse(text, kLimits);
@@ -192,7 +192,6 @@ Result<Record> read_record(std::string_view what, std::string_view text, ReadFie
     json::ObjectReader reader(*document, "", faults);
     Record record;
     read_fields(reader, record);
-    reader.finish();
     if (!faults.empty()) return fail(Errc::corrupt, "the {} record cannot be read: {}", what, faults.summary());
     return record;
 }
@@ -296,7 +295,6 @@ Result<Allocation> read_allocation(std::string_view text) {
             read_micros(item, "since", allocation.rebuilt->since);
             read_micros(item, "until", allocation.rebuilt->until);
             item.read("epoch", allocation.rebuilt->epoch);
-            item.finish();
         }
     });
 }
@@ -361,7 +359,6 @@ Result<Registration> read_registration(std::string_view text) {
             json::ObjectReader item(*remembers, reader.pointer("remembers"), reader.faults());
             item.read("epoch", registration.remembers.epoch);
             read_micros(item, "at", registration.remembers.at);
-            item.finish();
         }
     });
 }

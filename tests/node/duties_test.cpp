@@ -139,6 +139,35 @@ TEST_CASE("an owner that learns of a move too late is waited for, and says how f
     CHECK(b.start_until(kDay + 11s) == Fired{9s, 10s, 11s});
 }
 
+TEST_CASE("an owner that has handed a task over says how far it went, also when it learns of a move after the transition") {
+    const std::vector<ring::Member> joined{member("a"), member("b"), member("c")};
+    const auto first = first_version();
+    first->targets = {"a", "c"};
+    for (int number = 0; ring::Ring(joined).owner(first->id, {first->targets, {}})->id != "c"; ++number) {
+        first->id = fmt::format("task-{}", number);
+    }
+    const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
+    begin(*second, kDay + 2s);
+    RingNode a("a");
+    a.put(first, kDay);
+    CHECK(a.start_until(kDay + 3s) == Fired{1s, 2s, 3s});
+    ring::Allocation allocation;
+    allocation.epoch = 2;
+    allocation.nodes = joined;
+    allocation.previous = {{1, {member("a"), member("b")}}};
+    a.duties.observe(allocation, kDay + 3s);
+    a.write(kDay + 3s);
+    REQUIRE(a.duties.record().handovers.size() == 1);
+    const Instant handed_over = a.duties.record().handovers[0].at;
+    CHECK(a.start_until(kDay + 10s) == Fired{4s, 5s});
+    REQUIRE(handed_over == kDay + 5s);
+    allocation.previous.clear();
+    a.duties.observe(allocation, kDay + 10s);
+    a.put(second, kDay + 10s);
+    CHECK(a.duties.record().late == std::vector<ring::LateMove>{{2, 2, handed_over}});
+    CHECK(a.start_until(kDay + 12s).empty());
+}
+
 TEST_CASE("an owner that dies before it has learnt of a move may have fired up to its horizon") {
     const auto first = targeted(first_version(), "a");
     const auto second = targeted(edited(*first, 2, kDay + 1s), "b");

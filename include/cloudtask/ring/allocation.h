@@ -94,6 +94,8 @@ struct Allocation {
     std::optional<Rebuilt> rebuilt{};  // kept: a task that no node could take at the time knows nothing else of its past
 
     const Departed* find_departed(std::string_view incarnation) const;
+    // Nobody asks for what was left in the transitions up to that epoch any more.
+    bool settled_up_to(std::int64_t known_epoch) const { return previous.empty() || previous.front().epoch >= known_epoch; }
     // The first transition of a tree made anew is in progress: nobody's claims of before are known.
     bool rebuilding() const { return rebuilt && !previous.empty() && previous.front().epoch < rebuilt->epoch; }
     friend bool operator==(const Allocation&, const Allocation&) = default;
