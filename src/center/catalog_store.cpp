@@ -35,6 +35,13 @@ std::int64_t newest_revision(soci::session& sql) {
     return sql.got_data() ? newest : 0;
 }
 
+bool is_lost(soci::session& sql, long long revision) {
+    int lost = 0;
+    sql << "SELECT EXISTS (SELECT 1 FROM lost_revisions WHERE after < :r1 AND until >= :r2)", soci::use(revision), soci::use(revision),
+        soci::into(lost);
+    return lost != 0;
+}
+
 // What bears on when a version is in force. Nothing if the document is none of a task's.
 std::optional<Instant> begins_at(const std::string& document) {
     const auto parsed = json::parse(document);
@@ -132,7 +139,7 @@ CatalogPage read_catalog(soci::session& sql, std::string_view runtime_name, std:
     const std::string runtime(runtime_name);
     const long long newest = newest_revision(sql);
     CatalogPage answer;
-    answer.full = since <= 0 || since > newest;
+    answer.full = since <= 0 || since > newest || is_lost(sql, since);
     const long long from = answer.full ? 0 : since;
 
     // Where the page ends: at the end of a revision, so that the next page can begin after it.
@@ -191,7 +198,9 @@ std::vector<RuntimeRevision> runtime_revisions(soci::session& sql) {
     long long revision = 0;
     soci::statement statement =
         (sql.prepare << "SELECT name, max(coalesce((SELECT max(revision) FROM tasks WHERE runtime = name), 0), coalesce((SELECT "
-                        "max(revision) FROM deleted_tasks WHERE runtime = name), 0)) FROM runtimes ORDER BY name",
+                        "max(revision) FROM deleted_tasks WHERE runtime = name), 0), coalesce((SELECT max(until) + 1 FROM lost_revisions), "
+                        "0)) FROM "
+                        "runtimes ORDER BY name",
          soci::into(row.runtime), soci::into(revision));
     statement.execute();
     while (statement.fetch()) {
@@ -199,6 +208,15 @@ std::vector<RuntimeRevision> runtime_revisions(soci::session& sql) {
         list.push_back(row);
     }
     return list;
+}
+
+bool pass_lost_revisions(soci::session& sql, std::int64_t published) {
+    const long long newest = newest_revision(sql), until = published, next = published + 1;
+    if (until <= newest) return false;
+    sql << "INSERT INTO lost_revisions (after, until) VALUES (:after, :until)", soci::use(newest), soci::use(until);
+    sql << "INSERT INTO meta (key, value) VALUES ('revision', :next1) ON CONFLICT (key) DO UPDATE SET value = :next2", soci::use(next),
+        soci::use(next);
+    return true;
 }
 
 }  // namespace cloudtask::center

@@ -29,7 +29,7 @@ struct CatalogPage {
         Instant at{};
     };
     std::int64_t revision = 0;       // what to ask with next
-    bool full = false;               // `since` is unknown here: what the answer's pages do not name is gone
+    bool full = false;               // `since` means nothing here: what the answer's pages do not name is gone
     std::vector<std::string> tasks;  // documents; the versions of one task beside each other, oldest first
     std::vector<Deleted> deleted;
     bool more = false;
@@ -48,7 +48,12 @@ struct RuntimeRevision {
     std::string runtime;
     std::int64_t revision = 0;
 };
-// The newest revision of each runtime's tasks; 0 for one that never had any.
+// The newest revision of each runtime's tasks, and none below what was lost; 0 for one that never had any.
 std::vector<RuntimeRevision> runtime_revisions(soci::session& sql);
+
+// ZooKeeper names a revision that this database has not given: it was restored from a backup. Its next revisions are beyond that one, so
+// that no revision ever means two things, and nodes that know one of those that are lost are told everything. False, and nothing is
+// changed, if it has given it.
+bool pass_lost_revisions(soci::session& sql, std::int64_t published);
 
 }  // namespace cloudtask::center

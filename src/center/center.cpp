@@ -102,6 +102,7 @@ struct Center::Impl {
     Result<> connect_zookeeper();
     Result<> listen();
     void read_runtimes();
+    void pass_revisions(std::int64_t published);
     void sweep();
     void add_gauges();
 };
@@ -208,7 +209,8 @@ Result<> Center::Impl::connect_zookeeper() {
                                                                       lost->on_view(view);
                                                                       presence->on_view(view);
                                                                   },
-                                                                  [this](bool leading) { lost->set_leading(leading); }});
+                                                                  [this](bool leading) { lost->set_leading(leading); },
+                                                                  [this](std::int64_t published) { pass_revisions(published); }});
     return {};
 }
 
@@ -253,6 +255,27 @@ void Center::Impl::read_runtimes() {
             if (good) return watch->set_runtimes(*runtimes);
             log::warn("the runtimes cannot be read; trying again in {} s", kReadRuntimesAgain / std::chrono::seconds{1});
             runtimes_timer = loop.after(kReadRuntimesAgain, [this] { read_runtimes(); });
+        });
+    });
+}
+
+// The database was restored from a backup: nodes know revisions that it does not.
+void Center::Impl::pass_revisions(std::int64_t published) {
+    worker->submit([this, published] {
+        const auto passed = store->write([published](soci::session& sql) -> Result<> {
+            if (pass_lost_revisions(sql, published)) {
+                log::warn(
+                    "nodes know of catalog revision {}, which this database never gave: it was restored from a backup; they get all "
+                    "tasks anew",
+                    published);
+            }
+            return {};
+        });
+        loop.post([this, published, good = passed.has_value()] {
+            if (good) return read_runtimes();
+            log::warn("the catalog cannot be taken beyond revision {}; trying again in {} s", published,
+                      kReadRuntimesAgain / std::chrono::seconds{1});
+            runtimes_timer = loop.after(kReadRuntimesAgain, [this, published] { pass_revisions(published); });
         });
     });
 }

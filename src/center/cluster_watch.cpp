@@ -64,7 +64,13 @@ struct ClusterWatch::Impl : std::enable_shared_from_this<ClusterWatch::Impl> {
 
     RuntimeWatch& runtime(const std::string& name) {
         auto& watch = runtimes[name];
-        if (!watch) watch = std::make_unique<RuntimeWatch>(loop, client, name, [self = weak_from_this()] { changed(self); });
+        if (!watch) {
+            const auto ahead = [self = weak_from_this()](std::int64_t published) {
+                const auto held = self.lock();
+                if (held && held->observer.on_ahead) held->observer.on_ahead(published);
+            };
+            watch = std::make_unique<RuntimeWatch>(loop, client, name, [self = weak_from_this()] { changed(self); }, ahead);
+        }
         return *watch;
     }
 

@@ -28,6 +28,8 @@ class ClusterWatch {
     struct Observer {
         std::function<void(const ClusterView&)> on_view;  // after each change of the snapshot
         std::function<void(bool leading)> on_leading;
+        // A revision stands in ZooKeeper that is beyond those that the watch was told of: the database was restored from a backup.
+        std::function<void(std::int64_t published)> on_ahead;
     };
 
     // `client` is started and stopped by its owner, and outlives the watch.

@@ -146,10 +146,16 @@ ALTER TABLE nodes ADD COLUMN pending_reports INTEGER NOT NULL DEFAULT 0;
 -- reports that wait in the node's outbox, as it said last
 )sql";
 
+// Revisions (after, until] were given by this database before it was restored from a backup, and are not known to it: what nodes have by
+// them has to be compared with all that there is.
+constexpr std::string_view kLostRevisions = R"sql(
+CREATE TABLE lost_revisions (after INTEGER PRIMARY KEY, until INTEGER NOT NULL);
+)sql";
+
 }  // namespace
 
 const std::vector<std::string_view>& migrations() {
-    static const std::vector<std::string_view> list{kInitial, kLedger, kCordons, kPast, kPlaced, kPending};
+    static const std::vector<std::string_view> list{kInitial, kLedger, kCordons, kPast, kPlaced, kPending, kLostRevisions};
     return list;
 }
 

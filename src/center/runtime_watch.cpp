@@ -2,7 +2,6 @@
 #include "center/runtime_watch.h"
 
 #include <algorithm>
-#include <charconv>
 #include <deque>
 #include <optional>
 #include <utility>
@@ -23,8 +22,13 @@ constexpr Duration kLongestRetry = std::chrono::seconds{15};
 }  // namespace
 
 struct RuntimeWatch::Impl : std::enable_shared_from_this<RuntimeWatch::Impl> {
-    Impl(Loop& the_loop, zk::Client& the_client, std::string runtime, std::function<void()> change)
-        : loop(the_loop), client(the_client), name(std::move(runtime)), root("/runtimes/" + name), on_change(std::move(change)) {}
+    Impl(Loop& the_loop, zk::Client& the_client, std::string runtime, std::function<void()> change, std::function<void(std::int64_t)> ahead)
+        : loop(the_loop),
+          client(the_client),
+          name(std::move(runtime)),
+          root("/runtimes/" + name),
+          on_change(std::move(change)),
+          on_ahead(std::move(ahead)) {}
 
     void begin() {
         zk::Client::Observer observer;
@@ -94,8 +98,7 @@ struct RuntimeWatch::Impl : std::enable_shared_from_this<RuntimeWatch::Impl> {
         });
     }
 
-    // Reads what stands there, and writes only what differs, so that a start with no change writes nothing. The center's database is the
-    // authority: after it was restored from an older copy a lower revision is published, and nodes ask for all.
+    // Reads what stands there, and writes only what differs, so that a start with no change writes nothing.
     void write() {
         zk::Keeper* keeper = subscription->keeper(current);
         if (keeper == nullptr || !laid_out || busy || published == wanted) return;
@@ -118,6 +121,10 @@ struct RuntimeWatch::Impl : std::enable_shared_from_this<RuntimeWatch::Impl> {
         const std::string path = root + "/revision";
         if (!found && !found.error().is(zk::Errc::no_node)) return done(propagate(found));
         if (found && found->data == text) return done({});
+        if (const auto stands = found ? ring::read_revision(found->data) : std::nullopt; stands && *stands > revision) {
+            busy = false;
+            return on_ahead(*stands);  // which publishes one that is beyond it
+        }
         if (found) {
             keeper->set(path, text, found->stat.version,
                         [done](const Result<zk::Stat>& set) { done(set ? Result<>{} : Result<>{propagate(set)}); });
@@ -206,6 +213,7 @@ struct RuntimeWatch::Impl : std::enable_shared_from_this<RuntimeWatch::Impl> {
     zk::Client& client;
     const std::string name, root;
     const std::function<void()> on_change;
+    const std::function<void(std::int64_t)> on_ahead;
     std::optional<zk::Client::Subscription> subscription;
     std::unique_ptr<zk::FolderMirror> nodes;
     std::unique_ptr<zk::Mirror> allocation;
@@ -224,8 +232,9 @@ struct RuntimeWatch::Impl : std::enable_shared_from_this<RuntimeWatch::Impl> {
     std::shared_ptr<const ring::Ring> ring;
 };
 
-RuntimeWatch::RuntimeWatch(Loop& loop, zk::Client& client, std::string runtime, std::function<void()> on_change)
-    : impl_(std::make_shared<Impl>(loop, client, std::move(runtime), std::move(on_change))) {
+RuntimeWatch::RuntimeWatch(Loop& loop, zk::Client& client, std::string runtime, std::function<void()> on_change,
+                           std::function<void(std::int64_t published)> on_ahead)
+    : impl_(std::make_shared<Impl>(loop, client, std::move(runtime), std::move(on_change), std::move(on_ahead))) {
     impl_->begin();
 }
 

@@ -15,13 +15,15 @@ namespace cloudtask::center {
 
 class RuntimeWatch {
   public:
-    // `on_change` after each change of view().
-    RuntimeWatch(Loop& loop, zk::Client& client, std::string runtime, std::function<void()> on_change);
+    // `on_change` after each change of view(); `on_ahead` when a revision stands in ZooKeeper that is beyond what was given to publish().
+    RuntimeWatch(Loop& loop, zk::Client& client, std::string runtime, std::function<void()> on_change,
+                 std::function<void(std::int64_t published)> on_ahead);
     ~RuntimeWatch();
 
     // What is known; `complete` only when both mirrors have read everything in the present session.
     RuntimeView view() const;
 
+    // Makes the runtime's nodes know of this revision. Older ones than known are ignored. One that stands in ZooKeeper is never taken back.
     void publish(std::int64_t revision);
 
     struct Impl;

@@ -2,6 +2,7 @@
 #include "cloudtask/ring/allocation.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "cloudtask/core/json.h"
 
@@ -361,6 +362,13 @@ Result<Registration> read_registration(std::string_view text) {
             read_micros(item, "at", registration.remembers.at);
         }
     });
+}
+
+std::optional<std::int64_t> read_revision(std::string_view text) {
+    std::int64_t revision = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), revision);
+    if (error != std::errc{} || end != text.data() + text.size() || revision < 0) return std::nullopt;
+    return revision;
 }
 
 }  // namespace cloudtask::ring

@@ -265,3 +265,37 @@ TEST_CASE("whatever was edited when, a page tells what was in force in the last 
         }
     }
 }
+
+TEST_CASE("after it was restored from a backup the database goes on beyond what nodes were told", "[catalog]") {
+    PlainTasks w;
+    for (const char* name : {"a", "b", "c"}) w.create(name);
+    const std::int64_t known = w.revision;
+    bool passed = false;
+    const auto pass = [&](std::int64_t published) { w.write([&](soci::session& sql) { passed = pass_lost_revisions(sql, published); }); };
+    // write() takes a revision of its own.
+    pass(known + 20);
+    CHECK(passed);
+    CHECK_FALSE(w.page(known).full);
+    for (const std::int64_t lost : {known + 2, known + 20}) CHECK(w.page(lost).full);
+    CHECK(w.page(known).revision == known + 21);
+    CHECK_FALSE(w.page(known + 21).full);
+    pass(known + 20);
+    CHECK_FALSE(passed);
+
+    w.create("d");
+    CHECK(w.revision > known + 21);
+    CHECK(w.page(known + 21).tasks.size() == 1);
+    // A full answer is read to its end.
+    CatalogPage page = w.page(known + 20, 1);
+    std::size_t tasks = page.tasks.size();
+    for (int pages = 1; page.more && pages < 10; ++pages) {
+        page = w.page(page.revision, 1);
+        CHECK_FALSE(page.full);
+        tasks += page.tasks.size();
+    }
+    CHECK(tasks == 4);
+    REQUIRE(w.store->read([&](soci::session& sql) -> Result<> {
+        CHECK(runtime_revisions(sql).at(0).revision >= known + 21);
+        return {};
+    }));
+}

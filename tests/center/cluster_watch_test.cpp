@@ -51,7 +51,8 @@ struct World {
                      [this](bool leads) {
                          leading = leads;
                          lost.set_leading(leads);
-                     }}) {
+                     },
+                 .on_ahead = [this](std::int64_t published) { ahead = published; }}) {
         watch.set_runtimes({{"demo", 5}});
         client.start();
         loop.settle();
@@ -113,6 +114,7 @@ struct World {
     zk::Client client;
     std::unique_ptr<zk::Keeper> other;
     bool leading = false;
+    std::int64_t ahead = 0;
     int mails = 0;
     std::set<std::string> changed, woken;
     LostWatch lost;
@@ -152,6 +154,19 @@ TEST_CASE("a revision of the time without contact is published as soon as contac
     w.tree.set_connected(w.current->session_id(), true);
     w.loop.advance(milliseconds{100});
     CHECK(w.data("/runtimes/demo/revision") == "77");
+}
+
+TEST_CASE("a revision in ZooKeeper that the database does not know is told of, and not taken back", "[cluster]") {
+    World w;
+    w.loop.advance(seconds{1});
+    w.other->set("/runtimes/demo/revision", "9", zk::kAnyVersion, [](const Result<zk::Stat>& set) { REQUIRE(set); });
+    w.watch.publish_revision("demo", 6);
+    w.loop.advance(seconds{1});
+    CHECK(w.ahead == 9);
+    CHECK(w.data("/runtimes/demo/revision") == "9");
+    w.watch.publish_revision("demo", 10);
+    w.loop.advance(seconds{1});
+    CHECK(w.data("/runtimes/demo/revision") == "10");
 }
 
 TEST_CASE("members and allocation become the snapshot", "[cluster]") {

@@ -149,6 +149,14 @@ TEST_CASE("what a newer node writes is read by an older one, but for what that d
     CHECK(read_registration(R"({"id":"a","incarnation":"i","name":"n","new":true})")->member.id == "a");
 }
 
+TEST_CASE("a revision is a number from 0 on") {
+    CHECK(read_revision("120") == 120);
+    for (const std::string text : {"", "-1", "12x", " 12", "1e3", "99999999999999999999"}) {
+        INFO(text);
+        CHECK_FALSE(read_revision(text).has_value());
+    }
+}
+
 TEST_CASE("a handover counts for the epoch that asked for it, or for the first later one") {
     const std::vector<Handover> handovers{{3, kSome, 1}, {5, kSome + 1s, 1}};
     CHECK(find_handover(handovers, 1)->epoch == 3);

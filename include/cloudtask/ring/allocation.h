@@ -101,6 +101,9 @@ struct Allocation {
     friend bool operator==(const Allocation&, const Allocation&) = default;
 };
 
+// znode /runtimes/<r>/revision: of the catalog, the newest that the centers have published. Nothing if the text is no revision.
+std::optional<std::int64_t> read_revision(std::string_view text);
+
 // znode /runtimes/<r>/horizons/<incarnation>, written by that incarnation alone
 struct HorizonRecord {
     std::int64_t epoch = 0;              // the newest allocation that it has acknowledged
