@@ -211,8 +211,8 @@ std::vector<RuntimeRevision> runtime_revisions(soci::session& sql) {
 }
 
 bool pass_lost_revisions(soci::session& sql, std::int64_t published) {
-    const long long newest = newest_revision(sql), until = published, next = published + 1;
-    if (until <= newest) return false;
+    const long long newest = newest_revision(sql), until = published + kUnpublished, next = until + 1;
+    if (published <= newest) return false;
     sql << "INSERT INTO lost_revisions (after, until) VALUES (:after, :until)", soci::use(newest), soci::use(until);
     sql << "INSERT INTO meta (key, value) VALUES ('revision', :next1) ON CONFLICT (key) DO UPDATE SET value = :next2", soci::use(next),
         soci::use(next);

@@ -54,6 +54,8 @@ std::vector<RuntimeRevision> runtime_revisions(soci::session& sql);
 // ZooKeeper names a revision that this database has not given: it was restored from a backup. Its next revisions are beyond that one, so
 // that no revision ever means two things, and nodes that know one of those that are lost are told everything. False, and nothing is
 // changed, if it has given it.
+// Nodes may have been told of up to kUnpublished more than ZooKeeper was.
+inline constexpr std::int64_t kUnpublished = 10'000;
 bool pass_lost_revisions(soci::session& sql, std::int64_t published);
 
 }  // namespace cloudtask::center
