@@ -67,6 +67,12 @@ class Model {
             if (next) open(next, std::max(stream.after, next->effective_from), stream.limit);
         }
     }
+    void finish_parked(const std::string& id) {
+        for (auto& stream : streams_) {
+            if (stream.task->id == id && stream.limit != Instant::max() && !next(stream))
+                stream.after = std::max(stream.after, stream.limit);
+        }
+    }
     void skip_until(const std::string& id, Instant until) {
         for (auto& stream : streams_) {
             if (stream.task->id == id) stream.after = std::max(stream.after, until);
@@ -81,7 +87,7 @@ class Model {
     }
     // All fires up to `until`, as text, sorted.
     std::vector<std::string> take(Instant until) {
-        std::erase_if(streams_, [until](const Stream& stream) { return stream.limit < until - 1min && !next(stream); });
+        std::erase_if(streams_, [until](const Stream& stream) { return stream.limit < until - task::kSupersededKept && !next(stream); });
         std::vector<std::string> fires;
         for (auto& stream : streams_) {
             for (auto fire = next(stream); fire && fire->time <= until; fire = next(stream)) {
@@ -211,10 +217,9 @@ TEST_CASE("a stream with an end lets a version in that comes when nothing was le
     timetable.supersede(*first, kOpened + 21s, second);
     CHECK(timetable.size() == 1);
     CHECK(taken_until(timetable, kOpened + 60s) == Offsets{22s, 23s, 24s, 25s});
-    // Remembered for a minute after its end.
-    CHECK(taken_until(timetable, kOpened + 80s).empty());
+    CHECK(taken_until(timetable, kOpened + 25s + task::kSupersededKept).empty());
     CHECK(timetable.taken_until(*second) == kOpened + 25s);
-    CHECK(taken_until(timetable, kOpened + 90s).empty());
+    CHECK(taken_until(timetable, kOpened + 26s + task::kSupersededKept).empty());
     CHECK_FALSE(timetable.taken_until(*second).has_value());
 }
 
@@ -261,7 +266,7 @@ TEST_CASE("many streams behave as the plain model says") {
             const Instant moment = now + std::chrono::seconds{below(40)} - 10s;
             // Any of the versions that there were of the task.
             const auto some_version = [&] { return versions[id][below(versions[id].size())]; };
-            switch (versions[id].empty() ? 0 : below(10)) {
+            switch (versions[id].empty() ? 0 : below(11)) {
                 case 0:
                 case 1: {
                     const auto task = some_task();
@@ -307,6 +312,11 @@ TEST_CASE("many streams behave as the plain model says") {
                     if (below(20) != 0) break;
                     timetable.limit_all(moment);
                     model.limit_all(moment);
+                    break;
+                case 8:
+                    if (below(4) != 0) break;
+                    timetable.finish_parked([&](const task::Task& task) { return task.id == id; });
+                    model.finish_parked(id);
                     break;
                 default: {
                     now += std::chrono::seconds{below(6)};
