@@ -2,7 +2,6 @@
 #include "node/allocator_task.h"
 
 #include <algorithm>
-#include <charconv>
 #include <deque>
 
 #include "cloudtask/core/log.h"
@@ -291,9 +290,7 @@ struct AllocatorTask::Impl : std::enable_shared_from_this<Impl> {
 };
 
 std::int64_t published_revision(const std::optional<zk::Znode>& znode) {
-    std::int64_t published = 0;
-    if (znode) std::from_chars(znode->data.data(), znode->data.data() + znode->data.size(), published);
-    return published;
+    return znode ? ring::read_revision(znode->data).value_or(0) : 0;
 }
 
 AllocatorTask::AllocatorTask(Loop& loop, zk::Client& client, const zk::Election& election, zk::Mirror& allocation,

@@ -169,10 +169,6 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
         revision = std::make_unique<zk::Mirror>(loop, client, runtime_path + "/revision", [this](const std::optional<zk::Znode>& znode) {
             const std::int64_t published = published_revision(znode);
             if (published > 0) hooks.revision_published(published);
-            if (duties) {
-                duties->set_published_revision(published);
-                changed();
-            }
             if (allocator) allocator->consider();
             try_register();
         });

@@ -189,11 +189,6 @@ void Duties::set_catalog_revision(std::int64_t revision) {
     try_resolve();
 }
 
-void Duties::set_published_revision(std::int64_t revision) {
-    published_revision_ = revision;
-    try_resolve();
-}
-
 // The highest horizon that may stand in ZooKeeper.
 Instant Duties::horizon_bound() const { return std::max(written_.horizon, in_flight_ ? in_flight_->horizon : Instant{}); }
 
@@ -223,9 +218,9 @@ void Duties::set_horizons(Claims::Horizons horizons) {
 
 void Duties::try_resolve() {
     if (retired_) return;
-    apply(claims_.resolve(horizons_, catalog_is_newest() ? ring::kUnknownRevision : catalog_revision_));
+    apply(claims_.resolve(horizons_, catalog_revision_));
     if (!claims_.taking_over() && pending_.empty() && claims_.heard_of_all(horizons_) &&
-        (catalog_is_newest() || catalog_revision_ >= claims_.needed_revision(horizons_)))
+        catalog_revision_ >= claims_.needed_revision(horizons_))
         wanted_.resumed = claims_.epoch();
 }
 

@@ -44,8 +44,6 @@ class Duties {
     void erase_task(const std::string& task_id, Instant at);
     // The catalog replica has reached `revision`; all its tasks have been put.
     void set_catalog_revision(std::int64_t revision);
-    // What the centers have published. It is lower than what nodes know after a center was restored from a backup: nobody waits for more.
-    void set_published_revision(std::int64_t revision);
     void observe(const ring::Allocation& allocation, Instant now);
     // The horizon records of the runtime, by incarnation, as last seen.
     void set_horizons(Claims::Horizons horizons);
@@ -117,7 +115,6 @@ class Duties {
     void try_resolve();
     void name_running();
     Instant horizon_bound() const;
-    bool catalog_is_newest() const { return catalog_revision_ >= published_revision_; }
     Instant done(std::optional<Instant> earliest_unstarted) const;
 
     DutyOptions options_;
@@ -136,7 +133,6 @@ class Duties {
     std::optional<ring::HorizonRecord> in_flight_;  // what may have been written
     ring::HorizonRecord wanted_;                    // what is to be written; done apart
     std::int64_t catalog_revision_ = 0;
-    std::int64_t published_revision_ = ring::kUnknownRevision;
     bool member_ = false;  // of the ring, as of claims_.epoch()
     bool retired_ = false;
     bool beyond_horizon_ = false;
