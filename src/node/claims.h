@@ -175,6 +175,7 @@ class Claims {
     bool is_ours(const std::string& task_id, const ring::Placement& placement) const;
     Owners earlier_owners(const std::string& task_id, const ring::Placement& placement);
     void add_owners_before(const std::string& task_id, const Move& move, Owners& owners) const;
+    bool went_on_beyond(const ring::Gone& one, const std::string& key, const Move& move) const;
     Owners owners_of_the_gone(std::string_view task_id, const ring::Placement& placement);
     const ring::Gone* find_gone(std::string_view incarnation) const;
     const ring::Departed* find_departed(const Owner& owner) const;

@@ -62,12 +62,27 @@ void Claims::add_owners_before(const std::string& key, const Move& move, Owners&
             }
         }
     };
+    for (const auto& one : allocation_.gone) {
+        if (went_on_beyond(one, key, move))
+            owners.push_back({.incarnation = one.node.incarnation, .moved_in = move.revision, .gone = true, .same_fires = move.same_fires});
+    }
     for (const auto& [epoch, ring] : chain_) add(epoch, ring);
     add(allocation_.epoch, ring_);
     const std::size_t first = owners.size();
     for (auto& [incarnation, owner] : before) owners.push_back(std::move(owner));
     std::sort(owners.begin() + static_cast<std::ptrdiff_t>(first), owners.end(),
               [](const Owner& a, const Owner& b) { return a.owned_since < b.owned_since; });
+}
+
+// It went without having learnt of the move, and had claimed fires beyond it. By the targets and labels of before it owned the task if it
+// would beside those who were there before the transition: with whom else it shared the ring nobody knows any more.
+bool Claims::went_on_beyond(const ring::Gone& one, const std::string& key, const Move& move) const {
+    if (one.last.revision >= move.revision || one.last.horizon <= tasks_.at(key).effective_from || !move.from.accepts(one.node))
+        return false;
+    std::vector<ring::Member> members = chain_.empty() ? ring_.members() : chain_.front().second.members();
+    std::erase_if(members, [&one](const ring::Member& member) { return member.id == one.node.id; });
+    members.push_back(one.node);
+    return ring::Ring(std::move(members)).owner(task_id_of(key), move.from)->incarnation == one.node.incarnation;
 }
 
 // While no node could take the task, it was nobody's. Before that it was that one's of the nodes that could to which their ring gave it;

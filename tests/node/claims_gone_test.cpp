@@ -133,6 +133,32 @@ TEST_CASE("of the gone, a later life of a node that took nothing over leaves wha
     CHECK(gained.uncertain[1].fires == Interval{kNoon + 5s, kNoon + 7s});
 }
 
+TEST_CASE("who went without having learnt of a move may have gone on with the task beyond it") {
+    const auto a = in_zone("west", "a");
+    const task::Task first = task_of(a, in_zone("west", "b"));
+    task::Task moved = first;
+    moved.labels = {{"zone", "south"}};
+    moved.revision = moved.effective_revision = 2;
+    moved.effective_from = kNoon + 5s;
+    moved.schedules = {*task::Schedule::every(1s, kNoon)};
+    Claims claims("c", "c.1");
+    claims.put_task(first);
+    claims.move_task(moved, first, {});
+    ring::Allocation allocation;
+    allocation.epoch = 20;
+    allocation.nodes = {in_zone("south", "c"), in_zone("east", "e")};
+    allocation.previous = {{19, {in_zone("east", "e")}}};
+    allocation.gone = {gone(a, 10, 11, kNoon + 6s, kNoon + 8s)};
+    const bool knew = GENERATE(false, true);
+    if (knew) allocation.gone[0].last.revision = 2;
+    ClaimChanges changes = claims.observe(allocation, {}, 2, kNoon + 1min);
+    if (!knew) changes = claims.resolve({}, 2);
+    REQUIRE(changes.gained.size() == 1);
+    CHECK(changes.gained[0].floor == (knew ? kNoon + 5s : kNoon + 8s));
+    REQUIRE(changes.gained[0].uncertain.size() == (knew ? 0 : 1));
+    if (!knew) CHECK(changes.gained[0].uncertain[0].fires == Interval{kNoon + 5s, kNoon + 8s});
+}
+
 TEST_CASE("a task that no node could take when the tree was lost does not begin again from its first fire") {
     const task::Task task = task_of(in_zone("west", "a"), in_zone("west", "b"));
     Claims claims("c", "c.1");
