@@ -115,6 +115,26 @@ std::optional<CronRule> CronRule::parse(std::string_view expression, std::vector
     return rule;
 }
 
+CronRule::Named CronRule::named() const {
+    Named named{.seconds = seconds_,
+                .minutes = minutes_,
+                .hours = hours_,
+                .dates = dates_,
+                .months = months_,
+                .weekdays = weekdays_,
+                .either_day = either_day_,
+                .date_names = {},
+                .weekday_names = {},
+                .years = {}};
+    if (!rare_) return named;
+    named.date_names = rare_->dates;
+    named.weekday_names = rare_->weekdays;
+    for (std::size_t i = 0; i < rare_->years.size(); ++i) {
+        if (rare_->years[i]) named.years.push_back(kFirstCronYear + static_cast<int>(i));
+    }
+    return named;
+}
+
 // If H picks the month, every month that it may pick must have the day: a definition is right or wrong whatever its task's id is.
 bool CronRule::ever_comes(std::uint64_t months_it_may_have) const {
     const LocalTime beginning(kFirstCronYear, 1, 1, 0, 0, 0);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,15 @@ class CronRule {
     // (below 100 us in the worst case; the longest wait that the calendar alone knows, a 29 February on one weekday over a year like
     // 2100, is 40 years).
     std::optional<LocalTime> next(LocalTime from) const;
+
+    // What the fields name, for who says it in words. Lives as long as the rule.
+    struct Named {
+        std::uint64_t seconds = 0, minutes = 0, hours = 0, dates = 0, months = 0, weekdays = 0;  // bit n: the value n
+        bool either_day = false;                                                                 // else a day must match by both
+        std::span<const MonthDay> date_names, weekday_names;
+        std::vector<int> years;  // empty: all
+    };
+    Named named() const;
 
     // By the expression: whichever task it picks for.
     friend bool operator==(const CronRule& a, const CronRule& b) { return a.text_ == b.text_; }

@@ -23,47 +23,6 @@ Error unknown_zone(std::string_view name) {
 
 Schedule::Rule plain_rule(What what, Zone zone) { return {.what = std::move(what), .zone = std::move(zone), .gap = {}, .overlap = {}}; }
 
-// "2026-12-24 18:00:00 +01:00": as the wall of the zone shows it.
-std::string wall_text(Instant instant, const Zone& zone) {
-    const SysSeconds seconds = std::chrono::floor<std::chrono::seconds>(instant);
-    const LocalTime local = zone.local(seconds);
-    const auto decimals = (instant - seconds).count();
-    return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02}{} {}", local.year(), local.month(), local.day(), local.hour(), local.minute(),
-                       local.second(), decimals == 0 ? "" : fmt::format(".{:06}", decimals), zone.offset_text(seconds));
-}
-
-std::string weekdays_text(std::uint8_t weekdays) {
-    std::vector<std::string_view> names;
-    for (int i = 1; i <= 7; ++i) {
-        if ((weekdays >> i % 7 & 1) != 0) names.push_back(weekday_name(i % 7));
-    }
-    return fmt::format("{}", fmt::join(names, ", "));
-}
-
-// "every 2 weeks on mon, fri at 09:00, counted from 2026-01-05".
-std::string calendar_text(const CalendarRule& calendar) {
-    const std::string_view unit = calendar.frequency == Frequency::monthly  ? "month"
-                                  : calendar.frequency == Frequency::weekly ? "week"
-                                                                            : "day";
-    std::string text = calendar.interval == 1 ? fmt::format("every {}", unit) : fmt::format("every {} {}s", calendar.interval, unit);
-    std::vector<std::string> words;
-    if (calendar.frequency == Frequency::weekly) text += " on " + weekdays_text(calendar.weekdays);
-    if (calendar.frequency == Frequency::monthly) {
-        for (const MonthDay& day : calendar.days) words.push_back(format_month_day(day));
-        text += fmt::format(" on the {}", fmt::join(words, ", "));
-        words.clear();
-        for (int month = 1; month <= 12; ++month) {
-            if ((calendar.months >> month & 1) != 0) words.emplace_back(month_name(month));
-        }
-        if (words.size() < 12) text += fmt::format(" of {}", fmt::join(words, ", "));
-        words.clear();
-    }
-    for (const TimeOfDay time : calendar.times) words.push_back(format_time_of_day(time));
-    text += fmt::format(" at {}", fmt::join(words, ", "));
-    if (calendar.from) text += fmt::format(", counted from {}", format_date(*calendar.from));
-    return text;
-}
-
 }  // namespace
 
 std::string_view to_string(GapRule rule) { return rule == GapRule::first_valid ? "first_valid" : "skip"; }
@@ -154,33 +113,6 @@ std::optional<ScheduledFire> Schedule::next_fire(Instant after) const {
     auto fire = rule_->next(after);
     if (fire) fire->clock_change = rule_->clock_change_at(fire->nominal);
     return fire;
-}
-
-std::string Schedule::describe() const {
-    struct TextOf {
-        const Zone& zone;
-        std::string operator()(const CronRule& cron) const { return fmt::format("cron {} in {}", cron.text(), zone.name()); }
-        std::string operator()(const Every& every) const {
-            return fmt::format("every {} counted from {} in {}", format_duration(every.interval), wall_text(every.anchor, zone),
-                               zone.name());
-        }
-        std::string operator()(const WindowRule& window) const {
-            const std::string days = window.weekdays == 0x7F ? "" : fmt::format(" on {}", weekdays_text(window.weekdays));
-            return fmt::format("every {} from {} to {}{} in {}", format_duration(window.interval), format_time_of_day(window.from),
-                               format_time_of_day(window.to), days, zone.name());
-        }
-        std::string operator()(const CalendarRule& calendar) const { return fmt::format("{} in {}", calendar_text(calendar), zone.name()); }
-        std::string operator()(const At& at) const {
-            const std::string more = at.instants.size() == 1 ? "" : fmt::format(" and {} more", at.instants.size() - 1);
-            return fmt::format("at {}{} in {}", wall_text(at.instants.front(), zone), more, zone.name());
-        }
-        std::string operator()(const Manual&) const { return "by hand only"; }
-    };
-    std::string text = std::visit(TextOf{rule_->zone}, rule_->what);
-    if (rule_->has_start()) text += fmt::format(", from {} on", wall_text(rule_->start, rule_->zone));
-    if (rule_->has_end()) text += fmt::format(", before {}", wall_text(rule_->end, rule_->zone));
-    if (rule_->jitter > Duration::zero()) text += fmt::format(", up to {} later", format_duration(rule_->jitter));
-    return text;
 }
 
 bool operator==(const Schedule& a, const Schedule& b) { return a.rule_ == b.rule_ || *a.rule_ == *b.rule_; }

@@ -391,31 +391,6 @@ TEST_CASE("schedule: the search ends, whatever it is asked") {
     CHECK(Schedule::cron("0 0 1 1 *", "UTC")->next(Instant::min()) == Instant{});
 }
 
-TEST_CASE("schedule: describes itself") {
-    CHECK(Schedule::cron("0  9 * * 1-5", "Europe/Berlin")->describe() == "cron 0 9 * * 1-5 in Europe/Berlin");
-    CHECK(Schedule::every(std::chrono::seconds{45}, instant("2026-01-01T00:00:00Z"), "Asia/Kathmandu")->describe() ==
-          "every 45s counted from 2026-01-01 05:45:00 +05:45 in Asia/Kathmandu");
-    CHECK(Schedule::at(instant("2026-12-24T17:00:00.25Z"), "Europe/Berlin")->describe() ==
-          "at 2026-12-24 18:00:00.250000 +01:00 in Europe/Berlin");
-}
-
-TEST_CASE("schedule: describes calendars, windows and what stands beside the rule") {
-    CHECK(valid(R"({"every": "10min", "window": {"from": "22:00", "to": "24:00", "weekdays": ["sun", "mon"]}, "zone": "Europe/Berlin"})")
-              .describe() == "every 10min from 22:00 to 24:00 on mon, sun in Europe/Berlin");
-    CHECK(
-        valid(
-            R"({"calendar": {"frequency": "monthly", "days": [15, "last working day"], "months": ["mar"], "times": ["18:00", "09:00:30"]}})")
-            .describe() == "every month on the 15th day, last working day of mar at 09:00:30, 18:00 in UTC");
-    CHECK(
-        valid(
-            R"({"calendar": {"frequency": "weekly", "interval": 2, "from": "2026-01-05", "weekdays": ["mon"], "times": ["09:00"]}, "jitter": "5min"})")
-            .describe() == "every 2 weeks on mon at 09:00, counted from 2026-01-05 in UTC, up to 5min later");
-    CHECK(valid(R"({"cron": "@daily", "start": "2026-01-01T00:00", "end": "2027-01-01T00:00"})").describe() ==
-          "cron @daily in UTC, from 2026-01-01 00:00:00 +00:00 on, before 2027-01-01 00:00:00 +00:00");
-    CHECK(valid(R"({"at": ["2026-01-01T00:00", "2027-01-01T00:00"]})").describe() == "at 2026-01-01 00:00:00 +00:00 and 1 more in UTC");
-    CHECK(valid(R"({"manual": true})").describe() == "by hand only");
-}
-
 TEST_CASE("schedule: a zone is an IANA name and nothing else") {
     for (const char* name : {"UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5", "EST5EDT"}) {
         CAPTURE(name);

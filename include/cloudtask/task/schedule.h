@@ -87,13 +87,11 @@ class Schedule {
     // fire that is due at `at`.
     std::optional<ScheduledFire> next_fire(Instant after) const;
 
-    // The rule as people read it: "cron 0 9 * * 1-5 in Europe/Berlin".
-    std::string describe() const;
-
     // Says the same, whichever task it is for.
     friend bool operator==(const Schedule& a, const Schedule& b);
 
     struct Rule;  // private to src/task
+    const Rule& rule() const { return *rule_; }
 
   private:
     explicit Schedule(std::shared_ptr<const Rule> rule) : rule_(std::move(rule)) {}
