@@ -277,6 +277,7 @@ void add_all_routes(RouteTable& table, const Context& context) {
     add_node_list_routes(table, context);
     add_group_routes(table, context);
     add_task_routes(table, context);
+    add_schedule_routes(table, context);
     add_package_routes(table, context);
     add_run_routes(table, context);
     add_ledger_routes(table, context);

@@ -131,6 +131,7 @@ void add_join_token_routes(RouteTable& table, const Context& context);
 void add_node_list_routes(RouteTable& table, const Context& context);
 void add_group_routes(RouteTable& table, const Context& context);
 void add_task_routes(RouteTable& table, const Context& context);
+void add_schedule_routes(RouteTable& table, const Context& context);
 void add_package_routes(RouteTable& table, const Context& context);
 void add_system_routes(RouteTable& table, const Context& context);  // health, metrics, openapi.json
 void add_site_routes(RouteTable& table, const Context& context);

@@ -26,10 +26,12 @@
 #include "center/smtp.h"
 #include "center/store.h"
 #include "center/surroundings.h"
+#include "center/tzdata_watch.h"
 #include "cloudtask/core/data_folder.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/core/log.h"
 #include "cloudtask/core/version.h"
+#include "cloudtask/task/tzdata.h"
 
 #include <unistd.h>
 
@@ -61,6 +63,7 @@ struct Center::Impl {
     AsioLoop& loop;
     Options options;
     DataFolder folder;
+    const std::string loaded_tzdata = task::tzdata_version();
     SystemRandom random;
     Metrics metrics;
     RunMetrics run_metrics{metrics};
@@ -83,6 +86,7 @@ struct Center::Impl {
     std::unique_ptr<LostWatch> lost;
     std::unique_ptr<PresenceWatch> presence;
     std::unique_ptr<LedgerWatch> ledger;
+    std::unique_ptr<TzdataWatch> tzdata;
     std::unique_ptr<http::Server> server;
     Timer sweep_timer, runtimes_timer;
 
@@ -322,6 +326,13 @@ Result<> Center::start() {
         impl_->loop, *impl_->ledger_worker, impl_->metrics,
         LedgerWatchParts{.store = *impl_->store, .cluster = impl_->cluster, .rules = ledger_rules(impl_->options)});
     impl_->ledger->start();
+    impl_->tzdata = std::make_unique<TzdataWatch>(impl_->loop, *impl_->ledger_worker,
+                                                  TzdataParts{.store = *impl_->store,
+                                                              .folder = impl_->folder.file("zones"),
+                                                              .mail = mail_settings(impl_->options),
+                                                              .loaded = impl_->loaded_tzdata},
+                                                  [hooks = &impl_->hooks] { hooks->fire_mail_waiting(); });
+    impl_->tzdata->start();
     if (auto written = impl_->folder.write_address(impl_->url); !written) return written;
     log::info("cloudtask-center {} listens on {}", kVersion, impl_->url);
     return {};

@@ -199,4 +199,30 @@ void visit_placed_tasks(soci::session& sql, const std::string& runtime, const st
     }
 }
 
+int visit_definitions(soci::session& sql, const std::string& runtime, const std::string& after, int limit,
+                      const std::function<void(const DefinitionRow& row)>& visit) {
+    DefinitionRow row;
+    const std::string begin = after;  // `visit` may write what `after` refers to
+    const std::string what = "SELECT id, runtime, group_name, name, version, document FROM tasks WHERE enabled = 1 AND id > :after";
+    const std::string order = " ORDER BY id LIMIT :limit";
+    long long version = 0;
+    int rows = 0;
+    soci::statement statement(sql);
+    statement.exchange(soci::use(begin, "after"));
+    statement.exchange(soci::use(limit, "limit"));
+    if (!runtime.empty()) statement.exchange(soci::use(runtime, "runtime"));
+    for (std::string* text : {&row.id, &row.runtime, &row.group, &row.name}) statement.exchange(soci::into(*text));
+    statement.exchange(soci::into(version));
+    statement.exchange(soci::into(row.document));
+    statement.alloc();
+    statement.prepare(what + (runtime.empty() ? "" : " AND runtime = :runtime") + order);
+    statement.define_and_bind();
+    statement.execute(false);
+    for (; statement.fetch(); ++rows) {
+        row.version = version;
+        visit(row);
+    }
+    return rows;
+}
+
 }  // namespace cloudtask::center

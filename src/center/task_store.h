@@ -60,4 +60,13 @@ struct PlacedTask {
 // The same with the tasks' names, in order of id.
 void visit_placed_tasks(soci::session& sql, const std::string& runtime, const std::function<void(const PlacedTask& task)>& visit);
 
+struct DefinitionRow {
+    std::string id, runtime, group, name, document;
+    std::int64_t version = 0;
+};
+// Calls `visit` with up to `limit` enabled tasks of a runtime (empty: of all), in order of id, from the one after `after` on. Returns how
+// many there were.
+int visit_definitions(soci::session& sql, const std::string& runtime, const std::string& after, int limit,
+                      const std::function<void(const DefinitionRow& row)>& visit);
+
 }  // namespace cloudtask::center

@@ -42,6 +42,20 @@ Result<std::string> resolve(soci::session& sql, const task::Task& task, Faults& 
     return group_id;
 }
 
+// A rule whose last fire is past would never fire again, which nobody means to save. What was there before may have come to its end.
+Result<> need_fires_ahead(const std::vector<task::Schedule>& schedules, const std::vector<task::Schedule>& before, Instant now,
+                          Faults& faults) {
+    for (std::size_t i = 0; i < schedules.size(); ++i) {
+        const task::Schedule& schedule = schedules[i];
+        if (schedule.kind() == task::Schedule::Kind::manual || schedule.next(now)) continue;
+        if (std::find(before.begin(), before.end(), schedule) != before.end()) continue;
+        faults.add(fmt::format("/schedules/{}", i), "has no fire left: its last one is past, and it is " + format_instant(now) + " now",
+                   "a rule that fires again, or no such schedule");
+    }
+    if (!faults.empty()) return fail(Errc::unsupported, "{}", faults.summary());
+    return {};
+}
+
 Result<> need_free_task_name(soci::session& sql, const task::Task& task) {
     if (!task_name_taken(sql, task.runtime, task.group, task.name, task.id)) return {};
     return fail(Errc::already_exists, "the group {}/{} has a task named {} already", task.runtime, task.group, task.name);
@@ -111,6 +125,7 @@ Result<StoredTask> need_task(soci::session& sql, const std::string& id) {
 }
 
 Result<StoredTask> create_task(const Context& context, WriteScope& scope, task::Task input, Faults& faults) {
+    if (auto ahead = need_fires_ahead(input.schedules, {}, scope.now, faults); !ahead) return propagate(ahead);
     const auto group_id = resolve(scope.sql, input, faults);
     if (!group_id) return propagate(group_id);
     return store_new(context, scope, std::move(input), *group_id, "task.create");
@@ -139,6 +154,7 @@ Result<StoredTask> update_task(const Context& context, WriteScope& scope, const 
     input.effective_from = old.effective_from;
     input.effective_revision = old.effective_revision;
     if (task::to_json(input) == task::to_json(old)) return *before;
+    if (auto ahead = need_fires_ahead(input.schedules, old.schedules, scope.now, faults); !ahead) return propagate(ahead);
     if (auto free = need_free_task_name(scope.sql, input); !free) return propagate(free);
     return store_change(context, scope, *before, std::move(input), *group_id, "task.update");
 }

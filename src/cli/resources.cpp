@@ -7,6 +7,7 @@
 #include "cloudtask/core/hash.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/core/units.h"
+#include "cloudtask/task/schedule_words.h"
 
 namespace cloudtask::cli {
 
@@ -51,23 +52,18 @@ std::string task_of_run(const json::Value& run) {
     return text_member(run, "runtime") + "/" + text_member(run, "group") + "/" + text_member(run, "task_name");
 }
 
-std::string schedule_text(const json::Value& schedule) {
-    for (const char* kind : {"cron", "every", "at"}) {
-        const std::string rule = text_member(schedule, kind);
-        if (rule.empty()) continue;
-        const std::string zone = text_member(schedule, "zone");
-        const std::string off = member(schedule, "enabled").IsFalse() ? " (off)" : "";
-        return fmt::format("{}{}{}{}", kind == std::string_view("cron") ? "" : std::string(kind) + " ", rule,
-                           zone.empty() || zone == "UTC" ? "" : " " + zone, off);
-    }
-    return "?";
+// In words; as it is if this program does not understand it (a newer center).
+std::string schedule_text(const json::Value& schedule, const std::string& task_id) {
+    Faults faults;
+    const auto read = task::Schedule::read(schedule, "", faults);
+    return read ? task::words(read->for_task(task_id), task::Language::english) : json::to_text(schedule);
 }
 
 std::string schedules_cell(const json::Value& item) {
     std::string text;
     const json::Value& schedules = member(item, "schedules");
     if (!schedules.IsArray()) return text;
-    for (const auto& schedule : schedules.GetArray()) text += (text.empty() ? "" : "; ") + schedule_text(schedule);
+    for (const auto& schedule : schedules.GetArray()) text += (text.empty() ? "" : " | ") + schedule_text(schedule, id_of(item));
     return text;
 }
 

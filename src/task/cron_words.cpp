@@ -16,10 +16,6 @@ constexpr std::size_t kMostSpans = 4;
 constexpr std::uint64_t kEveryDate = 0xFFFFFFFE;
 constexpr std::size_t kPlaceOfDays = 3, kPlaceOfWeekdays = 5, kMostFields = 7;
 
-using std::chrono::hours;
-using std::chrono::minutes;
-using std::chrono::seconds;
-
 std::string clock_field(const Lexicon& lexicon, const ClockField& words, const std::vector<int>& values, std::size_t all) {
     if (values.size() == all) return std::string{words.all};
     return fill(values.size() == 1 ? words.one : words.many, {{"list", numbers_words(lexicon, values)}});
@@ -52,8 +48,9 @@ class CronClock {
     std::string in_every_hour() const {
         const auto second_step = even_step(seconds_);
         const auto minute_step = even_step(minutes_);
-        if (on_the_minute() && minute_step) return stepped(lexicon_.from_minute, minutes{*minute_step}, minutes_.front());
-        if (minutes_.size() == 60 && second_step) return stepped(lexicon_.from_second, seconds{*second_step}, seconds_.front());
+        if (on_the_minute() && minute_step) return stepped(lexicon_.from_minute, std::chrono::minutes{*minute_step}, minutes_.front());
+        if (minutes_.size() == 60 && second_step)
+            return stepped(lexicon_.from_second, std::chrono::seconds{*second_step}, seconds_.front());
         if (on_the_minute() && minutes_.size() == 1 && minutes_.front() == 0) return std::string{lexicon_.on_the_hour};
         return by_fields();
     }
@@ -67,7 +64,7 @@ class CronClock {
         std::vector<TimeOfDay> times;
         for (const int h : hours_) {
             for (const int m : minutes_) {
-                for (const int s : seconds_) times.push_back(hours{h} + minutes{m} + seconds{s});
+                for (const int s : seconds_) times.push_back(std::chrono::hours{h} + std::chrono::minutes{m} + std::chrono::seconds{s});
             }
         }
         return times;
@@ -78,11 +75,11 @@ class CronClock {
         Duration interval{};
         const auto minute_step = even_step(minutes_);
         if (seconds_.size() == 1 && minutes_.size() == 1) {
-            interval = hours{1};
+            interval = std::chrono::hours{1};
         } else if (seconds_.size() == 1 && minute_step) {
-            interval = minutes{*minute_step};
+            interval = std::chrono::minutes{*minute_step};
         } else if (const auto second_step = even_step(seconds_); second_step && minutes_.size() == 60) {
-            interval = seconds{*second_step};
+            interval = std::chrono::seconds{*second_step};
         } else {
             return std::nullopt;
         }
@@ -90,8 +87,10 @@ class CronClock {
         for (std::size_t begin = 0; begin < hours_.size();) {
             std::size_t end = begin + 1;
             while (end < hours_.size() && hours_[end] == hours_[end - 1] + 1) ++end;
-            const TimeOfDay first = hours{hours_[begin]} + minutes{minutes_.front()} + seconds{seconds_.front()};
-            const TimeOfDay last = hours{hours_[end - 1]} + minutes{minutes_.back()} + seconds{seconds_.back()};
+            const TimeOfDay first =
+                std::chrono::hours{hours_[begin]} + std::chrono::minutes{minutes_.front()} + std::chrono::seconds{seconds_.front()};
+            const TimeOfDay last =
+                std::chrono::hours{hours_[end - 1]} + std::chrono::minutes{minutes_.back()} + std::chrono::seconds{seconds_.back()};
             if (first == last) return std::nullopt;
             spans.push_back(span_words(lexicon_, first, last));
             begin = end;

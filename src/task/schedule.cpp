@@ -31,6 +31,20 @@ std::string_view to_string(OverlapRule rule) {
     return rule == OverlapRule::first ? "first" : rule == OverlapRule::second ? "second" : "both";
 }
 
+std::string_view to_string(ClockChange change) {
+    switch (change) {
+        case ClockChange::none:
+            break;
+        case ClockChange::moved:
+            return "moved";
+        case ClockChange::first_of_two:
+            return "first_of_two";
+        case ClockChange::second_of_two:
+            return "second_of_two";
+    }
+    return "none";
+}
+
 Result<Schedule> Schedule::cron(std::string_view expression, std::string_view zone) {
     const auto loaded = Zone::load(zone);
     if (!loaded) return tl::unexpected<Error>(unknown_zone(zone));

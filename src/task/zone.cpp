@@ -34,6 +34,14 @@ std::optional<Zone> Zone::load(std::string_view name) {
     return Zone{std::move(text), zone};
 }
 
+std::optional<Zone> Zone::load_file(std::string name, const std::string& path) {
+    cctz::time_zone zone;
+    if (!path.starts_with('/') || !cctz::load_time_zone(path, &zone)) return std::nullopt;
+    return Zone{std::move(name), zone};
+}
+
+bool Zone::is_name(std::string_view name) { return may_be_iana_name(name); }
+
 std::string Zone::offset_text(SysSeconds instant) const {
     const int offset = zone_.lookup(instant).offset;
     const int distance = std::abs(offset);

@@ -22,12 +22,21 @@ class Zone {
     // Nothing if `name` is not a zone of the IANA database. Only IANA names count: no paths, no "localtime", no "posix/..." copies.
     static std::optional<Zone> load(std::string_view name);
 
+    // The rules of the file at `path`, under that name.
+    static std::optional<Zone> load_file(std::string name, const std::string& path);
+
+    // Whether the IANA database may have a zone of that name.
+    static bool is_name(std::string_view name);
+
     const std::string& name() const { return name_; }
 
     LocalTime local(SysSeconds instant) const { return zone_.lookup(instant).cs; }
 
     // "+01:00": the offset from UTC at `instant`, with seconds only where it has some.
     std::string offset_text(SysSeconds instant) const;
+
+    // "CEST", as tzdata has it; some zones have their offset for it ("+03").
+    std::string abbreviation(SysSeconds instant) const { return zone_.lookup(instant).abbr; }
 
     // The instants that show one local time on the wall.
     struct Instants {

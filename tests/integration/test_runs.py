@@ -84,6 +84,37 @@ class Fires(ClusterTest):
         self.cluster.wait_for(lambda: self.cluster.runs(task, state="SUCCEEDED"), 30, "a fire by the new schedule")
 
 
+class Previews(ClusterTest):
+    def test_api_and_command_line_show_the_same(self):
+        rule = {"cron": "30 2 * * *", "zone": "Europe/Berlin"}
+        after = "2030-03-29T12:00:00Z"
+        by_api = self.api.post("/schedules/preview", {"schedule": rule, "after": after, "count": 4})
+        options = ["--cron", rule["cron"], "--zone", rule["zone"], "--after", after, "--count", "4"]
+        self.assertEqual(self.cluster.cli_json("schedule", "preview", *options), by_api)
+        self.assertEqual([fire["clock_change"] for fire in by_api["fires"]], ["none", "moved", "none", "none"])
+        shown = self.cluster.cli("schedule", "preview", *options)
+        self.assertIn(by_api["words"]["en"][0], shown)
+        for fire in by_api["fires"]:
+            self.assertRegex(shown, re.escape(fire["local"]) + " +" + re.escape(fire["offset"]) + ".* " + fire["at"])
+
+    def test_task_fires_when_its_preview_says(self):
+        task = self.make_task("previewed", [{"every": "2s", "jitter": "2s"}], command=["/bin/true"])
+        preview = self.cluster.cli_json("schedule", "preview", "--task", "demo/tests/previewed", "--count", "60")
+        foreseen = {fire["at"] for fire in preview["fires"]}
+        first = min(foreseen)
+
+        def fired():
+            return {run["fire_time"] for run in self.cluster.runs(task, state="SUCCEEDED") if run["fire_time"] >= first}
+
+        fires = self.cluster.wait_for(fired, 30, "a fire after the preview")
+        self.assertLessEqual(fires, foreseen)
+
+    def test_forecast_counts_the_fires_of_the_runtime(self):
+        before = self.cluster.cli_json("schedule", "forecast", "demo")
+        self.make_task("counted", [{"cron": "0 0 * * *"}], command=["/bin/true"])
+        self.assertEqual(self.cluster.cli_json("schedule", "forecast", "demo")["fires"], before["fires"] + 1)
+
+
 class Ends(ClusterTest):
     def test_exit_code_makes_it_failed(self):
         run = self.cluster.run_now(self.make_task("exit-7", shell="exit 7"))

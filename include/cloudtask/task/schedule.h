@@ -39,6 +39,8 @@ enum class ClockChange : std::uint8_t {
     second_of_two,
 };
 
+std::string_view to_string(ClockChange change);
+
 // A fire, and the instant that the rule names for it.
 struct ScheduledFire {
     Instant at{};       // when it is due, jitter included: what everybody knows the fire by
@@ -92,9 +94,9 @@ class Schedule {
 
     struct Rule;  // private to src/task
     const Rule& rule() const { return *rule_; }
+    explicit Schedule(std::shared_ptr<const Rule> rule) : rule_(std::move(rule)) {}
 
   private:
-    explicit Schedule(std::shared_ptr<const Rule> rule) : rule_(std::move(rule)) {}
     std::shared_ptr<const Rule> rule_;
 };
 

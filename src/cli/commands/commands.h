@@ -15,6 +15,7 @@ std::vector<Command> task_commands();    // task start, stop, enable, disable, c
 std::vector<Command> run_commands();     // run get, stop, log
 std::vector<Command> node_commands();    // node cordon, drain, uncordon; plan-failover
 std::vector<Command> ledger_commands();  // verify, why
+std::vector<Command> schedule_commands();  // schedule preview, forecast, spread; tzdata
 std::vector<Command> help_commands();    // completion, version, help
 
 }  // namespace cloudtask::cli

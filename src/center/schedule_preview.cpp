@@ -1,0 +1,95 @@
+// The preview of schedules. Worker threads.
+#include "center/schedule_preview.h"
+
+#include "center/store.h"
+#include "center/tasks.h"
+#include "cloudtask/task/preview.h"
+#include "cloudtask/task/schedule_words.h"
+#include "cloudtask/task/tzdata.h"
+
+namespace cloudtask::center {
+
+namespace {
+
+using http::Response;
+
+constexpr std::size_t kMostSchedules = 32;  // as a task may have
+constexpr std::int64_t kUsualCount = 20;
+
+struct PreviewRequest {
+    std::vector<task::Schedule> schedules;
+    std::string task_id;
+    Instant after{};
+    std::int64_t count = kUsualCount;
+};
+
+void read_schedules(json::ObjectReader& reader, std::vector<task::Schedule>& out) {
+    if (reader.has("schedule") == reader.has("schedules")) {
+        reader.faults().add("", "has not one of `schedule` and `schedules`", "a schedule, or a list of them");
+        for (const char* name : {"schedule", "schedules"}) reader.ignore(name);
+        return;
+    }
+    if (const json::Value* one = reader.object("schedule")) {
+        if (auto schedule = task::Schedule::read(*one, reader.pointer("schedule"), reader.faults())) out.push_back(std::move(*schedule));
+    }
+    if (!reader.has("schedules")) return;
+    const json::Value* list = reader.array("schedules", {.min = 1, .max = kMostSchedules});
+    if (list == nullptr) return;
+    for (rapidjson::SizeType i = 0; i < list->Size(); ++i) {
+        auto schedule = task::Schedule::read((*list)[i], pointer_to(reader.pointer("schedules"), i), reader.faults());
+        if (schedule) out.push_back(std::move(*schedule));
+    }
+}
+
+PreviewRequest read_preview_request(const json::Document& document, Instant now, Faults& faults) {
+    PreviewRequest request;
+    json::ObjectReader reader{document, "", faults};
+    read_schedules(reader, request.schedules);
+    reader.read("task_id", request.task_id, {.min = 1, .max = 64});
+    reader.read("count", request.count, {.min = 1, .max = task::kMostPreviewed});
+    std::string after;
+    request.after = now;
+    if (reader.read("after", after, {.min = 1, .max = 40})) {
+        const auto instant = parse_instant(after);
+        if (instant) request.after = *instant;
+        if (!instant) faults.add("/after", "is not an instant", "RFC 3339, such as 2026-11-21T02:42:11Z");
+    }
+    reader.finish();
+    return request;
+}
+
+void write_fire(json::Writer& out, const task::PreviewedFire& previewed) {
+    const task::ScheduledFire& fire = previewed.fire;
+    out.begin_object().member("at", fire.at).member("local", previewed.local).member("offset", previewed.offset);
+    out.member("abbreviation", previewed.abbreviation).member("schedule", static_cast<std::int64_t>(previewed.schedule));
+    out.member("clock_change", to_string(fire.clock_change));
+    if (fire.nominal != fire.at) out.member("nominal", fire.nominal);
+    out.end_object();
+}
+
+}  // namespace
+
+Result<Response> preview_schedules(Call& call) {
+    const auto document = call.json_body();
+    if (!document) return propagate(document);
+    Faults faults;
+    PreviewRequest request = read_preview_request(*document, call.context.clock.now(), faults);
+    if (!faults.empty()) return faulty("schedule", faults);
+    if (!request.task_id.empty()) {
+        for (auto& schedule : request.schedules) schedule = schedule.for_task(request.task_id);
+    }
+    json::Writer out;
+    out.begin_object().key("words").begin_object();
+    for (const auto& [name, language] : {std::pair{"en", task::Language::english}, std::pair{"zh", task::Language::chinese}}) {
+        out.key(name).begin_array();
+        for (const auto& schedule : request.schedules) out.value(task::words(schedule, language));
+        out.end_array();
+    }
+    out.end_object().member("tzdata", task::tzdata_version()).member("after", request.after);
+    out.key("fires").begin_array();
+    for (const auto& fire : task::preview(request.schedules, request.after, static_cast<std::size_t>(request.count))) write_fire(out, fire);
+    out.end_array().end_object();
+    return Response::json(200, out.text());
+}
+
+}  // namespace cloudtask::center
