@@ -28,7 +28,7 @@ Instant moment(const char* text) {
     return *parsed;
 }
 
-std::string member(const json::Value& object, const char* name) {
+std::string member_text(const json::Value& object, const char* name) {
     if (!object.HasMember(name)) return "-";
     return object[name].IsString() ? object[name].GetString() : json::to_text(object[name]);
 }
@@ -50,7 +50,7 @@ void insert(ApiFixture& api, const std::string& group, const std::string& first,
     }));
 }
 
-std::int64_t fires(const json::Document& answer, const char* name) { return answer[name]["fires"].GetInt64(); }
+std::int64_t fires_at(const json::Document& answer, const char* name) { return answer[name]["fires"].GetInt64(); }
 
 // TZDIR is what this says for as long as the object is there.
 class ZoneFolder {
@@ -89,14 +89,14 @@ TEST_CASE("preview: the next fires, what the clocks do to them, and the rule in 
     CHECK(body.HasMember("tzdata"));
     const auto& list = body["fires"];
     REQUIRE(list.Size() == 3);
-    CHECK(member(list[0], "local") == "2030-03-30T02:30:00");
-    CHECK(member(list[0], "offset") == "+01:00");
-    CHECK(member(list[0], "abbreviation") == "CET");
-    CHECK(member(list[0], "clock_change") == "none");
-    CHECK(member(list[1], "at") == "2030-03-31T01:00:00Z");
-    CHECK(member(list[1], "local") == "2030-03-31T03:00:00");
-    CHECK(member(list[1], "clock_change") == "moved");
-    CHECK(member(list[1], "abbreviation") == "CEST");
+    CHECK(member_text(list[0], "local") == "2030-03-30T02:30:00");
+    CHECK(member_text(list[0], "offset") == "+01:00");
+    CHECK(member_text(list[0], "abbreviation") == "CET");
+    CHECK(member_text(list[0], "clock_change") == "none");
+    CHECK(member_text(list[1], "at") == "2030-03-31T01:00:00Z");
+    CHECK(member_text(list[1], "local") == "2030-03-31T03:00:00");
+    CHECK(member_text(list[1], "clock_change") == "moved");
+    CHECK(member_text(list[1], "abbreviation") == "CEST");
 }
 
 TEST_CASE("preview: several schedules are merged; jitter and H are those of the task", "[schedules]") {
@@ -106,16 +106,16 @@ TEST_CASE("preview: several schedules are merged; jitter and H are those of the 
     REQUIRE(both.status == 200);
     const auto merged = both.json();
     REQUIRE(merged["fires"].Size() == 3);
-    CHECK(member(merged["fires"][0], "at") == "2030-01-01T09:00:00Z");
-    CHECK(member(merged["fires"][1], "at") == "2030-01-01T12:00:00Z");
-    CHECK(member(merged["fires"][1], "schedule") == "1");
+    CHECK(member_text(merged["fires"][0], "at") == "2030-01-01T09:00:00Z");
+    CHECK(member_text(merged["fires"][1], "at") == "2030-01-01T12:00:00Z");
+    CHECK(member_text(merged["fires"][1], "schedule") == "1");
     CHECK(merged["words"]["en"].Size() == 3);
 
     const std::string one = R"({"schedule": {"cron": "0 0 * * *", "jitter": "1h"}, "count": 1, "task_id": ")";
     const auto first = api.post("/api/v1/schedules/preview", one + "a\"}").json();
     const auto second = api.post("/api/v1/schedules/preview", one + "b\"}").json();
-    CHECK(member(first["fires"][0], "at") != member(second["fires"][0], "at"));
-    CHECK(member(first["fires"][0], "nominal") == "2030-01-02T00:00:00Z");
+    CHECK(member_text(first["fires"][0], "at") != member_text(second["fires"][0], "at"));
+    CHECK(member_text(first["fires"][0], "nominal") == "2030-01-02T00:00:00Z");
 }
 
 TEST_CASE("preview: faults are those of saving, and bounds hold", "[schedules]") {
@@ -163,15 +163,15 @@ TEST_CASE("forecast: fires by minute, and the fullest second", "[schedules]") {
     const auto answer = api.get("/api/v1/runtimes/demo/forecast?from=2030-01-01T12:00:30Z");
     REQUIRE(answer.status == 200);
     const auto body = answer.json();
-    CHECK(member(body, "from") == "2030-01-01T12:00:00Z");
-    CHECK(member(body, "fires") == std::to_string(40 + 3 * 24 + 2 * 86'400));
-    CHECK(member(body, "tasks") == "50");
+    CHECK(member_text(body, "from") == "2030-01-01T12:00:00Z");
+    CHECK(member_text(body, "fires") == std::to_string(40 + 3 * 24 + 2 * 86'400));
+    CHECK(member_text(body, "tasks") == "50");
     REQUIRE(body["minutes"].Size() == 1440);
     CHECK(body["minutes"][0].GetInt64() == 123);
     CHECK(body["minutes"][1].GetInt64() == 120);
-    CHECK(fires(body, "peak_second") == 45);
-    CHECK(member(body["peak_second"], "at") == "2030-01-02T00:00:00Z");
-    CHECK(fires(body, "peak_minute") == 163);
+    CHECK(fires_at(body, "peak_second") == 45);
+    CHECK(member_text(body["peak_second"], "at") == "2030-01-02T00:00:00Z");
+    CHECK(fires_at(body, "peak_minute") == 163);
     CHECK(api.get("/api/v1/runtimes/none/forecast").status == 404);
     CHECK(api.get("/api/v1/runtimes/demo/forecast?hours=0").status == 400);
 }
@@ -190,8 +190,8 @@ TEST_CASE("spread: five thousand midnight tasks, the proposal accepted, the peak
     CHECK(peak(body["after"]) < 100);
     CHECK(peak(body["after"]) >= 30);
     REQUIRE(body["proposals"].Size() == 5000);
-    CHECK(member(body["proposals"][0], "jitter") == "5min");
-    CHECK(member(body["proposals"][0], "schedule") == "0");
+    CHECK(member_text(body["proposals"][0], "jitter") == "5min");
+    CHECK(member_text(body["proposals"][0], "schedule") == "0");
 
     // Some of them accepted: what is shown for them is what they do.
     REQUIRE(api.store->write([&](soci::session& sql) -> Result<> {
@@ -199,8 +199,8 @@ TEST_CASE("spread: five thousand midnight tasks, the proposal accepted, the peak
         return {};
     }));
     const auto spread = api.get("/api/v1/runtimes/demo/forecast").json();
-    CHECK(fires(spread, "peak_second") == peak(body["after"]));
-    CHECK(member(spread, "fires") == "5030");
+    CHECK(fires_at(spread, "peak_second") == peak(body["after"]));
+    CHECK(member_text(spread, "fires") == "5030");
     CHECK(api.get("/api/v1/runtimes/demo/spread?max_jitter=5min&target=100").json()["proposals"].Empty());
 }
 
@@ -251,16 +251,16 @@ TEST_CASE("tzdata: a change between two looks lists the tasks that fire at other
     CHECK(second->mails == 1);
     CHECK(api.count("SELECT count(*) FROM mails") == 1);
     const auto body = api.get("/api/v1/tzdata").json();
-    CHECK(member(body, "version") == "2030b");
-    CHECK(member(body, "loaded") == "2030a");
-    CHECK(member(body, "restart_needed") == "true");
+    CHECK(member_text(body, "version") == "2030b");
+    CHECK(member_text(body, "loaded") == "2030a");
+    CHECK(member_text(body, "restart_needed") == "true");
     const auto& change = body["change"];
-    CHECK(member(change, "from") == "2030a");
-    CHECK(member(change, "zones") == R"(["Mars/Base"])");
+    CHECK(member_text(change, "from") == "2030a");
+    CHECK(member_text(change, "zones") == R"(["Mars/Base"])");
     REQUIRE(change["tasks"].Size() == 1);
-    CHECK(member(change["tasks"][0], "task_id") == id);
-    CHECK(member(change["tasks"][0], "before") == "2030-01-01T08:00:00Z");
-    CHECK(member(change["tasks"][0], "after") == "2030-01-01T09:00:00Z");
+    CHECK(member_text(change["tasks"][0], "task_id") == id);
+    CHECK(member_text(change["tasks"][0], "before") == "2030-01-01T08:00:00Z");
+    CHECK(member_text(change["tasks"][0], "after") == "2030-01-01T09:00:00Z");
     // Told once; the list stays.
     CHECK_FALSE(again.look(api.clock.now())->changed);
     CHECK(api.get("/api/v1/tzdata").json()["change"]["tasks"].Size() == 1);
