@@ -61,7 +61,7 @@ struct Lexicon {
     std::string_view nth_weekday, nth_working_day;      // {nth}, {weekday}
     std::string_view nth_last_day, nth_last_weekday, nth_last_working_day;  // the same, counted from the end; for 2 and more
     std::string_view last_day, last_weekday, last_working_day;              // {weekday}
-    std::string_view nearest;                                               // {day}: the weekday nearest to it
+    std::string_view nearest;                                               // {day}: the working day nearest to it
     std::string_view in_years, years_named;                                 // {days}, {list}; {days}, {text} of the field
 
     // Calendars.

@@ -134,7 +134,7 @@ const Lexicon kChinese{
     .last_day = "最后一天",
     .last_weekday = "最后一个{weekday}",
     .last_working_day = "最后一个工作日",
-    .nearest = "离{day}最近的周一至周五",
+    .nearest = "离{day}最近的工作日",
     .in_years = "{list}年{days}",
     .years_named = "年份为{text}的{days}",
 

@@ -60,7 +60,7 @@ const Lexicon kEnglish{
     .last_day = "last day",
     .last_weekday = "last {weekday}",
     .last_working_day = "last working day",
-    .nearest = "weekday nearest to the {day}",
+    .nearest = "working day nearest to the {day}",
     .in_years = "{days}, in {list}",
     .years_named = "{days}, in the years {text}",
 

@@ -111,8 +111,13 @@ class Previews(ClusterTest):
 
     def test_forecast_counts_the_fires_of_the_runtime(self):
         before = self.cluster.cli_json("schedule", "forecast", "demo")
-        self.make_task("counted", [{"cron": "0 0 * * *"}], command=["/bin/true"])
+        task = self.make_task("counted", [{"cron": "0 0 * * *"}], command=["/bin/true"])
         self.assertEqual(self.cluster.cli_json("schedule", "forecast", "demo")["fires"], before["fires"] + 1)
+        # Alone at midnight with another one it is a burst for a target of one.
+        self.make_task("counted-too", [{"cron": "0 0 * * *"}], command=["/bin/true"])
+        spread = self.cluster.cli_json("schedule", "spread", "demo", "--target", "1", "--max-jitter", "1h", "--apply")
+        proposed = {proposal["task_id"]: proposal["jitter"] for proposal in spread["proposals"]}
+        self.assertEqual(self.api.get(f"/tasks/{task['id']}")["schedules"][0]["jitter"], proposed[task["id"]])
 
 
 class Ends(ClusterTest):
