@@ -1,10 +1,13 @@
 // YAML documents as JSON with line numbers. Pure.
 #include "cli/yaml.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <set>
 
+#include <rapidjson/encodings.h>
+#include <rapidjson/memorystream.h>
 #include <yaml-cpp/yaml.h>
 
 namespace cloudtask::cli {
@@ -114,6 +117,20 @@ class Converter {
     std::size_t values_ = 0;
 };
 
+// yaml-cpp passes bytes on that are no text, and JSON cannot hold them. Throws YamlError.
+void need_utf8(const std::string& text) {
+    struct Nowhere {
+        using Ch = char;
+        void Put(char) {}
+    } nowhere;
+    rapidjson::MemoryStream stream(text.data(), text.size());
+    while (stream.Tell() < text.size()) {
+        const auto begin = static_cast<std::ptrdiff_t>(stream.Tell());
+        if (rapidjson::UTF8<>::Validate(stream, nowhere)) continue;
+        throw YamlError{static_cast<int>(std::count(text.begin(), text.begin() + begin, '\n')) + 1, "is not text in UTF-8"};
+    }
+}
+
 }  // namespace
 
 int YamlDocument::line_of(std::string pointer) const {
@@ -128,6 +145,7 @@ int YamlDocument::line_of(std::string pointer) const {
 tl::expected<std::vector<YamlDocument>, YamlError> read_yaml(const std::string& text) {
     std::vector<YamlDocument> documents;
     try {
+        need_utf8(text);
         for (const YAML::Node& root : YAML::LoadAll(text)) {
             if (!root.IsDefined() || root.IsNull()) continue;
             YamlDocument document;

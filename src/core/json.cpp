@@ -6,6 +6,7 @@
 #include <rapidjson/reader.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace cloudtask::json {
 
@@ -25,7 +26,11 @@ class Guard : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Guard> {
     bool Uint(unsigned u) { return document_.Uint(u); }
     bool Int64(std::int64_t i) { return document_.Int64(i); }
     bool Uint64(std::uint64_t u) { return document_.Uint64(u); }
-    bool Double(double d) { return document_.Double(d); }
+    bool Double(double d) {
+        // RapidJSON reads 3e308 as infinity, which nobody could write back.
+        if (!std::isfinite(d)) problem = "a number is too large";
+        return std::isfinite(d) && document_.Double(d);
+    }
     bool String(const char* s, rapidjson::SizeType n, bool copy) { return is_text({s, n}) && document_.String(s, n, copy); }
     bool StartObject() { return enter() && document_.StartObject(); }
     bool Key(const char* s, rapidjson::SizeType n, bool copy) {

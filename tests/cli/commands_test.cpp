@@ -57,7 +57,7 @@ TEST_CASE("get prints an aligned table, JSON, or YAML that apply takes") {
 
     REQUIRE(program.run({"get", "tasks", "--runtime", "demo"}) == 0);
     CHECK(program.out ==
-          "TASK                STATE   LAST RUN       SCHEDULES                                                    ID\n"
+          "TASK                STATE   LAST RUN       SCHEDULES                                                       ID\n"
           "demo/reports/daily  failed  FAILED 3m ago  at 09:00 on Mondays to Fridays, Berlin time | every 30 seconds  "
           "0193a0c4-5b7e-7c31-9d52-3f0c1b7a9e10\n");
     CHECK(program.center.endpoints.front().server == "http://center.test");

@@ -64,6 +64,11 @@ TEST_CASE("what follows a zero byte is not overlooked") {
     CHECK_FALSE(json::parse(std::string("[1\0]", 4)).has_value());
 }
 
+TEST_CASE("a number that is larger than any can be is refused") {
+    for (const char* text : {"3e308", "-1e309", "[1e999]"}) CHECK_FALSE(json::parse(text));
+    CHECK(json::parse("1.7e308"));
+}
+
 TEST_CASE("text that is not UTF-8 is refused") {
     for (const std::string bytes : {"\xff", "\xc0\xaf", "\xe2\x82", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\x80"}) {
         CHECK_FALSE(json::parse("\"" + bytes + "\"").has_value());
