@@ -120,7 +120,6 @@ class Converter {
 // yaml-cpp passes bytes on that are no text, and JSON cannot hold them. Throws YamlError.
 void need_utf8(const std::string& text) {
     struct Nowhere {
-        using Ch = char;
         void Put(char) {}
     } nowhere;
     rapidjson::MemoryStream stream(text.data(), text.size());
