@@ -2,12 +2,12 @@
 #include "cli/manifest.h"
 
 #include <algorithm>
-#include <array>
 
 #include "cli/yaml.h"
 #include "cloudtask/core/check.h"
 #include "cloudtask/core/hash.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/definition.h"
 
 namespace cloudtask::cli {
 
@@ -15,22 +15,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Written by the center; not part of a definition.
-constexpr std::array kServerMembers = {"id",          "version",  "revision",       "created_revision",   "created_at",
-                                       "updated_at",  "last_run", "effective_from", "effective_revision", "state",
-                                       "next_fire_at"};
-
-void remove_server_members(json::Value& object) {
-    for (const char* name : kServerMembers) object.EraseMember(name);  // keeps the order of the others
-}
-
 template <class T>
 std::string body_of(const T& value) {
     json::Writer out;
     task::write(out, value);
     auto document = json::parse(out.text());
     CLOUDTASK_CHECK(document.has_value(), "the codec wrote what the parser does not read");
-    remove_server_members(*document);
+    task::keep_definition(*document);
     return json::to_text(*document);
 }
 
@@ -106,7 +97,7 @@ class Reader {
             definition.says_enabled = document.value.HasMember("enabled");
             take_package(source, document, definition);
         }
-        remove_server_members(document.value);
+        task::keep_definition(document.value);
         Faults faults;
         read_body(*kind, document.value, definition, faults);
         for (const Fault& fault : faults.list()) problem(source, document.line_of(fault.pointer), fault_text(fault));
@@ -213,7 +204,7 @@ Manifest read_manifest(const std::vector<Source>& sources) {
 Result<std::string> normalised(Kind kind, const json::Value& resource) {
     json::Document copy;
     copy.CopyFrom(resource, copy.GetAllocator());
-    if (copy.IsObject()) remove_server_members(copy);
+    task::keep_definition(copy);
     Definition definition;
     Faults faults;
     read_body(kind, copy, definition, faults);

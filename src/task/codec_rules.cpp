@@ -90,6 +90,15 @@ void read_labels(json::ObjectReader& reader, std::map<std::string, std::string>&
     }
 }
 
+void read_tags(json::ObjectReader& reader, std::map<std::string, std::string>& out) {
+    if (!reader.read("tags", out, {.min = 0, .max = 32, .item = {.min = 0, .max = 63}})) return;
+    for (const auto& [key, value] : out) {
+        const std::string pointer = pointer_to(reader.pointer("tags"), key);
+        if (!is_label_key(key)) reader.faults().add(pointer, "is not the key of a tag", std::string{kAllowedLabel});
+        if (value.find(',') != std::string::npos) reader.faults().add(pointer, "has a comma", "up to 63 bytes of text without a comma");
+    }
+}
+
 void read_environment(json::ObjectReader& reader, std::map<std::string, std::string>& out) {
     if (!reader.read("environment", out, {.min = 0, .max = 100, .item = {.min = 0, .max = kLongestVariable, .multi_line = true}})) return;
     for (const auto& [name, value] : out) {

@@ -27,6 +27,8 @@ void read_notify(json::ObjectReader& reader, std::vector<std::string>& out);
 void read_targets(json::ObjectReader& reader, std::vector<std::string>& out);
 // Optional: at most 32 labels; the form of a key is that of a node's labels.
 void read_labels(json::ObjectReader& reader, std::map<std::string, std::string>& out);
+// Optional: at most 32 tags. Their keys have the form of a label's; their values have no comma, which separates tags in a query.
+void read_tags(json::ObjectReader& reader, std::map<std::string, std::string>& out);
 // Optional: at most 100 variables, none of them CloudTask's own.
 void read_environment(json::ObjectReader& reader, std::map<std::string, std::string>& out);
 

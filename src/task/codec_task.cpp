@@ -4,6 +4,7 @@
 #include "cloudtask/core/hash.h"
 #include "cloudtask/core/units.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/definition.h"
 #include "task/codec_rules.h"
 
 namespace cloudtask::task {
@@ -72,6 +73,7 @@ Task read_definition(json::ObjectReader& reader) {
     read_slug(reader, "group", task.group);
     read_slug(reader, "name", task.name);
     reader.read("description", task.description, kDescriptionRule);
+    read_tags(reader, task.tags);
     reader.read("enabled", task.enabled);
     read_program(reader, task);
     read_schedules(reader, task.schedules);
@@ -88,10 +90,7 @@ std::optional<Task> read_task_input(const json::Value& value, Faults& faults) {
     const FaultCount count{faults};
     json::ObjectReader reader{value, "", faults};
     Task task = read_definition(reader);
-    for (const std::string_view name : {"id", "version", "revision", "created_revision", "created_at", "updated_at", "effective_from",
-                                        "effective_revision", "state", "last_run", "running", "owner", "next_fire"}) {
-        reader.ignore(name);
-    }
+    for (const std::string_view name : kServerMembers) reader.ignore(name);
     reader.finish();
     if (!count.none_since()) return std::nullopt;
     return task;
@@ -125,6 +124,7 @@ void write(json::Writer& out, const Task& task) {
     out.member("group", task.group);
     out.member("name", task.name);
     out.member("description", task.description);
+    if (!task.tags.empty()) out.member("tags", task.tags);
     out.member("enabled", task.enabled);
     if (!task.command.empty()) out.member("command", task.command);
     if (!task.shell.empty()) out.member("shell", task.shell);

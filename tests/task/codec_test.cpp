@@ -81,6 +81,7 @@ Task random_task(std::mt19937_64& random) {
     task.group = "ops";
     task.name = fmt::format("t{}", below(1000));
     task.description = "Ümläute, \"quotes\",\nlines";
+    if (below(2) == 0) task.tags = {{"team", "pay roll"}, {"example.org/kind", ""}};
     task.enabled = below(2) == 0;
     if (below(2) == 0) {
         task.command = {"./run", "", "a b", "\"'\\\t"};
@@ -133,6 +134,7 @@ void check_equal(const Task& a, const Task& b) {
     REQUIRE(a.id == b.id);
     REQUIRE(a.runtime + "/" + a.group + "/" + a.name == b.runtime + "/" + b.group + "/" + b.name);
     REQUIRE(a.description == b.description);
+    REQUIRE(a.tags == b.tags);
     REQUIRE(a.enabled == b.enabled);
     REQUIRE(a.command == b.command);
     REQUIRE(a.shell == b.shell);
@@ -250,7 +252,8 @@ TEST_CASE("codec: a task that is read has the times that its id picks") {
 TEST_CASE("codec: all faults of a task are told at once") {
     check_faults(R"({"runtime": "Demo", "name": "", "command": [], "environment": {"1A": "x", "CLOUDTASK_HOME": "y"}, "time_limit": "0s",
                      "max_parallel": 0, "misfire": "never", "notify": ["ops@example.org", "nobody"], "colour": "red",
-                     "schedules": [{"cron": "61 * * * *"}, {"every": "1s", "at": "2026-01-01T00:00:00Z"}, 7], "targets": ["node 1"], "labels": {"a b": "c"}})",
+                     "schedules": [{"cron": "61 * * * *"}, {"every": "1s", "at": "2026-01-01T00:00:00Z"}, 7], "targets": ["node 1"], "labels": {"a b": "c"},
+                     "tags": {"a b": "c", "d": "e,f"}})",
                  {{"/runtime", "'Demo' is not a name"},
                   {"/group", "is missing"},
                   {"/name", "'' is not a name"},
@@ -266,7 +269,9 @@ TEST_CASE("codec: all faults of a task are told at once") {
                   {"/schedules/1", "has more than one rule"},
                   {"/schedules/2", "is not an object"},
                   {"/targets/0", "'node 1' is not the name of a node"},
-                  {"/labels/a b", "is not the key of a label"}});
+                  {"/labels/a b", "is not the key of a label"},
+                  {"/tags/a b", "is not the key of a tag"},
+                  {"/tags/d", "has a comma"}});
 }
 
 TEST_CASE("codec: exactly one of command and shell") {

@@ -44,6 +44,7 @@ struct Task {
     std::string id;  // UUID; what the ring hashes
     std::string runtime, group, name;
     std::string description;
+    std::map<std::string, std::string> tags;  // the task's own, to find it by: where it runs does not depend on them
     bool enabled = true;
 
     // What to run: exactly one of the two. The child starts in a fresh working folder with the package unpacked in it.
