@@ -62,11 +62,25 @@ Result<std::optional<IdempotencyKey>> idempotency_key(const Call& call) {
     return std::optional<IdempotencyKey>{IdempotencyKey{call.principal.subject(), std::string{key}, sha256_hex(request_text)}};
 }
 
+// Whether nothing is to be written. Error: the parameter is none, or the route cannot be tried.
+Result<bool> reads_dry_run(const RouteTable::Route& route, const http::Request& request) {
+    const auto given = request.query.find("dry_run");
+    if (!is_write(route.method) || given == request.query.end()) return false;
+    if (given->second != "true" && given->second != "false") return fail(Errc::invalid_argument, "dry_run is true or false");
+    if (given->second == "true" && !route.options.dry_run) {
+        return fail(Errc::invalid_argument, "{} {} cannot be tried without being done: it takes no dry_run", route.method, route.pattern);
+    }
+    return given->second == "true";
+}
+
 Response run_handler(const Context& context, const RouteTable::Route& route, const http::Request& request) {
     const auto principal = admit(context, request, route.access);
     if (!principal) return problem_for(principal.error());
+    const auto dry_run = reads_dry_run(route, request);
+    if (!dry_run) return problem_for(dry_run.error());
     Call call{context, request, *principal};
     call.secret_body = route.options.secret_body;
+    call.dry_run = *dry_run;
     auto answer = route.handler(call);
     return answer ? std::move(*answer) : problem_for(answer.error());
 }
@@ -159,11 +173,12 @@ Result<Response> Call::write(const std::function<Result<Response>(WriteScope&)>&
     const auto key = idempotency_key(*this);
     if (!key) return propagate(key);
     Response answer;
-    bool refused = false;
+    bool rolled_back = false;
     std::vector<std::function<void()>> actions;
+    std::map<std::string, std::int64_t> catalog_changes;
     const auto written = context.store.write([&](soci::session& sql) -> Result<> {
         const Instant now = context.clock.now();
-        if (*key) {
+        if (*key && !dry_run) {
             auto kept = find_answer(sql, **key, now);
             if (!kept) return propagate(kept);
             if (*kept) {
@@ -171,17 +186,19 @@ Result<Response> Call::write(const std::function<Result<Response>(WriteScope&)>&
                 return {};
             }
         }
-        WriteScope scope{sql, principal, request.remote_address, now, {}, {}};
+        WriteScope scope{sql, principal, request.remote_address, now, {}, {}, {}};
         auto outcome = body(scope);
         if (!outcome) return propagate(outcome);
         answer = std::move(*outcome);
-        refused = answer.status >= 400;
-        if (refused) return fail(Errc::cancelled, "refused");  // rolls back; the answer says why
+        rolled_back = dry_run || answer.status >= 400;
+        if (rolled_back) return fail(Errc::cancelled, "rolled back");  // the answer says why
         if (*key) keep_answer(sql, **key, answer, scope.remembered.value_or(answer.body), now);
         actions = std::move(scope.actions);
+        catalog_changes = std::move(scope.catalog_changes);
         return {};
     });
-    if (!written && !refused) return propagate(written);
+    if (!written && !rolled_back) return propagate(written);
+    for (const auto& [runtime, revision] : catalog_changes) context.hooks.fire_catalog_changed(runtime, revision);
     for (const auto& action : actions) action();
     return answer;
 }
@@ -278,6 +295,9 @@ void add_all_routes(RouteTable& table, const Context& context) {
     add_group_routes(table, context);
     add_task_routes(table, context);
     add_schedule_routes(table, context);
+    add_bulk_routes(table, context);
+    add_version_routes(table, context);
+    add_guarantee_routes(table, context);
     add_package_routes(table, context);
     add_run_routes(table, context);
     add_ledger_routes(table, context);

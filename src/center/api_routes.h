@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,10 +41,14 @@ struct WriteScope {
     // Runs after the commit (not when it was rolled back, or the answer was a repeated one), on this thread: hooks.
     void after_commit(std::function<void()> action) { actions.push_back(std::move(action)); }
 
+    // The newest revision of a runtime's tasks: its nodes are told after the commit.
+    void catalog_changed(const std::string& runtime, std::int64_t revision) { catalog_changes[runtime] = revision; }
+
     // What the idempotency key remembers instead of the answer's body; for answers that show a secret once.
     void remember_body(std::string body) { remembered = std::move(body); }
 
     std::vector<std::function<void()>> actions;
+    std::map<std::string, std::int64_t> catalog_changes;  // revisions by runtime
     std::optional<std::string> remembered;
 };
 
@@ -59,7 +64,8 @@ struct Call {
     Result<json::Document> json_body() const;
 
     // Runs `body` in one write transaction and keeps its answer under the request's Idempotency-Key, if there is one, in the same
-    // transaction: a repeated request gets that answer and changes nothing. Only answers below 300 are kept; an error rolls back.
+    // transaction: a repeated request gets that answer and changes nothing. Only answers below 300 are kept; an error rolls back, and so
+    // does a dry run, whose answer is what would have been answered.
     Result<http::Response> write(const std::function<Result<http::Response>(WriteScope&)>& body) const;
 
     // The query as a list's. A faulty one is answered by faulty_query().
@@ -71,6 +77,7 @@ struct Call {
     Result<std::int64_t> if_match_or_any() const;
 
     bool secret_body = false;         // see RouteOptions
+    bool dry_run = false;             // write() rolls back
     std::function<bool()> over = {};  // of a question: its time is up, and the answer is to be an Error with Errc::timeout
     std::string body_digest = {};     // SHA-256 of a body that was streamed, and is not in request.body
 };
@@ -83,6 +90,7 @@ struct RouteOptions {
     bool question = false;     // may take seconds: waits for its turn on Context::questions. GET only
     bool slow = false;         // hashes passwords: runs on Context::slow_worker
     bool secret_body = false;  // the body holds a password: it is not made part of the idempotency fingerprint
+    bool dry_run = false;      // takes ?dry_run=true; a write that does not is refused with it, rather than carried out
 };
 
 class RouteTable {
@@ -132,6 +140,9 @@ void add_node_list_routes(RouteTable& table, const Context& context);
 void add_group_routes(RouteTable& table, const Context& context);
 void add_task_routes(RouteTable& table, const Context& context);
 void add_schedule_routes(RouteTable& table, const Context& context);
+void add_bulk_routes(RouteTable& table, const Context& context);
+void add_guarantee_routes(RouteTable& table, const Context& context);
+void add_version_routes(RouteTable& table, const Context& context);
 void add_package_routes(RouteTable& table, const Context& context);
 void add_system_routes(RouteTable& table, const Context& context);  // health, metrics, openapi.json
 void add_site_routes(RouteTable& table, const Context& context);

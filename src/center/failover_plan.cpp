@@ -8,6 +8,7 @@
 #include "center/runtime_store.h"
 #include "center/store.h"
 #include "cloudtask/core/units.h"
+#include "cloudtask/ring/timing.h"
 
 namespace cloudtask::center {
 
@@ -16,8 +17,6 @@ namespace {
 constexpr std::size_t kUsualMoves = 1'000;
 constexpr std::size_t kMostMoves = 10'000;
 constexpr std::size_t kMostDown = 100;
-// From the end of a session to the first fire by a new owner.
-constexpr Duration kTakeOver = std::chrono::milliseconds{500};
 
 std::vector<ring::Member> remaining(const ring::Ring& ring, const std::set<std::string>& down) {
     std::vector<ring::Member> members = ring.members();
@@ -91,7 +90,7 @@ std::string plan_json(const Context& context, std::int64_t epoch, bool settled, 
         out.member("tasks", load.now).member("tasks_after", load.then).end_object();
     }
     out.end_array().member("moved", plan.moved()).member("without_node", plan.without_node());
-    out.member("resumes_within", format_duration(context.options.zookeeper_session_timeout + kTakeOver));
+    out.member("resumes_within", format_duration(context.options.zookeeper_session_timeout + ring::kTakeOver));
     out.key("moves").begin_array();
     for (const auto& move : plan.moves()) {
         out.begin_object().member("task_id", move.task_id).member("group", move.group).member("name", move.name).member("from", move.from);

@@ -82,9 +82,9 @@ Result<Response> erase_group_route(Call& call) {
 
 void add_group_routes(RouteTable& table, const Context&) {
     table.add("GET", "/api/v1/groups", Access::user_read, list_groups_route);
-    table.add("POST", "/api/v1/groups", Access::user_write, create_group_route);
+    table.add("POST", "/api/v1/groups", Access::user_write, create_group_route, {.dry_run = true});
     table.add("GET", "/api/v1/groups/{id}", Access::user_read, get_group_route);
-    table.add("PUT", "/api/v1/groups/{id}", Access::user_write, update_group_route);
+    table.add("PUT", "/api/v1/groups/{id}", Access::user_write, update_group_route, {.dry_run = true});
     table.add("DELETE", "/api/v1/groups/{id}", Access::user_write, erase_group_route);
 }
 

@@ -196,6 +196,9 @@ Result<std::size_t> Ingest::apply(const std::string& node_id, const std::string&
     changed.insert(effects.ended.begin(), effects.ended.end());
     if (!changed.empty() && parts_.runs_changed) parts_.runs_changed(changed);
     if (effects.mails > 0 && parts_.mail_waiting) parts_.mail_waiting();
+    for (const auto& [runtime_changed, revision] : effects.catalog_changes) {
+        if (parts_.catalog_changed) parts_.catalog_changed(runtime_changed, revision);
+    }
     return batch->reports.size();
 }
 

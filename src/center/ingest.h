@@ -35,6 +35,7 @@ struct IngestParts {
     // After the commit, on the calling thread.
     std::function<void(const std::set<std::string>& run_ids)> runs_changed;  // their logs grew, or they are over
     std::function<void()> mail_waiting;
+    std::function<void(const std::string& runtime, std::int64_t revision)> catalog_changed = {};
 };
 
 class Ingest {

@@ -156,6 +156,20 @@ MailText failure_mail(const task::Run& run, std::string_view stderr_tail, std::s
     return mail;
 }
 
+MailText canary_mail(const task::Task& task, std::int64_t version, bool rolled_back, std::string_view detail, std::string_view site_url) {
+    const std::string path = fmt::format("{}/{}/{}", task.runtime, task.group, task.name);
+    const std::string what = rolled_back ? "was rolled back" : "failed, and could not be rolled back";
+    MailText mail;
+    mail.subject = one_line(fmt::format("CloudTask: {}: version {} {}", path, version, what));
+    std::string& body = mail.body;
+    body = one_line(fmt::format("Version {} of task {}, which was on trial, {}.", version, path, what)) + "\n\n";
+    line(body, "Why", detail);
+    line(body, "Task", task.id);
+    line(body, "Version now", std::to_string(task.version));
+    if (!site_url.empty()) line(body, "See", fmt::format("{}{}#task={}", site_url, site_url.ends_with('/') ? "" : "/", task.id));
+    return mail;
+}
+
 std::string render_message(const MailMessage& message) {
     std::string to;
     for (const auto& address : message.to) to += (to.empty() ? "" : ",\r\n ") + one_line(address);

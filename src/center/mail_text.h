@@ -26,6 +26,9 @@ inline constexpr std::size_t kMailTailLines = 40;
 // `site_url`: where the site is, without a '/' at its end, or empty.
 MailText failure_mail(const task::Run& run, std::string_view stderr_tail, std::string_view log_note, std::string_view site_url);
 
+// What is said of a canary that was decided against: `detail` is a sentence on why and what became of it.
+MailText canary_mail(const task::Task& task, std::int64_t version, bool rolled_back, std::string_view detail, std::string_view site_url);
+
 struct MailMessage {
     std::string from;
     std::vector<std::string> to;

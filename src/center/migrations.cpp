@@ -152,10 +152,28 @@ constexpr std::string_view kLostRevisions = R"sql(
 CREATE TABLE lost_revisions (after INTEGER PRIMARY KEY, until INTEGER NOT NULL);
 )sql";
 
+// Versions with a note, tags, trials of new versions.
+constexpr std::string_view kDefinitions = R"sql(
+ALTER TABLE task_versions ADD COLUMN note TEXT NOT NULL DEFAULT '';
+-- how the version came about, where that is more than somebody's edit
+
+CREATE TABLE task_tags (            -- of the tasks that there are, to find them by
+    task_id TEXT NOT NULL, key TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (task_id, key)) WITHOUT ROWID;
+-- tag: key=value; a key has no '='
+CREATE INDEX task_tags_by_tag ON task_tags(tag, task_id);
+CREATE INDEX task_tags_by_key ON task_tags(key, task_id);
+
+CREATE TABLE task_canaries (        -- new versions on trial, at most one a task
+    task_id TEXT PRIMARY KEY, version INTEGER NOT NULL, last_version INTEGER NOT NULL, previous INTEGER NOT NULL, fires INTEGER NOT NULL,
+    succeeded INTEGER NOT NULL, state TEXT NOT NULL, detail TEXT NOT NULL, started_at INTEGER NOT NULL, decided_at INTEGER) WITHOUT ROWID;
+-- state: running, confirmed, rolled_back, superseded, stuck
+CREATE INDEX task_canaries_running ON task_canaries(task_id) WHERE state = 'running';
+)sql";
+
 }  // namespace
 
 const std::vector<std::string_view>& migrations() {
-    static const std::vector<std::string_view> list{kInitial, kLedger, kCordons, kPast, kPlaced, kPending, kLostRevisions};
+    static const std::vector<std::string_view> list{kInitial, kLedger, kCordons, kPast, kPlaced, kPending, kLostRevisions, kDefinitions};
     return list;
 }
 

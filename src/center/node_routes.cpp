@@ -167,7 +167,9 @@ std::shared_ptr<Ingest> make_ingest(const Context& context, RunMetrics& metrics)
                     .mail = mail_settings(context.options),
                     .max_log_bytes = std::min<std::uint64_t>(context.options.logs_max_size, kMaxLogBytes),
                     .runs_changed = [hub = context.log_hub](const std::set<std::string>& ids) { hub->notify(ids); },
-                    .mail_waiting = [&hooks = context.hooks] { hooks.fire_mail_waiting(); }});
+                    .mail_waiting = [&hooks = context.hooks] { hooks.fire_mail_waiting(); },
+                    .catalog_changed = [&hooks = context.hooks](const std::string& runtime,
+                                                                std::int64_t revision) { hooks.fire_catalog_changed(runtime, revision); }});
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ void count_effects(RunMetrics& metrics, const RecordEffects& effects) {
 }
 
 RunRecorder::RunRecorder(soci::session& sql, const MailSettings& mail, const LogFiles& logs, const ClusterView& cluster, Instant now)
-    : sql_(sql), mail_(mail), logs_(logs), cluster_(cluster), now_(now), runs_(sql) {}
+    : sql_(sql), mail_(mail), logs_(logs), cluster_(cluster), now_(now), runs_(sql), canaries_(sql, now) {}
 
 Result<Verdict> RunRecorder::record(const task::Run& reported, std::string_view reporter, const std::function<std::string()>& source) {
     const auto known = runs_.find(reported.id);
@@ -89,13 +89,17 @@ Result<Verdict> RunRecorder::record(const task::Run& reported, std::string_view 
         if (known) withdraw_commands(sql_, run.id);
     }
     if (is_failure(run.state)) queue_failure_mail(run);
+    if (!task::is_terminal(run.state)) return verdict;
+    if (const auto decided = canaries_.on_end(run)) {
+        queue_canary_mail(*decided);
+        effects_.catalog_changes = canaries_.catalog_changes();
+    }
     return verdict;
 }
 
 void RunRecorder::queue_failure_mail(const task::Run& run) {
     std::vector<std::string> recipients = find_recipients(sql_, run.task_id, run.runtime, run.group);
-    if (recipients.empty()) recipients = mail_.fallback;
-    if (recipients.empty()) {
+    if (recipients.empty() && mail_.fallback.empty()) {
         ++effects_.mails_for_nobody;
         return;
     }
@@ -104,16 +108,33 @@ void RunRecorder::queue_failure_mail(const task::Run& run) {
     const auto stored = find_run(sql_, run.id);
     std::string note = stored ? stored->log_note : std::string{};
     if (!tail) note += (note.empty() ? "" : "; ") + tail.error().message;
-    const MailText text = failure_mail(run, tail ? *tail : std::string{}, note, mail_.site_url);
+    queue("run-failed:" + run.id, std::move(recipients), failure_mail(run, tail ? *tail : std::string{}, note, mail_.site_url));
+}
 
+void RunRecorder::queue_canary_mail(const CanaryJudge::Decision& decision) {
+    const Canary& canary = decision.canary;
+    if (canary.state == Canary::State::confirmed) return;
+    const task::Task& task = decision.task;
+    queue(fmt::format("canary:{}:{}", canary.task_id, canary.version), find_recipients(sql_, task.id, task.runtime, task.group),
+          canary_mail(task, canary.version, canary.state == Canary::State::rolled_back, canary.detail, mail_.site_url));
+}
+
+void RunRecorder::queue(const std::string& key, std::vector<std::string> recipients, const MailText& text) {
+    if (recipients.empty()) recipients = mail_.fallback;
+    if (recipients.empty()) {
+        ++effects_.mails_for_nobody;
+        return;
+    }
     const auto at = mail_.from.rfind('@');
     const std::string domain = at == std::string::npos ? "localhost" : mail_.from.substr(at + 1);
     NewMail mail;
-    mail.unique_key = "run-failed:" + run.id;
+    mail.unique_key = key;
     mail.recipients = std::move(recipients);
     mail.subject = text.subject;
     mail.body = text.body;
-    mail.message_id = fmt::format("run-failed.{}@{}", run.id, domain);
+    std::string local = key;
+    std::replace(local.begin(), local.end(), ':', '.');
+    mail.message_id = fmt::format("{}@{}", local, domain);
     if (queue_mail(sql_, mail, now_)) ++effects_.mails;
 }
 

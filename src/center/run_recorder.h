@@ -1,18 +1,21 @@
 // RunRecorder: the one way in which a run's state is reported into the history, by its node or by the center about a node that is gone:
-// judged by run_rules.h, written, counted in its task, and mailed when it is a failure: all in the caller's
-// transaction.
+// judged by run_rules.h, written, counted in its task, mailed when it is a failure, and held against its task's canary: all in the
+// caller's transaction.
 //
 // One transaction, one thread. What the world outside should hear of it stands in effects(), to be acted upon after the commit.
 #pragma once
 
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "center/canary.h"
 #include "center/cluster_view.h"
 #include "center/log_files.h"
+#include "center/mail_text.h"
 #include "center/run_rules.h"
 #include "center/runs_store.h"
 #include "cloudtask/core/clock.h"
@@ -29,7 +32,8 @@ struct RecordEffects {
     std::vector<task::RunState> became;  // one for each state that was written
     std::size_t late = 0;
     std::size_t mails = 0, mails_for_nobody = 0;
-    std::set<std::string> ended;  // ids of runs that are over now
+    std::set<std::string> ended;                          // ids of runs that are over now
+    std::map<std::string, std::int64_t> catalog_changes;  // the newest revisions that roll-backs of canaries made, by runtime
 };
 
 class RunMetrics;
@@ -55,6 +59,8 @@ class RunRecorder {
 
   private:
     void queue_failure_mail(const task::Run& run);
+    void queue_canary_mail(const CanaryJudge::Decision& decision);
+    void queue(const std::string& key, std::vector<std::string> recipients, const MailText& text);
 
     soci::session& sql_;
     const MailSettings& mail_;
@@ -62,6 +68,7 @@ class RunRecorder {
     const ClusterView& cluster_;
     Instant now_;
     RunWriter runs_;
+    CanaryJudge canaries_;
     RecordEffects effects_;
 };
 

@@ -151,9 +151,9 @@ Result<Response> allocation(Call& call) {
 
 void add_runtime_routes(RouteTable& table, const Context&) {
     table.add("GET", "/api/v1/runtimes", Access::user_read, list_runtimes_route);
-    table.add("POST", "/api/v1/runtimes", Access::user_write, create_runtime_route);
+    table.add("POST", "/api/v1/runtimes", Access::user_write, create_runtime_route, {.dry_run = true});
     table.add("GET", "/api/v1/runtimes/{name}", Access::user_read, get_runtime_route);
-    table.add("PUT", "/api/v1/runtimes/{name}", Access::user_write, update_runtime_route);
+    table.add("PUT", "/api/v1/runtimes/{name}", Access::user_write, update_runtime_route, {.dry_run = true});
     table.add("DELETE", "/api/v1/runtimes/{name}", Access::user_write, erase_runtime_route);
     table.add("GET", "/api/v1/runtimes/{name}/allocation", Access::user_read, allocation);
     table.add("GET", "/api/v1/runtimes/{name}/failover-plan", Access::user_read, get_failover_plan, {.question = true});

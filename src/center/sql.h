@@ -30,6 +30,9 @@ class PageQuery {
     PageQuery& where(std::string condition, std::string name, long long value);
     PageQuery& where(std::string condition);
 
+    // How many parameters there are, for names that are distinct.
+    std::size_t parameters() const { return parameters_.size(); }
+
     // Prepares and runs; `define` binds the row's variables (statement.exchange(into(...))), `row` is called after each fetch and returns
     // the key and id of that row. At most query.limit rows are shown to `row`. Returns the cursor of the next page, or "".
     template <class Define, class Row>

@@ -1,4 +1,7 @@
 // Routes of tasks; starting one is in run_routes.cpp. Thin: the rules are in tasks.h.
+#include <charconv>
+
+#include "center/canary.h"
 #include "center/store.h"
 #include "center/task_view.h"
 #include "center/tasks.h"
@@ -33,6 +36,7 @@ Result<Response> list_tasks_route(Call& call) {
     const auto query = call.list_query(kTaskList, faults);
     if (!query) return faulty_query(faults);
     const auto enabled = read_flag_filter(*query, "enabled", faults);
+    check_tag_filter(*query, faults);
     if (!faults.empty()) return faulty_query(faults);
     std::vector<StoredTask> tasks;
     std::string next;
@@ -63,11 +67,27 @@ Result<Response> owner(Call& call) {
     return Response::json(200, owner_json(stored->task, *call.context.cluster.get()));
 }
 
+// What is left out is as it is in the original.
+CloneRequest read_clone_request(const json::Value& document, Faults& faults) {
+    CloneRequest wanted;
+    json::ObjectReader reader{document, "", faults};
+    reader.require("name");
+    for (const auto& [name, out] :
+         {std::pair{"name", &wanted.name}, std::pair{"group", &wanted.group}, std::pair{"runtime", &wanted.runtime}}) {
+        if (reader.read(name, *out) && !task::is_slug(*out)) {
+            faults.add(reader.pointer(name), "is not a name", "1 to 63 characters of a-z, 0-9 and -, beginning with a letter or digit");
+        }
+    }
+    reader.read("enabled", wanted.enabled);
+    reader.finish();
+    return wanted;
+}
+
 Result<Response> create_task_route(Call& call) {
-    auto document = call.json_body();
+    const auto document = call.json_body();
     if (!document) return propagate(document);
     Faults faults;
-    const auto input = read_task_definition(*document, faults);
+    const auto input = task::read_task_input(*document, faults);
     if (!input) return faulty("task", faults);
     return call.write([&](WriteScope& scope) -> Result<Response> {
         const auto stored = create_task(call.context, scope, *input, faults);
@@ -77,16 +97,31 @@ Result<Response> create_task_route(Call& call) {
     });
 }
 
+// For how many fires the new version is on trial; 0: it is not.
+Result<std::int64_t> canary_fires(const Call& call) {
+    const auto given = call.request.query.find("canary");
+    if (given == call.request.query.end()) return 0;
+    const std::string& text = given->second;
+    std::int64_t fires = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fires);
+    if (error != std::errc{} || end != text.data() + text.size() || fires < 1 || fires > kMostCanaryFires) {
+        return fail(Errc::invalid_argument, "canary is a number of fires: 1 to {}", kMostCanaryFires);
+    }
+    return fires;
+}
+
 Result<Response> update_task_route(Call& call) {
     const auto expected = call.if_match();
     if (!expected) return propagate(expected);
-    auto document = call.json_body();
+    const auto document = call.json_body();
     if (!document) return propagate(document);
     Faults faults;
-    const auto input = read_task_definition(*document, faults);
+    const auto input = task::read_task_input(*document, faults);
     if (!input) return faulty("task", faults);
+    const auto canary = canary_fires(call);
+    if (!canary) return propagate(canary);
     return call.write([&](WriteScope& scope) -> Result<Response> {
-        const auto stored = update_task(call.context, scope, call.param("id"), *expected, *input, faults);
+        const auto stored = update_task(scope, call.param("id"), *expected, *input, *canary, faults);
         if (!faults.empty()) return faulty("task", faults);
         if (!stored) return propagate(stored);
         return task_response(call, 200, *stored);
@@ -97,7 +132,7 @@ Result<Response> set_enabled(Call& call, bool enabled) {
     const auto expected = call.if_match_or_any();
     if (!expected) return propagate(expected);
     return call.write([&](WriteScope& scope) -> Result<Response> {
-        const auto stored = set_task_enabled(call.context, scope, call.param("id"), *expected, enabled);
+        const auto stored = set_task_enabled(scope, call.param("id"), *expected, enabled);
         if (!stored) return propagate(stored);
         return task_response(call, 200, *stored);
     });
@@ -107,16 +142,11 @@ Result<Response> clone(Call& call) {
     const auto document = call.json_body();
     if (!document) return propagate(document);
     Faults faults;
-    json::ObjectReader reader{*document, "", faults};
-    std::string name;
-    if (reader.require("name") && reader.read("name", name) && !task::is_slug(name)) {
-        faults.add("/name", "is not a name of a task", "1 to 63 characters of a-z, 0-9 and -, beginning with a letter or digit");
-    }
-    reader.finish();
+    const auto wanted = read_clone_request(*document, faults);
     if (!faults.empty()) return faulty("clone", faults);
     return call.write([&](WriteScope& scope) -> Result<Response> {
-        const auto stored = clone_task(call.context, scope, call.param("id"), name, faults);
-        if (!faults.empty()) return faulty("task", faults);
+        const auto stored = clone_task(call.context, scope, call.param("id"), wanted, faults);
+        if (!faults.empty()) return faulty("clone", faults);
         if (!stored) return propagate(stored);
         return task_response(call, 201, *stored);
     });
@@ -126,7 +156,7 @@ Result<Response> erase_task_route(Call& call) {
     const auto expected = call.if_match_or_any();
     if (!expected) return propagate(expected);
     return call.write([&](WriteScope& scope) -> Result<Response> {
-        if (auto deleted = delete_task(call.context, scope, call.param("id"), *expected); !deleted) return propagate(deleted);
+        if (auto deleted = delete_task(scope, call.param("id"), *expected); !deleted) return propagate(deleted);
         return Response::no_content();
     });
 }
@@ -135,14 +165,14 @@ Result<Response> erase_task_route(Call& call) {
 
 void add_task_routes(RouteTable& table, const Context&) {
     table.add("GET", "/api/v1/tasks", Access::user_read, list_tasks_route);
-    table.add("POST", "/api/v1/tasks", Access::user_write, create_task_route);
+    table.add("POST", "/api/v1/tasks", Access::user_write, create_task_route, {.dry_run = true});
     table.add("GET", "/api/v1/tasks/{id}", Access::user_read, get_task_route);
-    table.add("PUT", "/api/v1/tasks/{id}", Access::user_write, update_task_route);
+    table.add("PUT", "/api/v1/tasks/{id}", Access::user_write, update_task_route, {.dry_run = true});
     table.add("DELETE", "/api/v1/tasks/{id}", Access::user_write, erase_task_route);
     table.add("GET", "/api/v1/tasks/{id}/owner", Access::user_read, owner);
     table.add("POST", "/api/v1/tasks/{id}/enable", Access::user_write, [](Call& call) { return set_enabled(call, true); });
     table.add("POST", "/api/v1/tasks/{id}/disable", Access::user_write, [](Call& call) { return set_enabled(call, false); });
-    table.add("POST", "/api/v1/tasks/{id}/clone", Access::user_write, clone);
+    table.add("POST", "/api/v1/tasks/{id}/clone", Access::user_write, clone, {.dry_run = true});
 }
 
 }  // namespace cloudtask::center

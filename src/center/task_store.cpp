@@ -1,6 +1,8 @@
 // The tables tasks, task_versions and deleted_tasks.
 #include "center/task_store.h"
 
+#include <algorithm>
+
 #include "center/sql.h"
 #include "cloudtask/core/json.h"
 #include "cloudtask/task/codec.h"
@@ -63,10 +65,11 @@ ring::Placement read_placement(const std::string& text) {
     return placement;
 }
 
-void insert_version(soci::session& sql, const task::Task& task, const std::string& document, const std::string& by) {
+void insert_version(soci::session& sql, const task::Task& task, const std::string& document, const VersionStamp& stamp) {
     const long long version = task.version, at = to_db(task.updated_at);
-    sql << "INSERT INTO task_versions (task_id, version, document, created_at, created_by) VALUES (:id, :version, :document, :at, :by)",
-        soci::use(task.id), soci::use(version), soci::use(document), soci::use(at), soci::use(by);
+    sql << "INSERT INTO task_versions (task_id, version, document, created_at, created_by, note) VALUES (:id, :version, :document, :at, "
+           ":by, :note)",
+        soci::use(task.id), soci::use(version), soci::use(document), soci::use(at), soci::use(stamp.by), soci::use(stamp.note);
 }
 
 // "nightly*" is every name that begins so. Names are slugs, and '~' sorts behind all that a slug may hold.
@@ -80,12 +83,48 @@ void filter_name(PageQuery& page, const std::string& name) {
     page.where("name < :f_name_end", "f_name_end", prefix + "~");
 }
 
+constexpr std::size_t kMostTagsAsked = 8;
+
+std::vector<std::string> tags_asked_for(const std::string& text) {
+    std::vector<std::string> tags;
+    for (std::size_t begin = 0, comma = 0; comma != std::string::npos; begin = comma + 1) {
+        comma = text.find(',', begin);
+        tags.push_back(text.substr(begin, comma - begin));
+    }
+    return tags;
+}
+
+void filter_tags(PageQuery& page, const std::string& text) {
+    for (const std::string& tag : tags_asked_for(text)) {
+        const std::string name = "f_tag" + std::to_string(page.parameters());
+        const std::string column = tag.find('=') == std::string::npos ? "key" : "tag";
+        page.where("EXISTS (SELECT 1 FROM task_tags AS g WHERE g.task_id = tasks.id AND g." + column + " = :" + name + ")", name, tag);
+    }
+}
+
+void filter_tasks(PageQuery& page, const ListQuery& query, std::optional<bool> enabled) {
+    if (const auto* runtime = query.filter("runtime")) page.where("runtime = :f_runtime", "f_runtime", *runtime);
+    if (const auto* group = query.filter("group")) page.where("group_name = :f_group", "f_group", *group);
+    if (const auto* name = query.filter("name")) filter_name(page, *name);
+    if (const auto* tags = query.filter("tag")) filter_tags(page, *tags);
+    if (enabled) page.where("enabled = :f_enabled", "f_enabled", *enabled ? 1LL : 0LL);
+}
+
+void insert_tags(soci::session& sql, const task::Task& task) {
+    for (const auto& [key, value] : task.tags) {
+        const std::string tag = key + "=" + value;
+        sql << "INSERT INTO task_tags (task_id, key, tag) VALUES (:id, :key, :tag)", soci::use(task.id), soci::use(key), soci::use(tag);
+    }
+}
+
+void erase_tags(soci::session& sql, const task::Task& task) { sql << "DELETE FROM task_tags WHERE task_id = :id", soci::use(task.id); }
+
 }  // namespace
 
 const ListSpec kTaskList{.id_column = "id",
                          .sort = {{"name", "name"}, {"created_at", "id"}, {"updated_at", "updated_at", true}},
                          .default_sort = "name",
-                         .filters = {"runtime", "group", "name", "enabled"}};
+                         .filters = {"runtime", "group", "name", "enabled", "tag"}};
 
 std::int64_t next_revision(soci::session& sql) {
     sql << "INSERT INTO meta (key, value) VALUES ('revision', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1";
@@ -109,6 +148,7 @@ Result<std::optional<StoredTask>> find_task(soci::session& sql, const std::strin
     if (!statement.execute(true)) return std::optional<StoredTask>{};
     auto stored = row.take();
     if (!stored) return propagate(stored);
+    stored->canary = find_canary(sql, id);
     return std::optional<StoredTask>{std::move(*stored)};
 }
 
@@ -120,7 +160,7 @@ bool task_name_taken(soci::session& sql, const std::string& runtime, const std::
     return sql.got_data();
 }
 
-void insert_task(soci::session& sql, const task::Task& task, const std::string& group_id, const std::string& by) {
+void insert_task(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp) {
     const std::string document = task::to_json(task), placement = placement_of(task);
     const int enabled = task.enabled ? 1 : 0;
     const long long version = task.version, revision = task.revision, created_at = to_db(task.created_at),
@@ -132,10 +172,11 @@ void insert_task(soci::session& sql, const task::Task& task, const std::string& 
         soci::use(task.id), soci::use(task.runtime), soci::use(group_id), soci::use(task.group), soci::use(task.name), soci::use(enabled),
         soci::use(task.package), soci::use(placement), soci::use(document), soci::use(version), soci::use(revision), soci::use(created_at),
         soci::use(updated_at);
-    insert_version(sql, task, document, by);
+    insert_version(sql, task, document, stamp);
+    insert_tags(sql, task);
 }
 
-void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const std::string& by) {
+void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp) {
     const std::string document = task::to_json(task), placement = placement_of(task);
     const int enabled = task.enabled ? 1 : 0;
     const long long version = task.version, revision = task.revision, updated_at = to_db(task.updated_at);
@@ -143,11 +184,14 @@ void update_task_row(soci::session& sql, const task::Task& task, const std::stri
            "placement = :placement, document = :document, version = :version, revision = :revision, updated_at = :updated WHERE id = :id",
         soci::use(group_id), soci::use(task.group), soci::use(task.name), soci::use(enabled), soci::use(task.package), soci::use(placement),
         soci::use(document), soci::use(version), soci::use(revision), soci::use(updated_at), soci::use(task.id);
-    insert_version(sql, task, document, by);
+    insert_version(sql, task, document, stamp);
+    erase_tags(sql, task);
+    insert_tags(sql, task);
 }
 
 void erase_task(soci::session& sql, const task::Task& task, std::int64_t revision, const std::string& by, Instant now) {
     const long long number = revision, at = to_db(now);
+    erase_tags(sql, task);
     sql << "DELETE FROM tasks WHERE id = :id", soci::use(task.id);
     sql << "INSERT INTO deleted_tasks (task_id, runtime, revision, deleted_at, deleted_by) VALUES (:id, :runtime, :revision, :at, :by)",
         soci::use(task.id), soci::use(task.runtime), soci::use(number), soci::use(at), soci::use(by);
@@ -155,10 +199,7 @@ void erase_task(soci::session& sql, const task::Task& task, std::int64_t revisio
 
 Result<std::string> list_tasks(soci::session& sql, const ListQuery& query, std::optional<bool> enabled, std::vector<StoredTask>& out) {
     PageQuery page(kTaskColumns, "tasks", query, kTaskList.id_column);
-    if (const auto* runtime = query.filter("runtime")) page.where("runtime = :f_runtime", "f_runtime", *runtime);
-    if (const auto* group = query.filter("group")) page.where("group_name = :f_group", "f_group", *group);
-    if (const auto* name = query.filter("name")) filter_name(page, *name);
-    if (enabled) page.where("enabled = :f_enabled", "f_enabled", *enabled ? 1LL : 0LL);
+    filter_tasks(page, query, enabled);
     TaskColumns row;
     Result<> readable;
     auto next = page.run(
@@ -174,7 +215,37 @@ Result<std::string> list_tasks(soci::session& sql, const ListQuery& query, std::
             return ListQuery::Position{query.sort.integer ? std::to_string(row.updated_at) : "", row.id};
         });
     if (!readable) return propagate(readable);
+    for (StoredTask& stored : out) stored.canary = find_canary(sql, stored.task.id);
     return next;
+}
+
+SelectedTasks select_tasks(soci::session& sql, const ListQuery& query, std::optional<bool> enabled) {
+    PageQuery page("id, name", "tasks", query, kTaskList.id_column);
+    filter_tasks(page, query, enabled);
+    SelectedTasks selected;
+    std::string id, name;
+    selected.more = !page.run(
+                             sql,
+                             [&](soci::statement& statement) {
+                                 statement.exchange(soci::into(id));
+                                 statement.exchange(soci::into(name));
+                             },
+                             [&] {
+                                 selected.ids.push_back(id);
+                                 return ListQuery::Position{name, id};
+                             })
+                         .empty();
+    return selected;
+}
+
+void check_tag_filter(const ListQuery& query, Faults& faults) {
+    const std::string* text = query.filter("tag");
+    if (text == nullptr) return;
+    const auto tags = tags_asked_for(*text);
+    const bool keyless = std::any_of(tags.begin(), tags.end(), [](const std::string& tag) { return tag.empty() || tag.front() == '='; });
+    if (keyless || tags.size() > kMostTagsAsked) {
+        faults.add("/tag", "does not name tags", fmt::format("up to {} of key or key=value, separated by commas", kMostTagsAsked));
+    }
 }
 
 void visit_enabled_tasks(soci::session& sql, const std::string& runtime,

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "center/canary_store.h"
 #include "center/listing.h"
 #include "cloudtask/ring/ring.h"
 #include "cloudtask/task/types.h"
@@ -26,7 +27,8 @@ struct StoredTask {
     std::string document;  // JSON as task::write() makes it
     task::Task task;       // the same, read
     std::optional<LastRun> last_run;
-    std::int64_t running = 0;  // runs that are RUNNING now
+    std::int64_t running = 0;           // runs that are RUNNING now
+    std::optional<Canary> canary = {};  // the newest one
 };
 
 // Adds one to the catalog revision and returns it.
@@ -39,15 +41,30 @@ Result<std::optional<StoredTask>> find_task(soci::session& sql, const std::strin
 bool task_name_taken(soci::session& sql, const std::string& runtime, const std::string& group, const std::string& name,
                      const std::string& but_id);
 
+// Who makes a version, and what its list says of it beside what differs; may be empty.
+struct VersionStamp {
+    std::string by, note = {};
+};
 // The row and its version.
-void insert_task(soci::session& sql, const task::Task& task, const std::string& group_id, const std::string& by);
-void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const std::string& by);
+void insert_task(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp);
+void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp);
 // Erases the row and remembers the deletion, for nodes that ask for changes and for the ledger. The versions stay.
 void erase_task(soci::session& sql, const task::Task& task, std::int64_t revision, const std::string& by, Instant now);
+
+// What a query asks of a task's tags: "team=payroll,nightly" is every task with that tag, and with some tag of the key nightly.
+// A fault if there are more than 8, or one has no key.
+void check_tag_filter(const ListQuery& query, Faults& faults);
 
 extern const ListSpec kTaskList;
 // Returns the cursor of the next page, or "". `enabled` is a filter that the caller has read.
 Result<std::string> list_tasks(soci::session& sql, const ListQuery& query, std::optional<bool> enabled, std::vector<StoredTask>& out);
+
+// The ids of those that the query's filters select, by name and id: at most query.limit of them, and whether there are more.
+struct SelectedTasks {
+    std::vector<std::string> ids;
+    bool more = false;
+};
+SelectedTasks select_tasks(soci::session& sql, const ListQuery& query, std::optional<bool> enabled);
 
 // Calls `visit` with id and placement of every enabled task of a runtime.
 void visit_enabled_tasks(soci::session& sql, const std::string& runtime,

@@ -72,6 +72,7 @@ std::string task_json(const StoredTask& stored, const ClusterView& cluster, Inst
     } else {
         extra.null();
     }
+    if (stored.canary) extra.key("canary").raw(canary_json(*stored.canary));
     extra.end_object();
     // Two objects, of which neither is empty, become one.
     std::string text = stored.document;

@@ -1,5 +1,4 @@
-// The rules of tasks. Every change is one transaction: the row, its version, the catalog revision, the audit entry; the nodes are told
-// after the commit. Worker threads, within a transaction; rows are in task_store.h.
+// The rules of tasks: what each request may change. Worker threads, within a transaction; how a change is written is in task_changes.h.
 #pragma once
 
 #include <string>
@@ -9,19 +8,25 @@
 
 namespace cloudtask::center {
 
-// Reads what a user may write; what task_json() adds to a task is ignored, so that what was read can be sent back.
-std::optional<task::Task> read_task_definition(json::Document& document, Faults& faults);
-
 // Faults that only the database shows (unknown group or package) are added to `faults`; the error then is Errc::unsupported.
 Result<StoredTask> create_task(const Context& context, WriteScope& scope, task::Task input, Faults& faults);
-// A definition that says what is there already changes nothing. A task stays in its runtime.
-Result<StoredTask> update_task(const Context& context, WriteScope& scope, const std::string& id, std::int64_t expected, task::Task input,
+// A definition that says what is there already changes nothing. A task stays in its runtime. `canary`: for so many fires it is on trial
+// (canary.h); 0: it is not.
+Result<StoredTask> update_task(WriteScope& scope, const std::string& id, std::int64_t expected, task::Task input, std::int64_t canary,
                                Faults& faults);
-Result<StoredTask> set_task_enabled(const Context& context, WriteScope& scope, const std::string& id, std::int64_t expected, bool enabled);
-// A copy in the same group, disabled, so that nothing fires twice before somebody has looked at it.
-Result<StoredTask> clone_task(const Context& context, WriteScope& scope, const std::string& id, const std::string& name, Faults& faults);
-Result<> delete_task(const Context& context, WriteScope& scope, const std::string& id, std::int64_t expected);
+Result<StoredTask> set_task_enabled(WriteScope& scope, const std::string& id, std::int64_t expected, bool enabled);
+// The definition of an earlier version becomes the next one. Whether the task is enabled stays as it is: that is no matter of what it does.
+Result<StoredTask> roll_back_task(WriteScope& scope, const std::string& id, std::int64_t expected, std::int64_t version, Faults& faults);
+struct CloneRequest {
+    std::string name;
+    std::string group = {}, runtime = {};  // empty: those of the original
+    bool enabled = false;                  // so that nothing fires twice before somebody has looked at it
+};
+Result<StoredTask> clone_task(const Context& context, WriteScope& scope, const std::string& id, const CloneRequest& wanted, Faults& faults);
+Result<> delete_task(WriteScope& scope, const std::string& id, std::int64_t expected);
 
 Result<StoredTask> need_task(soci::session& sql, const std::string& id);
+// The same, as it was when the caller saw it (see check_version()).
+Result<StoredTask> need_task_at(soci::session& sql, const std::string& id, std::int64_t expected);
 
 }  // namespace cloudtask::center

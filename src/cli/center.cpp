@@ -95,7 +95,7 @@ Result<json::Document> Center::get(const std::string& path, const std::string& w
 }
 
 Result<json::Document> Center::write(const Write& write) {
-    http::ClientRequest request = make_request(write.method, target(write.path));
+    http::ClientRequest request = make_request(write.method, target(write.path, write.query));
     request.body = write.body;
     if (write.version != 0) request.headers.set("If-Match", fmt::format("\"{}\"", write.version));
     request.headers.set("Idempotency-Key", fmt::format("{:016x}{:016x}", random_.next(), random_.next()));

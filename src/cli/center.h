@@ -30,6 +30,7 @@ struct Write {
     std::string body;          // JSON; may be empty
     std::string doing;         // heads the sentence of an error: "create task demo/a/b"
     std::int64_t version = 0;  // goes into If-Match when it is not 0
+    Query query = {};
 };
 
 class Center {

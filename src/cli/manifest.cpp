@@ -201,16 +201,23 @@ Manifest read_manifest(const std::vector<Source>& sources) {
     return manifest;
 }
 
-Result<std::string> normalised(Kind kind, const json::Value& resource) {
+Result<Definition> read_resource(Kind kind, const json::Value& resource) {
     json::Document copy;
     copy.CopyFrom(resource, copy.GetAllocator());
     task::keep_definition(copy);
     Definition definition;
+    definition.kind = kind;
     Faults faults;
     read_body(kind, copy, definition, faults);
     if (!faults.empty())
         return fail(Errc::unsupported, "this program does not understand the center's {}: {}", to_string(kind), faults.summary());
-    return definition.body;
+    return definition;
+}
+
+Result<std::string> normalised(Kind kind, const json::Value& resource) {
+    auto definition = read_resource(kind, resource);
+    if (!definition) return propagate(definition);
+    return std::move(definition->body);
 }
 
 }  // namespace cloudtask::cli

@@ -1,5 +1,5 @@
-// Manifest: what `apply` is given: YAML documents that define runtimes, groups and tasks, read and checked as a whole before anything is
-// sent. docs/apply.md describes the format.
+// Manifest: what `apply` is given: YAML (or JSON) documents that define runtimes, groups and tasks, read and checked as a whole before
+// anything is sent. docs/apply.md describes the format.
 //
 // Reads files; never talks to the center. One thread.
 #pragma once
@@ -53,8 +53,9 @@ Result<std::vector<std::filesystem::path>> manifest_files(const std::filesystem:
 
 Manifest read_manifest(const std::vector<Source>& sources);
 
-// The body that a resource of the center has as a Definition: for comparing, and for `-o yaml`. An error if this program does not
-// understand the resource (a newer center).
+// A resource of the center as a Definition: for exporting it. An error if this program does not understand the resource (a newer center).
+Result<Definition> read_resource(Kind kind, const json::Value& resource);
+// Its body only: for comparing, and for `-o yaml`.
 Result<std::string> normalised(Kind kind, const json::Value& resource);
 
 }  // namespace cloudtask::cli

@@ -130,6 +130,14 @@ void need_utf8(const std::string& text) {
     }
 }
 
+YamlDocument read_document(const YAML::Node& root) {
+    YamlDocument document;
+    document.line = root.Mark().line + 1;
+    json::Value value = Converter(document).convert(root, "", 0);
+    static_cast<json::Value&>(document.value) = std::move(value);
+    return document;
+}
+
 }  // namespace
 
 int YamlDocument::line_of(std::string pointer) const {
@@ -147,11 +155,11 @@ tl::expected<std::vector<YamlDocument>, YamlError> read_yaml(const std::string& 
         need_utf8(text);
         for (const YAML::Node& root : YAML::LoadAll(text)) {
             if (!root.IsDefined() || root.IsNull()) continue;
-            YamlDocument document;
-            document.line = root.Mark().line + 1;
-            json::Value value = Converter(document).convert(root, "", 0);
-            static_cast<json::Value&>(document.value) = std::move(value);
-            documents.push_back(std::move(document));
+            if (!root.IsSequence()) {
+                documents.push_back(read_document(root));
+                continue;
+            }
+            for (const YAML::Node& item : root) documents.push_back(read_document(item));
         }
     } catch (const YamlError& error) {
         return tl::unexpected(error);

@@ -27,7 +27,7 @@ struct YamlError {
     std::string problem;
 };
 
-// All documents of one text; empty ones are left out.
+// All documents of one text; empty ones are left out. The entries of a list are documents, too: so JSON, which is YAML, holds several.
 tl::expected<std::vector<YamlDocument>, YamlError> read_yaml(const std::string& text);
 
 // Whether `text`, written without quotes, is read back as that text (and not as a number, a boolean, null, or syntax).

@@ -86,7 +86,7 @@ struct PlainTasks : CatalogWorld {
         task.created_at = task.updated_at = task.effective_from = clock.now();
         write([&](soci::session& sql) {
             task.revision = task.created_revision = revision;
-            insert_task(sql, task, group_id, "root");
+            insert_task(sql, task, group_id, {"root"});
         });
         all.push_back({{task}, revision, {}});
     }
@@ -98,7 +98,7 @@ struct PlainTasks : CatalogWorld {
         how(next);
         write([&](soci::session& sql) {
             next.revision = revision;
-            update_task_row(sql, next, group_id, "root");
+            update_task_row(sql, next, group_id, {"root"});
         });
         known.versions.push_back(next);
         known.revision = revision;

@@ -33,7 +33,7 @@ HistoryFixture::HistoryFixture()
             sql, task::Group{
                      .id = "01920000-0000-7000-8000-000000000002", .runtime = "demo", .name = "reports", .description = {}, .notify = {}});
         task.revision = next_revision(sql);
-        insert_task(sql, task, "01920000-0000-7000-8000-000000000002", "admin");
+        insert_task(sql, task, "01920000-0000-7000-8000-000000000002", {"admin"});
         return {};
     });
     REQUIRE(written);
@@ -48,7 +48,8 @@ Ingest HistoryFixture::make_ingest() {
                               .mail = {{}, "cloudtask@example.org", "http://center.example"},
                               .max_log_bytes = 1 << 20,
                               .runs_changed = [this](const std::set<std::string>& ids) { changed.insert(ids.begin(), ids.end()); },
-                              .mail_waiting = {}});
+                              .mail_waiting = {},
+                              .catalog_changed = [this](const std::string&, std::int64_t revision) { catalog_revision = revision; }});
 }
 
 task::Run HistoryFixture::run(int number, task::RunState state, const std::string& node) const {

@@ -57,7 +57,8 @@ class HistoryFixture {
     RunMetrics run_metrics{metrics};
     SeededRandom random{1};
     task::Task task;
-    std::set<std::string> changed;  // what runs_changed was told since the start
+    std::set<std::string> changed;      // what runs_changed was told since the start
+    std::int64_t catalog_revision = 0;  // what catalog_changed was told last
     Ingest ingest;
 
   private:

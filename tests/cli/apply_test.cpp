@@ -110,14 +110,16 @@ TEST_CASE("apply updates what differs, with the version that it has seen, and le
     }
 }
 
-TEST_CASE("apply --dry-run says what it would do and writes nothing") {
+TEST_CASE("apply --dry-run has the center judge what it can, and writes nothing") {
     const Folder folder;
     folder.write("demo.yaml", std::string(kRuntime) + "---\n" + kTask);
     folder.write("program/run.sh", "#!/bin/sh\n");
     Program program;
     program.folder = folder.path();
+    program.center.answer("POST /api/v1/runtimes?dry_run=true", 201, "{}");
     REQUIRE(program.run({"apply", "-f", "demo.yaml", "--dry-run"}) == 0);
-    CHECK(program.center.writes().empty());
+    // The task cannot be judged before its runtime and its program are there.
+    CHECK(program.center.writes() == std::vector<std::string>{"POST /api/v1/runtimes?dry_run=true"});
     CHECK(contains(program.out, "runtime demo would be created\n"));
     CHECK(contains(program.out, "would be uploaded\n"));
     CHECK(contains(program.out, "task demo/reports/daily would be created\n"));

@@ -168,7 +168,7 @@ TEST_CASE("login keeps the token for that center only, in a file that is its own
     REQUIRE(program.run({"login", "--server", "http://one.test/", "--user", "admin", "--password-file", "password"}) == 0);
     CHECK(program.center.calls.front().body == R"({"name":"admin","password":"open sesame"})");
     const auto file = folder.path() / "cloudtask/credentials.json";
-    struct stat status{};
+    struct stat status {};
     REQUIRE(::stat(file.c_str(), &status) == 0);
     CHECK((status.st_mode & 0777U) == 0600U);
     CHECK_FALSE(contains(read_file(file), "sesame"));
@@ -314,18 +314,13 @@ TEST_CASE("task stop stops what is in progress; one that ended in between is fin
     CHECK(program.out == "run r-2 is being stopped\n");
 }
 
-TEST_CASE("task disable, enable and clone") {
+TEST_CASE("task clone") {
     Program program;
     program.center.answer(kFindTask, 200, list_of(kTaskItem));
-    program.center.answer("POST " + path("/disable"), 200, kTaskItem);
-    program.center.answer("POST " + path("/enable"), 200, kTaskItem);
-    program.center.answer("POST " + path("/clone"), 201, R"({"runtime":"demo","group":"reports","name":"copy"})");
-    REQUIRE(program.run({"task", "disable", "demo/reports/daily"}) == 0);
-    CHECK(program.out == "task demo/reports/daily disabled\n");
-    REQUIRE(program.run({"task", "enable", "demo/reports/daily"}) == 0);
-    REQUIRE(program.run({"task", "clone", "demo/reports/daily", "copy"}) == 0);
-    CHECK(program.out == "task demo/reports/copy created\n");
-    CHECK(program.center.calls.back().body == R"({"name":"copy"})");
+    program.center.answer("POST " + path("/clone"), 201, R"({"runtime":"demo","group":"trial","name":"copy"})");
+    REQUIRE(program.run({"task", "clone", "demo/reports/daily", "copy", "--group", "trial", "--enabled"}) == 0);
+    CHECK(program.center.find("POST " + path("/clone"))->body == R"({"name":"copy","group":"trial","enabled":true})");
+    CHECK(program.out == "task demo/trial/copy created\n");
 }
 
 TEST_CASE("run log prints the bytes as they are, and points to the other stream when there are none") {

@@ -1,16 +1,21 @@
-// apply: makes the center hold what YAML files define. Everything is read and checked first; then runtimes, groups and tasks are
-// created or updated by their natural keys, and what is the same already is left alone. One thread.
+// apply and diff: make the center hold what files define, or show what that would change. Everything is read and checked first; then
+// runtimes, groups and tasks are created or updated by their natural keys, and what is the same already is left alone. One thread.
 #include <fstream>
 #include <istream>
 #include <iterator>
+#include <limits>
 #include <ostream>
 #include <set>
 
 #include "cli/commands/commands.h"
+#include "cli/comparison.h"
+#include "cli/differences.h"
 #include "cli/exit.h"
 #include "cli/invocation.h"
 #include "cli/manifest.h"
+#include "cli/package_folder.h"
 #include "cloudtask/core/units.h"
+#include "cloudtask/task/definition.h"
 
 namespace cloudtask::cli {
 
@@ -47,64 +52,82 @@ Error problems_error(const std::vector<Problem>& problems) {
     return {Exit::failed, std::move(message)};
 }
 
+constexpr std::int64_t kMostCanaryFires = 1000;
+
+// What is done with what differs.
+enum class Purpose { write, try_out, show };
+
 class Applier {
   public:
-    Applier(Invocation& invocation, Center& center)
-        : invocation_(invocation), center_(center), dry_run_(invocation.arguments().has("dry-run")) {}
+    // `canary`: for so many fires a task's new version is on trial; 0: it is not.
+    Applier(Invocation& invocation, Center& center, Purpose purpose, std::int64_t canary)
+        : invocation_(invocation), center_(center), purpose_(purpose), canary_(canary) {}
 
     Result<> apply(const Definition& definition) {
-        if (definition.program) {
-            if (auto uploaded = upload(*definition.program); !uploaded) return uploaded;
-        }
-        auto present = find(definition);
-        // A list within a runtime that does not exist yet, which only a dry run comes to see.
-        if (!present && exit_for(present.error()) == Exit::not_found) present = json::Document{};
-        if (!present) return propagate(present);
-        if (present->IsNull()) return write(definition, *present, definition.body, "created");
-
-        auto held = normalised(definition.kind, *present);
-        if (!held) return propagate(held);
-        auto wanted = definition.says_enabled || definition.kind != Kind::task ? definition.body : keep_enabled(definition.body, *present);
-        if (*held == wanted) {
-            note(to_string(definition.kind), definition.key(), "unchanged");
+        if (auto supplied = supply(definition); !supplied) return supplied;
+        const auto comparison = compare(center_, definition);
+        if (!comparison) return propagate(comparison);
+        const std::string kind(to_string(definition.kind));
+        if (comparison->same()) {
+            note({kind, definition.key(), "unchanged"});
             return {};
         }
-        return write(definition, *present, wanted, "updated");
+        if (purpose_ == Purpose::write || (purpose_ == Purpose::try_out && can_be_tried(definition))) {
+            if (auto written = write(definition, *comparison); !written) return written;
+        }
+        if (comparison->missing()) to_come_.insert(kind + " " + definition.key());
+        note({kind, definition.key(), comparison->missing() ? "created" : "updated", comparison->differences});
+        return {};
     }
 
     void print_structured() {
         if (invocation_.format() == Format::table) return;
-        json::Document array(rapidjson::kArrayType);
-        auto& allocator = array.GetAllocator();
+        json::Writer out;
+        out.begin_array();
         for (const Outcome& outcome : outcomes_) {
-            json::Value one(rapidjson::kObjectType);
-            one.AddMember("kind", json::Value(outcome.kind.c_str(), allocator), allocator);
-            one.AddMember("name", json::Value(outcome.name.c_str(), allocator), allocator);
-            one.AddMember("outcome", json::Value(outcome.outcome.c_str(), allocator), allocator);
-            array.PushBack(std::move(one), allocator);
+            out.begin_object().member("kind", outcome.kind).member("name", outcome.name).member("outcome", outcome.outcome);
+            if (!outcome.differences.empty()) {
+                out.key("differences");
+                task::write(out, outcome.differences);
+            }
+            out.end_object();
         }
-        invocation_.out() << (invocation_.format() == Format::json ? pretty_json(array) : to_yaml(array));
+        const auto array = json::parse(out.end_array().text(), {.max_bytes = std::numeric_limits<std::size_t>::max(), .max_depth = 32});
+        if (array) invocation_.out() << (invocation_.format() == Format::json ? pretty_json(*array) : to_yaml(*array));
     }
+
+    std::size_t differing() const { return differing_; }
 
   private:
     struct Outcome {
         std::string kind, name, outcome;
+        std::vector<json::Difference> differences = {};
     };
 
-    // The body with the center's word on whether the task is enabled.
-    static std::string keep_enabled(const std::string& body, const json::Value& present) {
-        auto document = json::parse(body);
-        const auto enabled = present.FindMember("enabled");
-        if (!document || enabled == present.MemberEnd() || !enabled->value.IsBool()) return body;
-        (*document)["enabled"].SetBool(enabled->value.GetBool());
-        return json::to_text(*document);
+    void note(Outcome outcome) {
+        const bool unchanged = outcome.outcome == "unchanged";
+        if (!unchanged) ++differing_;
+        if (!unchanged && purpose_ != Purpose::write) outcome.outcome = "would be " + outcome.outcome;
+        if (invocation_.format() == Format::table && !invocation_.quiet() && !(unchanged && purpose_ == Purpose::show)) {
+            invocation_.out() << outcome.kind << ' ' << outcome.name << ' ' << outcome.outcome << std::endl;
+            if (purpose_ != Purpose::write) print_differences(invocation_.out(), outcome.differences);
+        }
+        outcomes_.push_back(std::move(outcome));
     }
 
-    void note(std::string_view kind, const std::string& name, std::string outcome) {
-        if (dry_run_ && outcome != "unchanged") outcome = "would be " + outcome;
-        if (invocation_.format() == Format::table && !invocation_.quiet())
-            invocation_.out() << kind << ' ' << name << ' ' << outcome << std::endl;
-        outcomes_.push_back({std::string(kind), name, std::move(outcome)});
+    // The package that the definition names, if the center may not have it.
+    Result<> supply(const Definition& definition) {
+        if (definition.program) return upload(*definition.program);
+        const std::string folder = invocation_.arguments().text("packages"), sha256 = package_of(definition);
+        if (folder.empty() || sha256.empty()) return {};
+        const auto held = find_package_file(invocation_.path(folder), sha256);
+        if (!held) return propagate(held);
+        return *held ? upload(**held) : Result<>{};
+    }
+
+    static std::string package_of(const Definition& definition) {
+        const auto body = json::parse(definition.body);
+        return body && body->IsObject() ? text_member(*body, "package") : std::string{};
     }
 
     Result<> upload(const PackedProgram& program) {
@@ -112,7 +135,7 @@ class Applier {
         auto known = center_.get("/packages/" + program.sha256, "package " + program.filename);
         if (known) return {};
         if (exit_for(known.error()) != Exit::not_found) return propagate(known);
-        if (!dry_run_) {
+        if (purpose_ == Purpose::write) {
             http::ClientRequest request = make_request("POST", target("/packages", {{"filename", program.filename}}));
             request.headers.set("X-Content-SHA256", program.sha256);
             request.content_type = "application/octet-stream";
@@ -122,44 +145,34 @@ class Applier {
             if (!response) return tl::unexpected(center_.no_answer(response.error()));
             if (response->status >= 400) return tl::unexpected(center_.refusal(*response, "upload package " + program.filename));
         }
-        note("package", fmt::format("{} ({} bytes, {})", program.filename, program.size, program.sha256.substr(0, 12)), "uploaded");
+        to_come_.insert("package " + program.sha256);
+        note({"package", fmt::format("{} ({} bytes, {})", program.filename, program.size, program.sha256.substr(0, 12)), "uploaded"});
         return {};
     }
 
-    // The resource that has the definition's natural key; null if there is none.
-    Result<json::Document> find(const Definition& definition) {
-        switch (definition.kind) {
-            case Kind::runtime:
-                return center_.get("/runtimes/" + http::encode_component(definition.name), "runtime " + definition.name);
-            case Kind::group:
-                return center_.find("/groups", {{"runtime", definition.runtime}, {"name", definition.name}}, [&](const json::Value& item) {
-                    return text_member(item, "runtime") == definition.runtime && text_member(item, "name") == definition.name;
-                });
-            case Kind::task:
-                break;
-        }
-        return center_.find("/tasks", {{"runtime", definition.runtime}, {"group", definition.group}, {"name", definition.name}},
-                            [&](const json::Value& item) {
-                                return text_member(item, "runtime") == definition.runtime &&
-                                       text_member(item, "group") == definition.group && text_member(item, "name") == definition.name;
-                            });
+    // The center can judge a definition only if it has what that refers to.
+    bool can_be_tried(const Definition& definition) const {
+        return !to_come_.contains("runtime " + definition.runtime) &&
+               !to_come_.contains("group " + definition.runtime + "/" + definition.group) &&
+               !to_come_.contains("package " + package_of(definition));
     }
 
-    Result<> write(const Definition& definition, const json::Value& present, const std::string& body, const std::string& outcome) {
+    Result<> write(const Definition& definition, const Comparison& comparison) {
         const std::string list = fmt::format("/{}s", to_string(definition.kind));
-        Write request{.method = "POST", .path = list, .body = body, .doing = {}};
-        if (!present.IsNull()) {
-            const std::string id = definition.kind == Kind::runtime ? definition.name : text_member(present, "id");
+        Write request{.method = "POST", .path = list, .body = comparison.wanted, .doing = {}};
+        if (!comparison.missing()) {
+            const std::string id = definition.kind == Kind::runtime ? definition.name : text_member(comparison.present, "id");
             request.method = "PUT";
             request.path = list + "/" + http::encode_component(id);
-            request.version = integer_member(present, "version");
+            request.version = integer_member(comparison.present, "version");
         }
-        request.doing = fmt::format("{} {} {} ({}:{})", present.IsNull() ? "create" : "update", to_string(definition.kind),
+        Query query;
+        if (purpose_ == Purpose::try_out) query.emplace_back("dry_run", "true");
+        if (canary_ != 0 && definition.kind == Kind::task && !comparison.missing()) query.emplace_back("canary", std::to_string(canary_));
+        request.query = std::move(query);
+        request.doing = fmt::format("{} {} {} ({}:{})", comparison.missing() ? "create" : "update", to_string(definition.kind),
                                     definition.key(), definition.file, definition.line);
-        if (!dry_run_) {
-            if (auto written = center_.write(request); !written) return propagate(written);
-        }
-        note(to_string(definition.kind), definition.key(), outcome);
+        if (auto written = center_.write(request); !written) return propagate(written);
         return {};
     }
 
@@ -167,13 +180,19 @@ class Applier {
 
     Invocation& invocation_;
     Center& center_;
-    bool dry_run_;
+    Purpose purpose_;
+    std::int64_t canary_;
     std::set<std::string> uploaded_;
+    std::set<std::string> to_come_;  // what is not there yet; but for a dry run, it is by now
     std::vector<Outcome> outcomes_;
+    std::size_t differing_ = 0;
 };
 
-Result<> apply(Invocation& invocation) {
-    if (!invocation.arguments().has("file")) return fail(Exit::usage, "--file is missing\n  run: cloudtask apply -f FILE");
+// Goes through the definitions of --file. Returns how many differ.
+Result<std::size_t> work_through(Invocation& invocation, Purpose purpose, const std::string& usage) {
+    auto canary = invocation.arguments().integer("canary", 1, kMostCanaryFires, 0);
+    if (!canary) return propagate(canary);
+    if (!invocation.arguments().has("file")) return fail(Exit::usage, "--file is missing\n  run: {}", usage);
     auto sources = read_sources(invocation);
     if (!sources) return propagate(sources);
     const Manifest manifest = read_manifest(*sources);
@@ -181,35 +200,67 @@ Result<> apply(Invocation& invocation) {
 
     auto center = invocation.center();
     if (!center) return propagate(center);
-    Applier applier(invocation, **center);
+    Applier applier(invocation, **center, purpose, *canary);
     Result<> outcome;
     for (const Definition& definition : manifest.definitions) {
         outcome = applier.apply(definition);
         if (!outcome) break;
     }
     applier.print_structured();
-    return outcome;
+    if (!outcome) return propagate(outcome);
+    return applier.differing();
+}
+
+Result<> apply(Invocation& invocation) {
+    const bool dry_run = invocation.arguments().has("dry-run");
+    const auto worked = work_through(invocation, dry_run ? Purpose::try_out : Purpose::write, "cloudtask apply -f FILE");
+    if (!worked) return propagate(worked);
+    return {};
+}
+
+// As diff(1): 1 says that something differs, so that everything else is 2.
+Result<> diff_files(Invocation& invocation) {
+    const auto differing = work_through(invocation, Purpose::show, "cloudtask diff -f FILE");
+    if (!differing) return fail(Exit::usage, "{}", differing.error().message);
+    if (*differing == 0) return {};
+    return fail(Exit::failed, "{} {}", *differing, *differing == 1 ? "definition differs" : "definitions differ");
 }
 
 }  // namespace
 
 std::vector<Command> apply_commands() {
-    return {{
-        .name = "apply",
-        .summary = "Create or update runtimes, groups and tasks from YAML files",
-        .details =
-            "All files are read and checked first; with any fault nothing is sent, and every fault is printed with its file and line. Then "
-            "runtimes, groups and tasks are created or updated, in this order; what is the same already is not written. A program that "
-            "a task names by a path is packed and uploaded, unless the center has that content. At the first refusal apply stops; "
-            "running it again goes on from there. The format is described in docs/apply.md.",
-        .positionals = {},
-        .options = {{"file", 'f', "FILE", "a YAML file, a folder with *.yaml and *.yml files, or - for the standard input", {}, true, true},
-                    {"dry-run", 0, "", "check everything and say what would be done, but change nothing"}},
-        .examples = {{"cloudtask apply -f examples/package-report", "a folder"},
-                     {"cloudtask apply -f demo.yaml --dry-run", "what would change?"},
-                     {"cloudtask get tasks --runtime demo -o yaml | cloudtask apply -f -", "definitions go both ways"}},
-        .run = apply,
-    }};
+    const Option files{"file", 'f',  "FILE", "a YAML or JSON file, a folder with *.yaml and *.yml files, or - for the standard input",
+                       {},     true, true};
+    return {
+        {.name = "apply",
+         .summary = "Create or update runtimes, groups and tasks from files",
+         .details =
+             "All files are read and checked first; with any fault nothing is sent, and every fault is printed with its file and line. "
+             "Then "
+             "runtimes, groups and tasks are created or updated, in this order; what is the same already is not written. A program that "
+             "a task names by a path is packed and uploaded, unless the center has that content. At the first refusal apply stops; "
+             "running it again goes on from there. The format is described in docs/apply.md.",
+         .positionals = {},
+         .options = {files,
+                     {"dry-run", 0, "", "have everything checked, by the center too, and show what would change; write nothing"},
+                     {"packages", 0, "FOLDER", "where export --packages has put packages that the center may not have", {}, false, true},
+                     {"canary", 0, "N",
+                      "a task's new version is on trial for its next N fires: if one fails, the task goes back by itself"}},
+         .examples = {{"cloudtask apply -f examples/package-report", "a folder"},
+                      {"cloudtask apply -f demo.yaml --dry-run", "would the center take it?"},
+                      {"cloudtask apply -f demo.yaml --canary 5", "and back, if one of 5 fires fails"},
+                      {"cloudtask export --runtime demo | cloudtask apply -f - --server http://other:8080", "definitions go both ways"}},
+         .run = apply},
+        {.name = "diff",
+         .summary = "Show what apply would change",
+         .details =
+             "Exits with 0 if the center holds what the files define, with 1 if something differs, and with 2 if that cannot be told. "
+             "Needs no right to change anything. What differs between two versions of a task is shown by cloudtask task diff.",
+         .positionals = {},
+         .options = {files},
+         .examples = {{"cloudtask diff -f conf/", "is what is in version control what runs?"}},
+         .run = diff_files},
+    };
 }
 
 }  // namespace cloudtask::cli

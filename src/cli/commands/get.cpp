@@ -83,6 +83,10 @@ Result<Query> filters(Invocation& invocation, Center& center, const Resource& re
         }
         query.emplace_back(name, value);
     }
+    if (invocation.arguments().has("tag")) {
+        if (resource.singular != "task") return fail(Exit::usage, "{} have no tags", resource.plural);
+        query.emplace_back("tag", joined(invocation.arguments().list("tag"), ","));
+    }
     return query;
 }
 
@@ -172,6 +176,7 @@ std::vector<Command> get_commands() {
               {"NAME", "only this one: a name, RUNTIME/NAME for groups and nodes, RUNTIME/GROUP/NAME for tasks, or an id", {}, false}},
          .options = {{"runtime", 'r', "NAME", "only of this runtime"},
                      {"group", 'g', "NAME", "only of this group"},
+                     {"tag", 0, "KEY=VALUE", "only tasks with this tag, or with some value of KEY", {}, true},
                      {"task", 't', "TASK", "only runs of this task: RUNTIME/GROUP/NAME or an id"},
                      {"state",
                       's',
@@ -182,7 +187,7 @@ std::vector<Command> get_commands() {
                      {"all", 'a', "", "all of them, however many"}},
          .examples = {{"cloudtask get tasks --runtime demo", "the tasks of a runtime"},
                       {"cloudtask get runs --task demo/reports/package-report --state FAILED", "what went wrong?"},
-                      {"cloudtask get tasks --runtime demo --all -o yaml > demo.yaml", "an export that apply takes"},
+                      {"cloudtask get tasks --tag team=payroll", "those with a tag"},
                       {"cloudtask get nodes -o json | jq -r '.[] | select(.online | not) | .name'", "for scripts"}},
          .run = get},
         {.name = "owner",

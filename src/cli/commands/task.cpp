@@ -1,4 +1,4 @@
-// task: start, stop, enable, disable and clone. One thread.
+// task: start, stop and clone. One thread.
 #include <ostream>
 
 #include "cli/commands/commands.h"
@@ -7,43 +7,16 @@
 #include "cli/log_follower.h"
 #include "cli/resources.h"
 #include "cli/run_outcome.h"
+#include "cli/task_call.h"
 
 namespace cloudtask::cli {
 
 namespace {
 
-Result<json::Document> named_task(Invocation& invocation) {
-    auto center = invocation.center();
-    if (!center) return propagate(center);
-    return resolve(**center, *find_resource("task"), invocation.arguments().text("TASK"));
-}
-
-Result<json::Document> post(Invocation& invocation, const json::Value& task, const std::string& action, const std::string& body = "") {
-    auto center = invocation.center();
-    if (!center) return propagate(center);
-    const Resource& resource = *find_resource("task");
-    return (*center)->write({.method = "POST",
-                             .path = path_of(resource, task) + "/" + action,
-                             .body = body,
-                             .doing = fmt::format("{} task {}", action, resource.name(task))});
-}
-
-void print_item(Invocation& invocation, const json::Value& item, const std::string& sentence, const std::string& quiet) {
-    if (invocation.quiet()) {
-        invocation.out() << quiet << std::endl;
-    } else if (invocation.format() == Format::json) {
-        invocation.out() << pretty_json(item);
-    } else if (invocation.format() == Format::yaml) {
-        invocation.out() << to_yaml(item);
-    } else {
-        invocation.out() << sentence << std::endl;
-    }
-}
-
 Result<> start(Invocation& invocation) {
     auto task = named_task(invocation);
     if (!task) return propagate(task);
-    auto run = post(invocation, *task, "start");
+    auto run = post_to_task(invocation, *task, "start");
     if (!run) return propagate(run);
     const std::string id = text_member(*run, "id");
     if (id.empty()) return fail(Exit::failed, "start task: the center's answer names no run");
@@ -89,25 +62,17 @@ Result<> stop(Invocation& invocation) {
     return {};
 }
 
-Result<> set_enabled(Invocation& invocation, const std::string& action) {
-    auto task = named_task(invocation);
-    if (!task) return propagate(task);
-    auto changed = post(invocation, *task, action);
-    if (!changed) return propagate(changed);
-    const std::string name = find_resource("task")->name(*task);
-    print_item(invocation, *changed, fmt::format("task {} {}d", name, action), name);
-    return {};
-}
-
-Result<> enable(Invocation& invocation) { return set_enabled(invocation, "enable"); }
-Result<> disable(Invocation& invocation) { return set_enabled(invocation, "disable"); }
-
 Result<> clone(Invocation& invocation) {
     auto task = named_task(invocation);
     if (!task) return propagate(task);
     json::Writer body;
-    body.begin_object().member("name", invocation.arguments().text("NEW-NAME")).end_object();
-    auto made = post(invocation, *task, "clone", body.text());
+    body.begin_object().member("name", invocation.arguments().text("NEW-NAME"));
+    for (const char* name : {"group", "runtime"}) {
+        if (invocation.arguments().has(name)) body.member(name, invocation.arguments().text(name));
+    }
+    if (invocation.arguments().has("enabled")) body.member("enabled", true);
+    body.end_object();
+    auto made = post_to_task(invocation, *task, "clone", body.text());
     if (!made) return propagate(made);
     const std::string name = find_resource("task")->name(*made);
     print_item(invocation, *made, fmt::format("task {} created", name), name);
@@ -133,26 +98,15 @@ std::vector<Command> task_commands() {
          .options = {},
          .examples = {{"cloudtask task stop demo/reports/package-report", "whatever runs of it"}},
          .run = stop},
-        {.name = "task enable",
-         .summary = "Let a task's schedules fire again",
-         .details = "",
-         .positionals = {task},
-         .options = {},
-         .examples = {{"cloudtask task enable demo/reports/package-report", "from now on"}},
-         .run = enable},
-        {.name = "task disable",
-         .summary = "Keep a task's schedules from firing",
-         .details = "Runs in progress go on, and the task can still be started by hand.",
-         .positionals = {task},
-         .options = {},
-         .examples = {{"cloudtask task disable demo/reports/package-report", "until it is enabled"}},
-         .run = disable},
         {.name = "task clone",
-         .summary = "Create a copy of a task in its group",
-         .details = "",
+         .summary = "Create a copy of a task",
+         .details = "The copy is disabled, so that nothing fires twice before somebody has looked at it.",
          .positionals = {task, {"NEW-NAME", "the copy's name: 1 to 63 characters of a-z, 0-9 and -"}},
-         .options = {},
-         .examples = {{"cloudtask task clone demo/reports/package-report package-report-2", "the same under another name"}},
+         .options = {{"group", 'g', "NAME", "in this group"},
+                     {"runtime", 'r', "NAME", "in this runtime"},
+                     {"enabled", 0, "", "let it fire"}},
+         .examples = {{"cloudtask task clone demo/reports/package-report package-report-2", "the same under another name"},
+                      {"cloudtask task clone demo/reports/package-report package-report --group trial", "in another group"}},
          .run = clone},
     };
 }

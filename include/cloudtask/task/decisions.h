@@ -1,0 +1,17 @@
+// What a task's policies decide, as functions: the node acts by them, and the center explains a task's guarantee by them. Pure.
+#pragma once
+
+#include "cloudtask/task/types.h"
+
+namespace cloudtask::task {
+
+// Of fires that are all too late, is this one run? `last`: it is the latest of them.
+inline bool is_made_up_for(Misfire policy, bool last) { return policy == Misfire::all || (policy == Misfire::once && last); }
+
+// A fire that a node may have started or not when it died: is it begun again?
+inline bool is_begun_again(const Task& task) { return task.guarantee == Guarantee::at_least_once; }
+
+// A fire comes due while so many runs of the task go on: may it start beside them?
+inline std::int64_t runs_at_once(const Task& task) { return task.overlap == Overlap::forbid ? 1 : task.max_parallel; }
+
+}  // namespace cloudtask::task

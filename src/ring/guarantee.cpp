@@ -1,0 +1,180 @@
+// The guarantee of a task in sentences: see guarantee.h. Pure.
+#include "cloudtask/ring/guarantee.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "cloudtask/core/units.h"
+#include "cloudtask/task/decisions.h"
+
+namespace cloudtask::ring {
+
+namespace {
+
+bool ever_fires(const task::Task& task) {
+    return task.enabled && std::any_of(task.schedules.begin(), task.schedules.end(), [](const task::Schedule& schedule) {
+               return schedule.enabled() && schedule.kind() != task::Schedule::Kind::manual;
+           });
+}
+
+// The misfire policies of its schedules that fire.
+std::set<task::Misfire> misfires_of(const task::Task& task) {
+    std::set<task::Misfire> policies;
+    for (const auto& schedule : task.schedules) {
+        if (schedule.enabled() && schedule.kind() != task::Schedule::Kind::manual) policies.insert(task.misfire_for(schedule));
+    }
+    return policies;
+}
+
+std::string fate_text(task::Misfire policy) {
+    const bool earlier = task::is_made_up_for(policy, false), last = task::is_made_up_for(policy, true);
+    if (earlier) return "is run late, each of them if several were missed";
+    if (last) return "is run late; of several that were missed only the latest is run, for all of them";
+    return "is skipped, and recorded as such";
+}
+
+class Writer {
+  public:
+    Writer(const task::Task& task, const GuaranteeFacts& facts) : task_(task), facts_(facts) {
+        const Placement placement{task.targets, task.labels};
+        const Ring ring(facts.members);
+        const auto candidates = ring.preference(task.id, placement, 2);
+        if (!candidates.empty()) out_.owner = candidates[0]->name;
+        if (candidates.size() > 1) out_.successor = candidates[1]->name;
+        out_.fires = ever_fires(task);
+        out_.taken_over_within = facts.session_timeout + kTakeOver;
+        out_.late_by_tolerance = out_.taken_over_within <= task.misfire_tolerance;
+        out_.uncertain = facts.horizon;
+        out_.begun_again = task::is_begun_again(task);
+    }
+
+    Guarantee write() {
+        owner();
+        if (out_.fires) {
+            node_lost();
+            uncertain();
+        }
+        add("runs-lost", "A run that is going on when its node dies is LOST. It is not run again.");
+        if (out_.fires) {
+            missed();
+            overlap();
+        }
+        time_limit();
+        drain();
+        if (out_.fires) away();
+        return std::move(out_);
+    }
+
+  private:
+    void add(std::string_view topic, std::string text) { out_.sentences.push_back({topic, std::move(text)}); }
+
+    std::string node() const { return out_.owner.empty() ? "its node" : out_.owner; }
+
+    void owner() {
+        std::string text;
+        if (out_.owner.empty()) {
+            text = facts_.members.empty()
+                       ? "The runtime has no node: nothing of it is started until one joins."
+                       : "No node of the runtime has what its targets and labels ask for: nothing of it is started until one comes.";
+        } else if (out_.successor.empty()) {
+            text = fmt::format("{} runs it. No other node can: if {} is gone, it waits.", out_.owner, out_.owner);
+        } else {
+            text = fmt::format("{} runs it. If {} is gone, {} does.", out_.owner, out_.owner, out_.successor);
+        }
+        if (!task_.enabled) text += " It is disabled: its schedules do not fire.";
+        if (task_.enabled && !out_.fires) text += " It has no schedule that fires: it is started by hand only.";
+        add("owner", std::move(text));
+    }
+
+    void node_lost() {
+        if (out_.owner.empty()) return;
+        if (out_.successor.empty()) {
+            add("node-lost",
+                fmt::format("If {} dies, what comes due is started when a node that can take it is there, or treated as missed.",
+                            out_.owner));
+            return;
+        }
+        std::string text = fmt::format(
+            "If {} dies, {} starts its fires from then on, after {} at the most ({} until the session of {} ends, {} to "
+            "take over).",
+            out_.owner, out_.successor, format_duration(out_.taken_over_within), format_duration(facts_.session_timeout), out_.owner,
+            format_duration(kTakeOver));
+        text += out_.late_by_tolerance
+                    ? fmt::format(" That is within the tolerance of {}: what comes due meanwhile is started late.",
+                                  format_duration(task_.misfire_tolerance))
+                    : fmt::format(" That may be more than the tolerance of {}: what came due earlier than that counts as missed.",
+                                  format_duration(task_.misfire_tolerance));
+        add("node-lost", std::move(text));
+    }
+
+    void uncertain() {
+        const std::string fires = fmt::format("Fires that {} had claimed when it dies, of {} at the most, may have been started or not",
+                                              node(), format_duration(out_.uncertain));
+        if (out_.begun_again) {
+            add("uncertain",
+                fires + ": they are reported LOST, and run again as a further attempt, so that one may run twice (at_least_once).");
+        } else {
+            add("uncertain", fires + ": they are reported LOST, and not run again, so that none runs twice (at_most_once).");
+        }
+    }
+
+    void missed() {
+        const auto policies = misfires_of(task_);
+        for (const auto policy : policies) {
+            std::string which;
+            if (policies.size() > 1) {
+                which = policy == task::Misfire::once ? " of an `at` schedule" : " of another schedule";
+            }
+            add("missed", fmt::format("A fire{} that cannot be started within {} {}.", which, format_duration(task_.misfire_tolerance),
+                                      fate_text(policy)));
+        }
+    }
+
+    void overlap() {
+        const std::int64_t most = task::runs_at_once(task_);
+        add("overlap",
+            most == 1 ? std::string("A fire that comes due while a run of it is in progress is skipped, and recorded as such.")
+                      : fmt::format("Up to {} runs of it may be in progress at one time; a fire that comes due beyond that is skipped, and "
+                                    "recorded as such.",
+                                    most));
+    }
+
+    void time_limit() {
+        const std::string limit = format_duration(task_.time_limit);
+        add("time-limit",
+            task_.grace > Duration::zero()
+                ? fmt::format("A run that takes longer than {} is asked to end (TERM), is killed with all its processes {} later, "
+                              "and is TIMED_OUT.",
+                              limit, format_duration(task_.grace))
+                : fmt::format("A run that takes longer than {} is killed with all its processes, and is TIMED_OUT.", limit));
+    }
+
+    void drain() {
+        if (out_.owner.empty()) return;
+        std::string text = fmt::format("If {} is drained or stopped in order, ", out_.owner);
+        text +=
+            out_.successor.empty() ? "it waits for a node that can take it" : fmt::format("{} goes on from the next fire", out_.successor);
+        add("drain", text + "; nothing is lost or doubled, and a run in progress goes on where it is.");
+    }
+
+    void away() {
+        add("zookeeper",
+            fmt::format("Without contact with ZooKeeper {} starts what it has claimed, up to {} ahead, and then pauses (unless "
+                        "claims.on-zookeeper-loss says otherwise); what comes due meanwhile counts as missed once it is later than "
+                        "the tolerance.",
+                        node(), format_duration(out_.uncertain)));
+        add("center", "Without the center everything is started as before; its history and mails come when it is back.");
+    }
+
+    const task::Task& task_;
+    const GuaranteeFacts& facts_;
+    Guarantee out_;
+};
+
+}  // namespace
+
+Guarantee describe_guarantee(const task::Task& task, const GuaranteeFacts& facts) { return Writer(task, facts).write(); }
+
+}  // namespace cloudtask::ring
