@@ -199,6 +199,11 @@ std::string ApiFixture::make_group() {
     return group.text("id");
 }
 
+std::string member_text(const json::Value& object, const char* name) {
+    if (!object.IsObject() || !object.HasMember(name)) return "-";
+    return object[name].IsString() ? object[name].GetString() : json::to_text(object[name]);
+}
+
 std::string task_definition(const std::string& name, const std::string& more) {
     return R"({"runtime":"demo","group":"reports","name":")" + name + R"(","shell":"date")" + more + "}";
 }

@@ -124,4 +124,7 @@ class ApiFixture {
 // A task's definition in the group of make_group(); `more` is added to the object: `,"schedules":[]`.
 std::string task_definition(const std::string& name, const std::string& more = {});
 
+// A member as a text: a text itself, or its JSON; "-" if there is none.
+std::string member_text(const json::Value& object, const char* name);
+
 }  // namespace cloudtask::center

@@ -28,11 +28,6 @@ Instant moment(const char* text) {
     return *parsed;
 }
 
-std::string member_text(const json::Value& object, const char* name) {
-    if (!object.HasMember(name)) return "-";
-    return object[name].IsString() ? object[name].GetString() : json::to_text(object[name]);
-}
-
 // A task in the database, without the cost of a request.
 void insert(ApiFixture& api, const std::string& group, const std::string& first, int count, const std::string& schedules) {
     REQUIRE(api.store->write([&](soci::session& sql) -> Result<> {
@@ -44,7 +39,7 @@ void insert(ApiFixture& api, const std::string& group, const std::string& first,
             task->id = fmt::format("00000000-0000-7000-8000-{:012x}", std::hash<std::string>{}(name) % 0xFFFFFFFFFFFF);
             task->created_at = task->updated_at = task->effective_from = api.clock.now();
             task->revision = task->created_revision = task->effective_revision = next_revision(sql);
-            insert_task(sql, *task, group, "test");
+            insert_task(sql, *task, group, {"test"});
         }
         return {};
     }));

@@ -6,16 +6,6 @@
 using namespace cloudtask;
 using namespace cloudtask::center;
 
-namespace {
-
-std::string member_text(const json::Value& object, const char* name) {
-    REQUIRE(object.IsObject());
-    REQUIRE(object.HasMember(name));
-    return object[name].IsString() ? object[name].GetString() : json::to_text(object[name]);
-}
-
-}  // namespace
-
 TEST_CASE("versions: who changed what, newest first, page by page") {
     ApiFixture api;
     api.make_group();
