@@ -194,6 +194,37 @@ class Logs(ClusterTest):
         self.assertEqual(self.api.log(run["id"]), b"hello you\n0\n")
 
 
+class Canaries(ClusterTest):
+    def test_bad_version_is_rolled_back_after_one_failure_and_the_old_one_goes_on(self):
+        task = self.make_task("canary", [EVERY_SECOND], shell="true", notify=["canary@example.org"])
+        self.api.call("PUT", f"/tasks/{task['id']}?canary=5", {**task, "shell": "exit 3"}, {"If-Match": "*"})
+
+        def rolled_back():
+            seen = self.api.get(f"/tasks/{task['id']}")
+            if seen["canary"]["state"] != "rolled_back":
+                raise NotYet(f"{seen['canary']}")
+            return seen
+
+        seen = self.cluster.wait_for(rolled_back, 30, "the roll back")
+        self.assertEqual((seen["shell"], seen["version"], seen["canary"]["previous"]), ("true", 3, 1))
+
+        def goes_on():
+            ended = [run for run in self.cluster.runs(task, state="SUCCEEDED") if run["task_version"] == 3]
+            if not ended:
+                raise NotYet("no run of version 3 has succeeded")
+            return ended
+
+        self.cluster.wait_for(goes_on, 30, "a run of the version that was put back")
+        self.assertIn("rolled back to version 1", self.cluster.cli("task", "versions", "demo/tests/canary"))
+        self.cluster.wait_for(lambda: self.mail_to("canary@example.org", "version 2 was rolled back"), 30, "the mail")
+
+    def mail_to(self, address, subject):
+        found = [mail for mail in self.cluster.mail.mails() if address in mail.get_all("X-Envelope-To") and subject in mail["Subject"]]
+        if not found:
+            raise NotYet(f"no mail to {address} says {subject}")
+        return found
+
+
 class Packages(ClusterTest):
     def test_uploaded_program_is_unpacked_and_run(self):
         blob = io.BytesIO()
