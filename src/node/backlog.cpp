@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cloudtask/core/units.h"
+#include "cloudtask/task/decisions.h"
 
 namespace cloudtask::node {
 
@@ -37,7 +38,7 @@ MisfireDecision decide_misfires(const Backlog& backlog, Instant now) {
     for (std::size_t i = 0; i < backlog.late.size(); ++i) {
         const Fire& fire = backlog.late[i];
         const bool last = i + 1 == backlog.late.size();
-        if (fire.misfire == task::Misfire::all || (fire.misfire == task::Misfire::once && last)) {
+        if (task::is_made_up_for(fire.misfire, last)) {
             decision.run.push_back(fire);
             continue;
         }

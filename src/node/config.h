@@ -8,6 +8,7 @@
 
 #include "cloudtask/core/clock.h"
 #include "cloudtask/core/config.h"
+#include "cloudtask/ring/timing.h"
 
 namespace cloudtask::node {
 
@@ -20,7 +21,7 @@ struct NodeOptions {
     std::int64_t weight = 1;
     std::int64_t status_port = 0;
     std::string log_level = "info";
-    Duration horizon = std::chrono::milliseconds{1600};
+    Duration horizon = ring::kUsualHorizon;
     Duration join_debounce = std::chrono::milliseconds{500};
     Duration max_clock_skew = std::chrono::seconds{5};
     std::string on_zookeeper_loss = "pause";

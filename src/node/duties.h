@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "cloudtask/ring/timing.h"
 #include "node/claims.h"
 #include "node/owed.h"
 #include "node/timetable.h"
@@ -22,7 +23,7 @@ namespace cloudtask::node {
 
 struct DutyOptions {
     // How far ahead the horizon is raised: who takes over from a node that died starts beyond it.
-    Duration horizon = std::chrono::milliseconds{1600};
+    Duration horizon = ring::kUsualHorizon;
 
     // It is raised when a fire is due within so long and it reaches no further: with the default once a second while fires are due, less
     // often if it is longer than two seconds.
