@@ -246,7 +246,7 @@ void Claims::pass_moved_departed(const Owner& owner, const ring::Departed& depar
     }
     if (owner.bystander) return;
     // What it had done it had done by the version that it knew.
-    const bool same_fires = owner.same_fires && known.begun_in == owner.moved_in;
+    const bool same_fires = owner.same_fires && known.begun_in == owner.moved_in && departed.resumed >= owner.owned_since;
     const ring::Handover* handover = owner.lost_in > 0 ? ring::find_handover(departed.handovers, owner.lost_in) : nullptr;
     const Instant bound = handover == nullptr ? departed.horizon : std::min(handover->at, departed.horizon);
     begin_again(resolution.uncertain, of_chain);
@@ -271,6 +271,11 @@ Gained Claims::behind_settled(const std::string& task_id, const Known& known, co
     return gained;
 }
 
+// Does its `done` tell of the task? Not of one that it had gained but not resumed with, nor of a version that it did not know.
+bool Claims::tells_done(const ring::Departed& departed, const Owner& owner, const Known& known) {
+    return departed.resumed >= owner.owned_since && departed.revision >= known.begun_in;
+}
+
 // What an owner that is gone has left.
 void Claims::pass_departed(const Owner& owner, const ring::Departed& departed, const Known& known, Gained& resolution) const {
     const ring::Handover* handover = ring::find_handover(departed.handovers, owner.lost_in);
@@ -279,8 +284,7 @@ void Claims::pass_departed(const Owner& owner, const ring::Departed& departed, c
     if (known.created_revision > revision || departed.epoch < owner.owned_since) return;
     const Instant lower = resolution.floor;
     const Instant bound = handover == nullptr ? departed.horizon : std::min(handover->at, departed.horizon);
-    // What it had done it had done by the version that it knew.
-    const Instant done = departed.revision < known.begun_in ? lower : departed.done;
+    const Instant done = tells_done(departed, owner, known) ? departed.done : lower;
     may_have_settled(resolution.uncertain);
     add_uncertain(resolution.uncertain, {std::max(lower, done), bound}, departed, owner.same_node);
     resolution.floor = std::max(lower, bound);
@@ -400,9 +404,7 @@ void Claims::report_broken_promises(ClaimChanges& changes) {
             if (!owner.promised) continue;
             const ring::Departed* departed = find_departed(owner);
             if (departed == nullptr) continue;
-            // What it had done it had done by the version that it knew.
-            const bool aware = departed->revision >= tasks_.at(task_id).begun_in;
-            const Instant done = aware ? departed->done : owner.promised->after;
+            const Instant done = tells_done(*departed, owner, tasks_.at(task_id)) ? departed->done : owner.promised->after;
             const Interval fires{std::max(owner.promised->after, done), std::min(owner.promised->until, departed->horizon)};
             add_uncertain(report.uncertain, fires, *departed, owner.same_node);
             owner.promised.reset();
@@ -468,9 +470,10 @@ Instant Claims::claimed_until(const ring::HorizonRecord& record, const Owner& ow
     return handover == nullptr && young ? std::min(claimed, known.effective_from) : claimed;
 }
 
-std::optional<Instant> Claims::done_limit(const Horizons& horizons) const {
+std::optional<Instant> Claims::done_limit(const Horizons& horizons, bool resumed) const {
     std::optional<Instant> limit;
     const auto limit_by = [&](const Known& known, const Owner& owner) {
+        if (owner.moved_in == 0 && !resumed) return;
         Instant claimed = handover_ - kOnItsWay;  // of one whose record has not been seen yet
         if (owner.bystander) {
             claimed = known.effective_from;  // this node may own it all along

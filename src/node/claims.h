@@ -120,9 +120,9 @@ class Claims {
     Instant handover() const { return handover_; }
     // A node's horizon covers the bound of every task that it has taken over, so that who comes after it starts beyond.
     Instant raise_to() const { return raise_to_; }
-    // While tasks wait, `done` may not pass what their earlier owners had claimed when they were last seen: fires between are not started
-    // yet.
-    std::optional<Instant> done_limit(const Horizons& horizons) const;
+    // While tasks wait for who had them before they moved, `done` may not pass what these had claimed when they were last seen: fires
+    // between are not started yet. Of those that wait for the bounds of the transition it tells only once this node has `resumed`.
+    std::optional<Instant> done_limit(const Horizons& horizons, bool resumed) const;
     // Has everybody acknowledged the epoch who may have owned a task that is this node's now? Before that this node cannot know that it has
     // taken over all: there may be tasks that it has not heard of.
     bool heard_of_all(const Horizons& horizons) const;
@@ -190,6 +190,7 @@ class Claims {
     void learn_version(const std::string& task_id, const Known& known);
     bool member(const std::string& incarnation) const;
     bool knows_nobody_before(const std::string& key, const ring::Placement& placement, const Owners& owners) const;
+    static bool tells_done(const ring::Departed& departed, const Owner& owner, const Known& known);
     void pass_departed(const Owner& owner, const ring::Departed& departed, const Known& known, Gained& resolution) const;
     bool is_heard(const Owner& owner, const Horizons& horizons, std::int64_t revision) const;
     Gained resolve_task(const std::string& task_id, Waiting& waiting, const Horizons& horizons) const;

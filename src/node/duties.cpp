@@ -231,7 +231,7 @@ Instant Duties::done(std::optional<Instant> earliest_unstarted) const {
     // The very write that admits these says already that they may be fired.
     for (const auto& [task, erased_at] : pending_) done = std::min(done, task->effective_from);
     if (earliest_unstarted) done = std::min(done, *earliest_unstarted - kTick);
-    if (const auto limit = claims_.done_limit(horizons_)) done = std::min(done, *limit);
+    if (const auto limit = claims_.done_limit(horizons_, wanted_.resumed == claims_.epoch())) done = std::min(done, *limit);
     return done;
 }
 

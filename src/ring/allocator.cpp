@@ -131,7 +131,7 @@ bool holds_back(const ClusterState& state) { return wanted_members(state).held_b
 
 HorizonRecord unknown_claims(const Allocation& current, Instant now, Instant claims_end) {
     HorizonRecord record;
-    record.epoch = current.epoch;
+    record.epoch = record.resumed = current.epoch;  // its `done` is of everything
     record.horizon = record.floor = claims_end;
     record.done = now - kUntold;
     record.revision = kUnknownRevision;

@@ -25,7 +25,7 @@
  *   The allocator. It is the oldest registration; its view of who is present may be old, and begins anew with each new leader. What it
  *     decides upon the allocation and the dead's records is current, since the multi checks their versions. A decision of a leader that
  *     ends is lost, as a multi that the fence refuses.
- *   Records. `resumed` is a flag: by the epoch of the record or not. Handovers are kept by epoch; one that a record would have dropped is
+ *   Records. Handovers are kept by epoch; one that a record would have dropped is
  *     older than any that is looked for.
  *   Intents. To give a fire out, to write its intent and to start it are one step: each is allowed whenever the next is. A fire whose
  *     intent a dead process left behind is reported by its journal; the model starts it instead, which can only double more.
@@ -104,15 +104,13 @@ typedef Task {
 typedef Incarnation {
     byte life, node;
     byte seen; /* epoch */
-    bool seen_settled, resumed, news;
-    byte horizon, floor, handover, limit; /* what is wanted; limit: Claims::done_limit() */
+    bool seen_settled, news;
+    byte horizon, floor, handover, resumed; /* what is wanted; resumed: an epoch */
     /* the record that ZooKeeper has acknowledged */
-    byte w_epoch, w_horizon, w_done, w_floor;
-    bool w_resumed;
+    byte w_epoch, w_horizon, w_done, w_floor, w_resumed;
     /* the write that is out */
     byte flight;
-    byte f_epoch, f_horizon, f_done, f_floor;
-    bool f_resumed;
+    byte f_epoch, f_horizon, f_done, f_floor, f_resumed;
     byte gave[EPOCHS]; /* handover + 1 by epoch */
     byte left;         /* the epoch in whose `departed` it stands first */
     Task task[TASKS]
@@ -289,7 +287,11 @@ inline resolve_task(i, records) {
                 find_handover(who, lost);
 #endif
                 bound = (got == 0 -> d_horizon(who) : least(got - 1, d_horizon(who)));
+#ifdef M_DONE_OF_ALL
                 from = most(floor_, r_done(who));
+#else
+                from = (r_resumed(who) >= at_ -> most(floor_, r_done(who)) : floor_); /* Claims::tells_done() */
+#endif
                 to = bound;
                 add_uncertain(i);
                 floor_ = most(floor_, bound)
@@ -330,30 +332,7 @@ inline take_over(i) {
 #endif
 }
 
-/* What the earlier owners of a waiting task had claimed when last seen. */
-inline limit_done(i, records) {
-    at_ = ep[inc[i].seen].base;
-    do
-    :: at_ < inc[i].seen ->
-        who = ep[at_].owner[tk] - 1; /* NONE if there is none */
-        if
-        :: who == NONE || who == i
-        :: else ->
-            if
-            :: in_departed(who, inc[i].seen) || records ->
-                find_handover(who, at_);
-                bound = (got == 0 -> r_horizon(who) : least(got - 1, r_horizon(who)))
-            :: else -> bound = 0
-            fi;
-            inc[i].limit = least(inc[i].limit, bound)
-        fi;
-        at_++
-    :: else -> break
-    od
-}
-
 inline try_resolve(i, records) {
-    inc[i].limit = FIRES;
     inc[i].news = false;
     found = false;
     tk = 0;
@@ -364,9 +343,7 @@ inline try_resolve(i, records) {
             resolve_task(i, records);
             if
             :: ok -> take_over(i)
-            :: else ->
-                found = true;
-                limit_done(i, records)
+            :: else -> found = true
             fi
         :: else
         fi;
@@ -375,7 +352,7 @@ inline try_resolve(i, records) {
     od;
     open_acknowledged(i);
     if
-    :: !found -> inc[i].resumed = true
+    :: !found -> inc[i].resumed = inc[i].seen
     :: else
     fi
 }
@@ -423,7 +400,6 @@ inline observe(i) {
         before = inc[i].seen;
         inc[i].seen = epoch;
         inc[i].seen_settled = false;
-        inc[i].resumed = false;
         inc[i].handover = got;
         inc[i].gave[epoch] = got + 1;
         inc[i].horizon = most(inc[i].horizon, got);
@@ -504,7 +480,7 @@ inline observe(i) {
 #ifdef M_DONE_AHEAD
 #define done_now(i) least(inc[i].w_horizon, below(all_of(i, open)))
 #else
-#define done_now(i) least(least(inc[i].w_horizon, inc[i].limit), below(all_of(i, open) | all_of(i, opening) | all_of(i, uncertain)))
+#define done_now(i) least(inc[i].w_horizon, below(all_of(i, open) | all_of(i, opening) | all_of(i, uncertain)))
 #endif
 
 #define something_to_say(i) (inc[i].seen != inc[i].w_epoch || inc[i].resumed != inc[i].w_resumed || inc[i].horizon > inc[i].w_horizon || \
@@ -527,7 +503,7 @@ inline clear_flight(i) {
     inc[i].f_horizon = 0;
     inc[i].f_done = 0;
     inc[i].f_floor = 0;
-    inc[i].f_resumed = false
+    inc[i].f_resumed = 0
 }
 
 inline keep_flight(i) {
@@ -621,7 +597,7 @@ inline forget_record(i) {
         inc[i].w_horizon = 0;
         inc[i].w_done = 0;
         inc[i].w_floor = 0;
-        inc[i].w_resumed = false;
+        inc[i].w_resumed = 0;
         inc[i].left = 0;
         jj = 0;
         do
@@ -666,12 +642,11 @@ inline end_session(i, landed, lower) {
     inc[i].life = RETIRED;
     inc[i].seen = 0;
     inc[i].seen_settled = false;
-    inc[i].resumed = false;
+    inc[i].resumed = 0;
     inc[i].news = false;
     inc[i].horizon = 0;
     inc[i].floor = 0;
     inc[i].handover = 0;
-    inc[i].limit = 0;
     jj = 0;
     do
     :: jj < EPOCHS ->
@@ -708,7 +683,6 @@ inline begin(node_) {
     printf("%d begins on node %d\n", begun, node_);
     inc[begun].life = LIVE;
     inc[begun].node = node_;
-    inc[begun].limit = FIRES;
     present = present | one(begun);
     begun++
 }
@@ -819,7 +793,7 @@ end:
 #ifdef M_NO_RESUMED
 #define has_resumed(i) true
 #else
-#define has_resumed(i) (!has(ep[epoch].members, i) || r_resumed(i))
+#define has_resumed(i) (!has(ep[epoch].members, i) || r_resumed(i) == epoch)
 #endif
 #define is_through(i) (!has(chain & m_present, i) || (r_epoch(i) == epoch && has_resumed(i) && has_done(i)))
 #if INCARNATIONS == 1
@@ -1057,9 +1031,9 @@ active proctype Monitor() {
         :: who < START ->
             inc[who].seen = 1;
             inc[who].seen_settled = true;
-            inc[who].resumed = true;
+            inc[who].resumed = 1;
             inc[who].w_epoch = 1;
-            inc[who].w_resumed = true;
+            inc[who].w_resumed = 1;
             inc[who].gave[1] = 1;
             tk = 0;
             do

@@ -65,7 +65,7 @@ ring::HorizonRecord record(std::int64_t epoch, std::int64_t revision, std::vecto
 ring::Departed departed(const std::string& id, std::int64_t epoch, std::int64_t revision, const Interval& claimed) {
     ring::Departed made;
     made.incarnation = id + ".1";
-    made.epoch = epoch;
+    made.epoch = made.resumed = epoch;
     made.revision = revision;
     made.done = claimed.after;
     made.horizon = claimed.until;
@@ -120,6 +120,28 @@ TEST_CASE("what an owner had done when it died counts only for a version that it
     REQUIRE(changes.uncertain_only.size() == 1);
     REQUIRE(changes.uncertain_only[0].uncertain.size() == 1);
     CHECK(changes.uncertain_only[0].uncertain[0].fires == Interval{knew ? kStart + 4s : kStart, kStart + 5s});
+}
+
+TEST_CASE("what the dead had done tells nothing of tasks that they had gained and not resumed with") {
+    task::Task task;
+    for (int number = 0; task.id.empty() || ring::Ring(nodes("abc")).owner(task.id, {})->id != "c" ||
+                         ring::Ring(nodes("ab")).owner(task.id, {})->id != "a";
+         ++number) {
+        task = task_of('c', "abc", "");
+        task.id = fmt::format("task-{}", number);
+    }
+    Claims claims("b", "b.1");
+    claims.put_task(task);
+    const bool resumed = GENERATE(false, true);
+    ring::Allocation next = allocation(3, "b", {{1, nodes("abc")}, {2, nodes("ab")}});
+    next.departed = {departed("c", 1, 1, {kStart + 1s, kStart + 2s}), departed("a", 2, 1, {kStart + 8s, kStart + 9s})};
+    if (!resumed) next.departed[1].resumed = 1;
+    claims.observe(next, {}, 1, kStart + 10s);
+    const ClaimChanges changes = claims.resolve({}, 1);
+    REQUIRE(changes.gained.size() == 1);
+    CHECK(changes.gained[0].floor == kStart + 9s);
+    REQUIRE(changes.gained[0].uncertain.size() == 2);
+    CHECK(changes.gained[0].uncertain[1].fires == Interval{kStart + (resumed ? 8s : 2s), kStart + 9s});
 }
 
 TEST_CASE("who has just joined takes nothing over from an owner that knew more") {

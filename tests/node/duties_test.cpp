@@ -69,7 +69,7 @@ struct RingNode {
     void take_over_from_a(std::vector<ring::Member> members, const Interval& claimed, Instant now) {
         ring::Departed departed;
         departed.incarnation = "a.1";
-        departed.epoch = departed.revision = 1;
+        departed.epoch = departed.resumed = departed.revision = 1;
         departed.done = claimed.after;
         departed.horizon = claimed.until;
         ring::Allocation allocation;
@@ -311,4 +311,28 @@ TEST_CASE("a moved task waits for every member that may come to own it as it was
     mine.duties.set_horizons({{"a.1", a.duties.record()}, {"b.1", b.duties.record()}});
     CHECK_FALSE(mine.duties.waiting());
     CHECK(mine.start_until(kDay + 13s) == Fired{6s, 9s});
+}
+
+TEST_CASE("a node that waits for what it gains does not take back what it has done") {
+    const auto theirs = first_version();
+    for (int number = 0; ring::Ring({member("a"), member("b")}).owner(theirs->id, {})->id != "a"; ++number) {
+        theirs->id = fmt::format("task-{}", number);
+    }
+    auto own = std::make_shared<task::Task>(*targeted(first_version(), "b"));
+    own->id = "own";
+    RingNode b("b");
+    b.put(theirs, kDay);
+    b.put(own, kDay);
+    CHECK(b.start_until(kDay + 10s).size() == 10);
+    const Instant done = b.duties.record().done;
+    CHECK(done >= kDay + 9s);
+    ring::Allocation allocation;
+    allocation.epoch = 2;
+    allocation.nodes = {member("b")};
+    allocation.previous = {{1, {member("a"), member("b")}}};
+    b.duties.observe(allocation, kDay + 10s);
+    b.write(kDay + 10s);
+    CHECK(b.duties.record().epoch == 2);
+    CHECK(b.duties.waiting());
+    CHECK(b.duties.record().done >= done);
 }

@@ -132,7 +132,7 @@ TEST_CASE("guarantee: what a dead node may have started is as much as is said, a
         const Instant died = kMidnight + Duration{static_cast<std::int64_t>(random() % 10'000'000)};
         ring::Departed departed;
         departed.incarnation = "a.1";
-        departed.epoch = 5;
+        departed.epoch = departed.resumed = 5;
         departed.revision = 1;
         departed.horizon = died + DutyOptions{}.horizon;
         departed.done = died;
