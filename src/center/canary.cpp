@@ -19,6 +19,18 @@ void decide(Canary& canary, Canary::State state, std::string detail, Instant now
     canary.decided_at = now;
 }
 
+// Enables or disables the task, and changes nothing else.
+bool only_switches(const task::Task& before, const task::Task& after) {
+    task::Task switched = before;
+    switched.enabled = after.enabled;
+    switched.version = after.version;
+    switched.revision = after.revision;
+    switched.updated_at = after.updated_at;
+    switched.effective_from = after.effective_from;
+    switched.effective_revision = after.effective_revision;
+    return task::to_json(switched) == task::to_json(after);
+}
+
 }  // namespace
 
 Result<> begin_canary(WriteScope& scope, const StoredTask& before, StoredTask& after, std::int64_t fires) {
@@ -42,7 +54,7 @@ Result<> begin_canary(WriteScope& scope, const StoredTask& before, StoredTask& a
 std::optional<Canary> follow_canary(soci::session& sql, const StoredTask& before, const task::Task& after, Instant now) {
     std::optional<Canary> canary = before.canary;
     if (!canary || canary->state != Canary::State::running) return canary;
-    if (before.task.enabled != after.enabled) {
+    if (only_switches(before.task, after)) {
         canary->last = after.version;
     } else {
         decide(*canary, Canary::State::superseded, fmt::format("version {} came before it was decided", after.version), now);
@@ -61,6 +73,7 @@ std::optional<CanaryJudge::Decision> CanaryJudge::on_end(const task::Run& run) {
     Decision decision{found->second, {}, run.id};
     Canary& canary = decision.canary;
     const bool failed = run.state == task::RunState::failed || run.state == task::RunState::timed_out;
+    if (!failed && run.state != task::RunState::succeeded) return std::nullopt;
     const std::int64_t succeeded = count_succeeded(sql_, canary);
     if (!failed && succeeded == canary.succeeded) return std::nullopt;
     canary.succeeded = succeeded;

@@ -79,9 +79,9 @@ Result<http::Response> bulk_route(Call& call) {
     const auto document = call.json_body();
     if (!document) return propagate(document);
     Faults faults;
-    const auto request = read_bulk_request(*document, faults);
+    auto request = read_bulk_request(*document, faults);
     if (!faults.empty()) return faulty("request", faults);
-    call.dry_run = call.dry_run || request.dry_run;
+    call.dry_run = request.dry_run = call.dry_run || request.dry_run;
     return call.write([&](WriteScope& scope) -> Result<http::Response> {
         const auto outcome = change_tasks(scope, request);
         if (!outcome && outcome.error().is(Errc::too_large)) return too_many();

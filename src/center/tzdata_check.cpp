@@ -75,7 +75,7 @@ Result<> visit_tasks(Store& store, const std::function<void(const DefinitionRow&
     return {};
 }
 
-// The first two fires in the same place of the order that differ, within a year.
+// The first two fires that differ: of the next ones each is compared, of those of the next year one a day.
 std::optional<std::pair<std::optional<Instant>, std::optional<Instant>>> first_difference(const task::Schedule& before,
                                                                                           const task::Schedule& after, Instant now) {
     Instant from = now;
@@ -85,6 +85,10 @@ std::optional<std::pair<std::optional<Instant>, std::optional<Instant>>> first_d
         if (beyond(old_fire) && beyond(new_fire)) return std::nullopt;
         if (old_fire != new_fire) return std::pair{old_fire, new_fire};
         from = *old_fire;
+    }
+    for (Instant day = from + std::chrono::hours{24}; day < now + kLookAhead; day += std::chrono::hours{24}) {
+        const auto old_fire = before.next(day), new_fire = after.next(day);
+        if (old_fire != new_fire) return std::pair{old_fire, new_fire};
     }
     return std::nullopt;
 }
@@ -224,8 +228,9 @@ Result<TzdataOutcome> TzdataCheck::look(Instant now) {
             }
         });
         if (!visited) return propagate(visited);
-        restart_needed_ = true;
+        restart_needed_ = restart_needed_ || looked_;  // a process that has just begun has read what is there now
     }
+    looked_ = true;
 
     const std::string version = task::tzdata_version();
     if (version != parts_.loaded) restart_needed_ = true;

@@ -38,6 +38,7 @@ class TzdataCheck {
   private:
     const TzdataParts parts_;
     bool restart_needed_ = false;
+    bool looked_ = false;  // since this process began
 };
 
 // {version, loaded, restart_needed, checked_at, zones, change}: what the last look found, and what the system's files say now.

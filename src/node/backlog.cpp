@@ -35,9 +35,11 @@ Backlog gather_backlog(const Fire& first, Instant now) {
 
 MisfireDecision decide_misfires(const Backlog& backlog, Instant now) {
     MisfireDecision decision;
-    for (std::size_t i = 0; i < backlog.late.size(); ++i) {
-        const Fire& fire = backlog.late[i];
-        const bool last = i + 1 == backlog.late.size();
+    // Schedules of one task may have different policies: what another one skips does not take the place of a fire that is to be made up for.
+    const auto by_once = [](const Fire& fire) { return fire.misfire == task::Misfire::once; };
+    const auto last_once = std::find_if(backlog.late.rbegin(), backlog.late.rend(), by_once);
+    for (const Fire& fire : backlog.late) {
+        const bool last = last_once != backlog.late.rend() && &fire == &*last_once;
         if (task::is_made_up_for(fire.misfire, last)) {
             decision.run.push_back(fire);
             continue;

@@ -8,6 +8,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "cloudtask/task/decisions.h"
 #include "node/backlog.h"
 #include "node/run_texts.h"
 
@@ -270,7 +271,7 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
         const auto found = prepared.find(run_id);
         if (found == prepared.end()) return;
         Prepared& entry = found->second;
-        const std::int64_t limit = entry.task->overlap == task::Overlap::forbid ? 1 : entry.task->max_parallel;
+        const std::int64_t limit = task::runs_at_once(*entry.task);
         const std::int64_t others = around.live.count_of(entry.task->id);
         const std::string elsewhere = around.running_elsewhere(entry.task->id);
         const bool rerun = entry.run.trigger == task::Trigger::rerun;

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "cloudtask/core/ids.h"
+#include "cloudtask/task/decisions.h"
 #include "node/backlog.h"
 #include "node/journal_writer.h"
 #include "node/prepared_runs.h"
@@ -137,7 +138,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
                 reason += fmt::format("; so it is with all further ones up to {}", format_instant(uncertain.fires.until));
                 lost.covers_until = uncertain.fires.until;
             }
-            const bool rerun = !cut && uncertain.task->guarantee == task::Guarantee::at_least_once && !ended.contains(uncertain.task->id);
+            const bool rerun = !cut && task::is_begun_again(*uncertain.task) && !ended.contains(uncertain.task->id);
             Batch batch;
             // Each attempt that may have been begun is accounted for, and none is begun a second time.
             const int told = uncertain.incarnation.empty() ? 1 : uncertain.begun;

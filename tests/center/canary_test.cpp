@@ -131,6 +131,16 @@ TEST_CASE("canary: it survives being enabled and disabled, and ends with any oth
         CHECK(f.now().task.shell == "date");
         CHECK_FALSE(f.now().task.enabled);
     }
+    SECTION("a change that enables or disables as well") {
+        f.change([&](WriteScope& scope) {
+            task::Task edited = f.now().task;
+            edited.enabled = false;
+            edited.shell = "newer";
+            Faults faults;
+            return update_task(scope, f.task.id, 0, std::move(edited), 0, faults);
+        });
+        CHECK((f.canary().state == Canary::State::superseded));
+    }
     SECTION("another change") {
         f.update("newer", 0);
         CHECK((f.canary().state == Canary::State::superseded));

@@ -120,6 +120,15 @@ TEST_CASE("a single instant that was missed is run once by default") {
     CHECK(times_of(decision.run) == Times{10s});
 }
 
+TEST_CASE("what a periodic schedule skips does not take the place of an instant that was missed") {
+    auto task = std::make_shared<task::Task>();
+    task->schedules = {*task::Schedule::at(kStart + 10s), *task::Schedule::every(20s, kStart)};
+    const Instant now = kStart + 100s;
+    const auto decision = decide_misfires(gather_backlog(*next_fire(task, kStart), now), now);
+    CHECK(times_of(decision.run) == Times{10s});
+    CHECK(decision.skipped.size() > 1);
+}
+
 TEST_CASE("a backlog without end is cut, and the rest passed over in one sentence") {
     const Instant now = kStart + 24h;
     const auto backlog = gather_backlog(*next_fire(task_with_misfire(task::Misfire::skip, 1s), kStart), now);

@@ -5,7 +5,7 @@
 
 namespace cloudtask::task {
 
-// Of fires that are all too late, is this one run? `last`: it is the latest of them.
+// Of fires that are all too late, is this one run? `last`: it is the latest of those with its policy.
 inline bool is_made_up_for(Misfire policy, bool last) { return policy == Misfire::all || (policy == Misfire::once && last); }
 
 // A fire that a node may have started or not when it died: is it begun again?

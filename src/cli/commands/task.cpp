@@ -100,7 +100,7 @@ std::vector<Command> task_commands() {
          .run = stop},
         {.name = "task clone",
          .summary = "Create a copy of a task",
-         .details = "The copy is disabled, so that nothing fires twice before somebody has looked at it.",
+         .details = "The copy is disabled unless --enabled is given, so that nothing fires twice before somebody has looked at it.",
          .positionals = {task, {"NEW-NAME", "the copy's name: 1 to 63 characters of a-z, 0-9 and -"}},
          .options = {{"group", 'g', "NAME", "in this group"},
                      {"runtime", 'r', "NAME", "in this runtime"},
