@@ -62,7 +62,7 @@ MUTATIONS = [
     Mutation("NO_REPORT", "what a dying loser had promised to start is reported by its successor",
              "START=1 INCARNATIONS=2 JOINS=1 JOINERS=4 CRASHES=1", "silently gone"),
     Mutation("DONE_AHEAD", "`done` counts what is not opened or reported yet", "START=3 CRASHES=2", "silently gone"),
-    Mutation("DONE_OF_ALL", "`done` of the dead counts for tasks, too, that they had not resumed with", "START=3 CRASHES=2", "silently gone"),
+    Mutation("DONE_OF_ALL", "`done` of the dead counts for tasks, too, that they had not resumed with", "START=3 LEAVES=1 CRASHES=1", "silently gone"),
     Mutation("LAST_HORIZON", "`departed` keeps the handovers of the dead",
              "START=1 INCARNATIONS=2 JOINS=1 JOINERS=4 CRASHES=1", "silently gone"),
     Mutation("ONE_OWNER", "a node that lost a task and got it back counts as two owners", "JOINS=1 JOINERS=4 CRASHES=2", "silently gone"),
