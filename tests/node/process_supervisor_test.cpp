@@ -406,10 +406,14 @@ struct Foreign {
         ::close(request.standard_input);
         REQUIRE(spawned);
         parent = *spawned;
-        REQUIRE(run_until(bench.loop, [this] { return find_by_run_ids({id}).contains(id); }));
+        std::map<std::string, ProcessIdentity> found;
+        REQUIRE(run_until(bench.loop, [&] {
+            found = find_by_run_ids({id});
+            return found.contains(id);
+        }));
         record.run_id = id;
         record.folder = bench.folder / "f";
-        record.process = find_by_run_ids({id}).at(id);
+        record.process = found.at(id);
         record.started_at = bench.loop.clock().now();
         record.grace = 200ms;
     }
