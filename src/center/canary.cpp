@@ -1,9 +1,12 @@
 // Trials of new versions: see canary.h.
 #include "center/canary.h"
 
+#include <algorithm>
+
 #include "center/audit_store.h"
 #include "center/version_store.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/definition.h"
 
 namespace cloudtask::center {
 
@@ -20,15 +23,11 @@ void decide(Canary& canary, Canary::State state, std::string detail, Instant now
 }
 
 // Enables or disables the task, and changes nothing else.
-bool only_switches(const task::Task& before, const task::Task& after) {
-    task::Task switched = before;
-    switched.enabled = after.enabled;
-    switched.version = after.version;
-    switched.revision = after.revision;
-    switched.updated_at = after.updated_at;
-    switched.effective_from = after.effective_from;
-    switched.effective_revision = after.effective_revision;
-    return task::to_json(switched) == task::to_json(after);
+bool only_switches(const StoredTask& before, const task::Task& after) {
+    const auto old = json::parse(before.document), changed = json::parse(task::to_json(after));
+    if (!old || !changed) return false;
+    const auto differences = task::compare_definitions(*old, *changed);
+    return std::all_of(differences.begin(), differences.end(), [](const auto& difference) { return difference.pointer == "/enabled"; });
 }
 
 }  // namespace
@@ -54,7 +53,7 @@ Result<> begin_canary(WriteScope& scope, const StoredTask& before, StoredTask& a
 std::optional<Canary> follow_canary(soci::session& sql, const StoredTask& before, const task::Task& after, Instant now) {
     std::optional<Canary> canary = before.canary;
     if (!canary || canary->state != Canary::State::running) return canary;
-    if (only_switches(before.task, after)) {
+    if (only_switches(before, after)) {
         canary->last = after.version;
     } else {
         decide(*canary, Canary::State::superseded, fmt::format("version {} came before it was decided", after.version), now);
