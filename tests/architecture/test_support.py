@@ -7,6 +7,7 @@ import tempfile
 import time
 import unittest
 
+import python_tests
 import summary
 from cluster import parse_instant
 from processes import NotYet, Process, wait_for
@@ -33,6 +34,14 @@ class Summary(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run([sys.executable, summary.__file__, folder], capture_output=True, text=True, check=False)
         self.assertEqual((done.returncode, done.stdout), (1, "0 passed, 0 failed\n"))
+
+
+class Order(unittest.TestCase):
+    def test_the_longest_files_are_begun_first_and_none_is_left_out(self):
+        files = python_tests.test_files()
+        ordered = python_tests.longest_first(files)
+        self.assertEqual([os.path.basename(file) for file in ordered[:len(python_tests.LONGEST)]], list(python_tests.LONGEST))
+        self.assertEqual(sorted(ordered), sorted(files))
 
 
 class Waiting(unittest.TestCase):
