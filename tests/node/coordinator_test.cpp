@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "tests/node/cluster_model.h"
+#include "tests/support/sanitized.h"
 
 using namespace cloudtask;
 using namespace cloudtask::node;
@@ -32,11 +33,7 @@ struct Busy : ClusterModel {
 };
 
 constexpr zk::FaultRates kFaults{.before = 50, .after = 50};
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t kFaultSeeds = 3;  // one thread and virtual time: there is little for a sanitizer to see
-#else
-constexpr std::uint64_t kFaultSeeds = 12;
-#endif
+constexpr std::uint64_t kFaultSeeds = kSanitized ? 3 : 12;  // one thread and virtual time: there is little for a sanitizer to see
 
 // Runs the scenario without faults, then with a share of all calls failing, by several seeds.
 template <class Scenario>

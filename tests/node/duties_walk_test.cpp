@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "node/duties.h"
+#include "tests/support/sanitized.h"
 
 using namespace cloudtask;
 using namespace cloudtask::node;
@@ -476,11 +477,7 @@ class World {
 // CLOUDTASK_WALKS sets the number of walks, CLOUDTASK_WALK_SEED the first seed; CLOUDTASK_WALK_TRACE prints what happened in a bad one.
 void walk(bool deaths, Edits edits, std::uint64_t first_seed) {
     const char* wanted = std::getenv("CLOUDTASK_WALKS");
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    constexpr int kUsual = 15;  // pure code on one thread: there is little for a sanitizer to see, and each step costs ten times as much
-#else
-    constexpr int kUsual = 300;
-#endif
+    constexpr int kUsual = kSanitized ? 15 : 300;  // pure code on one thread: there is little for a sanitizer to see
     const int walks = wanted == nullptr ? kUsual : std::atoi(wanted);
     if (const char* seed = std::getenv("CLOUDTASK_WALK_SEED")) first_seed = std::strtoull(seed, nullptr, 10);
     std::size_t started = 0;

@@ -5,6 +5,7 @@
 
 #include "tests/sim/oracle.h"
 #include "tests/sim/world.h"
+#include "tests/support/sanitized.h"
 
 namespace cloudtask::sim {
 
@@ -12,11 +13,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 constexpr std::uint64_t kSeeds = kSanitized ? 30 : 200;
 constexpr std::uint64_t kPlainSeeds = kSanitized ? 10 : 1800;
 constexpr std::uint64_t kSeedsTwice = kSanitized ? 3 : 20;

@@ -8,17 +8,14 @@
 #include <limits>
 
 #include "cloudtask/task/schedule.h"
+#include "tests/support/sanitized.h"
 #include "tests/task/schedule_texts.h"
 
 using namespace cloudtask;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr double kMostMicroseconds = 30'000;  // sanitizers make it many times slower
-#else
-constexpr double kMostMicroseconds = 1000;
-#endif
+constexpr double kMostMicroseconds = kSanitized ? 30'000 : 1000;
 
 double thread_microseconds() {
     timespec time{};
