@@ -33,7 +33,7 @@ struct Busy : ClusterModel {
 };
 
 constexpr zk::FaultRates kFaults{.before = 50, .after = 50};
-constexpr std::uint64_t kFaultSeeds = kSanitized ? 3 : 12;  // one thread and virtual time: there is little for a sanitizer to see
+constexpr std::uint64_t kFaultSeeds = kSanitized ? 1 : 12;  // one thread and virtual time: there is little for a sanitizer to see
 
 // Runs the scenario without faults, then with a share of all calls failing, by several seeds.
 template <class Scenario>
