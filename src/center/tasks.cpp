@@ -22,6 +22,12 @@ Result<> need_fires_ahead(const std::vector<task::Schedule>& schedules, const st
         faults.add(fmt::format("/schedules/{}", i), "has no fire left: its last one is past, and it is " + format_instant(now) + " now",
                    "a rule that fires again, or no such schedule");
     }
+    for (std::size_t i = 0; i < task.schedules.size(); ++i) {
+        for (const auto& name : task.schedules[i].calendar_names()) {
+            faults.add(pointer_to("/schedules", i), fmt::format("uses '{}', which is not a calendar of the runtime {}", name, task.runtime),
+                       "the name of a calendar of that runtime");
+        }
+    }
     if (!faults.empty()) return fail(Errc::unsupported, "{}", faults.summary());
     return {};
 }

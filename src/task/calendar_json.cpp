@@ -57,19 +57,6 @@ void read_names(json::ObjectReader& reader, std::string_view name, std::size_t m
     out = bits;
 }
 
-template <class Bits>
-void read_weekdays(json::ObjectReader& reader, Bits& out) {
-    read_names(reader, "weekdays", 7, parse_weekday, kAllowedWeekdays, out);
-}
-
-void write_weekdays(json::Writer& out, std::uint8_t weekdays) {
-    out.key("weekdays").begin_array();
-    for (const int weekday : kWeekdaysInOrder) {
-        if ((weekdays >> weekday & 1) != 0) out.value(weekday_name(weekday));
-    }
-    out.end_array();
-}
-
 std::optional<MonthDay> read_day(const json::Value& value) {
     if (value.IsString()) return parse_month_day({value.GetString(), value.GetStringLength()});
     if (!value.IsInt() || value.GetInt() < 1 || value.GetInt() > 31) return std::nullopt;
@@ -150,6 +137,18 @@ void read_bound(json::ObjectReader& reader, std::string_view name, bool may_be_2
 
 }  // namespace
 
+void read_weekday_list(json::ObjectReader& reader, std::string_view name, std::uint8_t& out) {
+    read_names(reader, name, 7, parse_weekday, kAllowedWeekdays, out);
+}
+
+void write_weekday_list(json::Writer& out, std::string_view name, std::uint8_t weekdays) {
+    out.key(name).begin_array();
+    for (const int weekday : kWeekdaysInOrder) {
+        if ((weekdays >> weekday & 1) != 0) out.value(weekday_name(weekday));
+    }
+    out.end_array();
+}
+
 std::optional<CalendarRule> read_calendar(const json::Value& value, const std::string& pointer, Faults& faults) {
     const FaultCount count{faults};
     json::ObjectReader reader{value, pointer, faults};
@@ -166,7 +165,7 @@ std::optional<CalendarRule> read_calendar(const json::Value& value, const std::s
     refuse_unless(reader, monthly, "days", "monthly");
     if (weekly && is_known) need(reader, "weekdays", kAllowedWeekdays);
     if (monthly && is_known) need(reader, "days", kAllowedDay);
-    if (weekly) read_weekdays(reader, rule.weekdays);
+    if (weekly) read_weekday_list(reader, "weekdays", rule.weekdays);
     if (monthly) read_names(reader, "months", 12, parse_month, kAllowedMonths, rule.months);
     if (monthly) read_days(reader, rule.days);
     read_times(reader, rule.times);
@@ -180,7 +179,7 @@ void write_calendar(json::Writer& out, const CalendarRule& rule) {
     out.member("frequency", rule.frequency == Frequency::monthly ? "monthly" : rule.frequency == Frequency::weekly ? "weekly" : "daily");
     if (rule.interval != 1) out.member("interval", rule.interval);
     if (rule.from) out.member("from", format_date(*rule.from));
-    if (rule.frequency == Frequency::weekly) write_weekdays(out, rule.weekdays);
+    if (rule.frequency == Frequency::weekly) write_weekday_list(out, "weekdays", rule.weekdays);
     if (rule.months != kAllMonths) {
         out.key("months").begin_array();
         for (int month = 1; month <= 12; ++month) {
@@ -210,7 +209,7 @@ std::optional<WindowRule> read_window(const json::Value& value, const std::strin
     WindowRule rule;
     read_bound(reader, "from", false, rule.from);
     read_bound(reader, "to", true, rule.to);
-    read_weekdays(reader, rule.weekdays);
+    read_weekday_list(reader, "weekdays", rule.weekdays);
     reader.finish();
     if (!count.none_since()) return std::nullopt;
     return rule;
@@ -218,7 +217,7 @@ std::optional<WindowRule> read_window(const json::Value& value, const std::strin
 
 void write_window(json::Writer& out, const WindowRule& rule) {
     out.begin_object().member("from", format_time_of_day(rule.from)).member("to", format_time_of_day(rule.to));
-    if (rule.weekdays != kAllWeekdays) write_weekdays(out, rule.weekdays);
+    if (rule.weekdays != kAllWeekdays) write_weekday_list(out, "weekdays", rule.weekdays);
     out.end_object();
 }
 

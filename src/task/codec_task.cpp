@@ -50,6 +50,22 @@ void read_schedules(json::ObjectReader& reader, std::vector<Schedule>& out) {
     }
 }
 
+// The calendars that a center wrote beside the schedules: all that these name.
+void read_embedded_calendars(json::ObjectReader& reader, Task& task) {
+    if (const json::Value* embedded = reader.object("calendars")) {
+        for (const auto& member : embedded->GetObject()) {
+            std::string name{member.name.GetString(), member.name.GetStringLength()};
+            auto calendar = Calendar::read(member.value, pointer_to(reader.pointer("calendars"), name), reader.faults());
+            if (calendar) task.calendars.emplace(std::move(name), std::move(calendar));
+        }
+    }
+    for (const Schedule& schedule : task.schedules) {
+        for (const std::string& name : schedule.calendar_names()) {
+            if (!task.calendars.contains(name)) reader.faults().add(reader.pointer("calendars"), "lacks the calendar " + name);
+        }
+    }
+}
+
 void read_policies(json::ObjectReader& reader, Task& task) {
     reader.read_duration("time_limit", task.time_limit, kTimeLimitRule);
     reader.read_duration("grace", task.grace, kGraceRule);
@@ -111,6 +127,7 @@ Result<Task> read_task(const json::Value& value) {
     reader.read_instant("updated_at", task.updated_at);
     reader.read_instant("effective_from", task.effective_from);
     reader.read("effective_revision", task.effective_revision);
+    read_embedded_calendars(reader, task);
     reader.finish();
     if (!faults.empty()) return fail(Errc::invalid_argument, "the task is not valid: {}", faults.summary());
     adopt_schedules(task);
@@ -133,6 +150,11 @@ void write(json::Writer& out, const Task& task) {
     out.key("schedules").begin_array();
     for (const Schedule& schedule : task.schedules) schedule.write(out);
     out.end_array();
+    if (!task.calendars.empty()) {
+        out.key("calendars").begin_object();
+        for (const auto& [name, calendar] : task.calendars) out.key(name).raw(calendar->text());
+        out.end_object();
+    }
     out.member("targets", task.targets);
     out.member("labels", task.labels);
     out.member("time_limit", format_duration(task.time_limit));

@@ -150,13 +150,20 @@ bool CronRule::ever_comes(std::uint64_t months_it_may_have) const {
 
 bool CronRule::runs_every_hour() const { return hours_ == (std::uint32_t{1} << 24) - 1; }
 
-std::uint32_t CronRule::days_of(cctz::year_t year, int number) const {
+bool CronRule::asks_for_working_days() const {
+    return rare_ && std::any_of(rare_->dates.begin(), rare_->dates.end(),
+                                [](const MonthDay& day) { return day.unit == MonthDay::Unit::nearest_working_day; });
+}
+
+int CronRule::starts_per_day() const { return std::popcount(hours_) * std::popcount(minutes_) * std::popcount(seconds_); }
+
+std::uint32_t CronRule::days_of(cctz::year_t year, int number, const WorkingDays& working_days) const {
     const Month month(year, number);
     std::uint32_t by_date = dates_;
     std::uint32_t by_weekday = days_of_weekdays(weekdays_, month.first_weekday);
     if (rare_) {
-        by_date |= days_named(rare_->dates, month, mondays_to_fridays());
-        by_weekday |= days_named(rare_->weekdays, month, mondays_to_fridays());
+        by_date |= days_named(rare_->dates, month, working_days);
+        by_weekday |= days_named(rare_->weekdays, month, working_days);
     }
     const std::uint32_t days = either_day_ ? by_date | by_weekday : by_date & by_weekday;
     const auto existing = static_cast<std::uint32_t>((std::uint64_t{1} << (month.days + 1)) - 2);
@@ -196,11 +203,11 @@ std::optional<LocalTime> CronRule::next_on_day(LocalTime from) const {
     }
 }
 
-std::optional<LocalTime> CronRule::next(LocalTime from) const {
+std::optional<LocalTime> CronRule::next(LocalTime from, const WorkingDays& working_days) const {
     const auto begin = first_year(from.year());
     if (!begin) return std::nullopt;
     if (*begin != from.year()) from = LocalTime(*begin, 1, 1, 0, 0, 0);
-    if ((months_ >> from.month() & 1) != 0 && (days_of(from.year(), from.month()) >> from.day() & 1) != 0) {
+    if ((months_ >> from.month() & 1) != 0 && (days_of(from.year(), from.month(), working_days) >> from.day() & 1) != 0) {
         if (const auto match = next_on_day(from)) return match;
     }
     int month = from.month();
@@ -209,7 +216,7 @@ std::optional<LocalTime> CronRule::next(LocalTime from) const {
         while (const auto next_month = first_from(months_, month)) {
             if (*next_month != month) day = 1;
             month = *next_month;
-            if (const auto next_day = first_from(days_of(*year, month), day))
+            if (const auto next_day = first_from(days_of(*year, month, working_days), day))
                 return next_on_day(LocalTime(*year, month, *next_day, 0, 0, 0));
             ++month;
             day = 1;

@@ -36,7 +36,13 @@ class CronRule {
     // The first match at or after `from`, up to the end of the year kLastCronYear. Looks at no more than one day set per month until then
     // (below 100 us in the worst case; the longest wait that the calendar alone knows, a 29 February on one weekday over a year like
     // 2100, is 40 years).
-    std::optional<LocalTime> next(LocalTime from) const;
+    std::optional<LocalTime> next(LocalTime from, const WorkingDays& working_days = mondays_to_fridays()) const;
+
+    // True of a rule with W.
+    bool asks_for_working_days() const;
+
+    // At how many times of a day it matches, on a day that does.
+    int starts_per_day() const;
 
     // What the fields name, for who says it in words. Lives as long as the rule.
     struct Named {
@@ -52,7 +58,7 @@ class CronRule {
 
   private:
     // Bit d: day d of the month matches.
-    std::uint32_t days_of(cctz::year_t year, int month) const;
+    std::uint32_t days_of(cctz::year_t year, int month, const WorkingDays& working_days) const;
     // The first match at or after the time of day of `from`, on its day.
     std::optional<LocalTime> next_on_day(LocalTime from) const;
     // The first year that matches, from `year` on.

@@ -105,7 +105,7 @@ class FieldReader {
     bool read_month_day(std::string_view item) {
         MonthDay day;
         const bool nearest = drop_suffix(item, "w");
-        if (nearest) day.unit = MonthDay::Unit::nearest_weekday;
+        if (nearest) day.unit = MonthDay::Unit::nearest_working_day;
         if (item.starts_with('l')) {
             day.from_end = true;
             item.remove_prefix(1);

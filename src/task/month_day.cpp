@@ -44,12 +44,16 @@ int nth_working_day(const MonthDay& name, const Month& month, const WorkingDays&
     return 0;
 }
 
-int nearest_weekday(int day, const Month& month) {
+int nearest_working_day(int day, const Month& month, const WorkingDays& working_days) {
     if (day < 1 || day > month.days) return 0;
-    const int weekday = (month.first_weekday + day - 1) % 7;
-    if (weekday == 6) return day > 1 ? day - 1 : day + 2;
-    if (weekday == 0) return day < month.days ? day + 1 : day - 2;
-    return day;
+    const auto is_worked = [&](int each) {
+        return each >= 1 && each <= month.days && working_days.contains(Date(month.year, month.month, each));
+    };
+    for (int away = 0; away < month.days; ++away) {
+        if (is_worked(day - away)) return day - away;
+        if (is_worked(day + away)) return day + away;
+    }
+    return 0;
 }
 
 }  // namespace
@@ -77,8 +81,8 @@ int MonthDay::in(const Month& month, const WorkingDays& working_days) const {
         case Unit::working_day:
             day = nth_working_day(*this, month, working_days);
             break;
-        case Unit::nearest_weekday:
-            day = nearest_weekday(counted, month);
+        case Unit::nearest_working_day:
+            day = nearest_working_day(counted, month, working_days);
             break;
     }
     return day >= 1 && day <= month.days ? day : 0;

@@ -37,9 +37,10 @@ struct Month {
 struct MonthDay {
     enum class Unit {
         day,
-        weekday,          // of the `weekday`s only
-        working_day,      // of the working days only
-        nearest_weekday,  // that day, or if it is on a weekend the Monday to Friday next to it in the same month (Quartz's W)
+        weekday,              // of the `weekday`s only
+        working_day,          // of the working days only
+        nearest_working_day,  // that day, or if it is not worked the working day next to it in the same month, the earlier of two (Quartz's
+                              // W)
     };
 
     Unit unit = Unit::day;

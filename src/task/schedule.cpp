@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 #include <variant>
@@ -44,6 +45,8 @@ std::string_view to_string(ClockChange change) {
     }
     return "none";
 }
+
+std::string_view to_string(OnExcluded choice) { return choice == OnExcluded::drop ? "drop" : "defer"; }
 
 Result<Schedule> Schedule::cron(std::string_view expression, std::string_view zone) {
     const auto loaded = Zone::load(zone);
@@ -117,8 +120,41 @@ Schedule Schedule::for_task(std::string_view task_id) const {
     return Schedule{std::make_shared<const Rule>(std::move(rule))};
 }
 
+std::vector<std::string> Schedule::exclude() const {
+    std::vector<std::string> names;
+    if (rule_->calendars) {
+        for (const auto& each : rule_->calendars->exclude) names.push_back(each.name);
+    }
+    return names;
+}
+
+std::vector<std::string> Schedule::calendar_names() const {
+    std::vector<std::string> names = exclude();
+    if (rule_->calendars && !rule_->calendars->working_days.name.empty()) names.push_back(rule_->calendars->working_days.name);
+    std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+    return names;
+}
+
+OnExcluded Schedule::on_excluded() const { return rule_->calendars ? rule_->calendars->on_excluded : OnExcluded::drop; }
+
+Schedule Schedule::with_calendars(const Calendars& calendars) const {
+    if (!rule_->calendars) return *this;
+    CalendarUse use = *rule_->calendars;
+    const auto fill = [&calendars](CalendarUse::Named& each) {
+        const auto found = calendars.find(each.name);
+        each.calendar = found == calendars.end() ? nullptr : found->second;
+    };
+    for (auto& each : use.exclude) fill(each);
+    fill(use.working_days);
+    if (use == *rule_->calendars) return *this;
+    Rule rule = *rule_;
+    rule.calendars = std::make_shared<const CalendarUse>(std::move(use));
+    return Schedule{std::make_shared<const Rule>(std::move(rule))};
+}
+
 std::optional<Instant> Schedule::next(Instant after) const {
-    if (rule_->jitter == Duration::zero()) return rule_->next_nominal(after);
+    if (rule_->jitter == Duration::zero() && !rule_->calendars) return rule_->next_nominal(after);
     const auto fire = rule_->next(after);
     return fire ? std::optional{fire->at} : std::nullopt;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cloudtask/core/units.h"
+#include "cloudtask/task/codec.h"
 #include "task/calendar_json.h"
 #include "task/moment.h"
 #include "task/schedule_rule.h"
@@ -42,6 +43,7 @@ class ScheduleReader {
         read_clock_rules(rule);
         read_span(rule);
         reader_.read_duration("jitter", rule.jitter, {.min = Duration::zero(), .max = kMostJitter});
+        read_calendar_use(rule);
         if (what) refuse_what_does_not_go_with(rule);
         reader_.finish();
         if (!what || faults_.list().size() != faults_before) return std::nullopt;
@@ -173,13 +175,47 @@ class ScheduleReader {
         }
     }
 
+    void read_calendar_use(Schedule::Rule& rule) {
+        CalendarUse use;
+        std::vector<std::string> names;
+        reader_.read("exclude", names, {.min = 0, .max = kMostCalendars, .item = {.min = 1, .max = 63}});
+        for (std::size_t i = 0; i < names.size(); ++i) {
+            const std::string pointer = pointer_to(reader_.pointer("exclude"), i);
+            if (std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(i), names[i]) !=
+                names.begin() + static_cast<std::ptrdiff_t>(i)) {
+                faults_.add(pointer, fmt::format("'{}' is there twice", names[i]), "each once");
+            }
+            use.exclude.push_back({calendar_name(names[i], pointer), nullptr});
+        }
+        std::string text;
+        if (reader_.read_choice("on_excluded", text, {"drop", "defer"})) {
+            use.on_excluded = text == "defer" ? OnExcluded::defer : OnExcluded::drop;
+            if (names.empty()) {
+                faults_.add(reader_.pointer("on_excluded"), "stands alone", "'exclude' with the names of calendars beside it");
+            }
+        }
+        if (reader_.read("working_days", text, {.min = 1, .max = 63})) {
+            use.working_days.name = calendar_name(text, reader_.pointer("working_days"));
+        }
+        if (use.excludes() || !use.working_days.name.empty()) rule.calendars = std::make_shared<const CalendarUse>(std::move(use));
+    }
+
+    std::string calendar_name(const std::string& name, const std::string& pointer) {
+        if (!is_slug(name)) faults_.add(pointer, fmt::format("'{}' is not the name of a calendar", name), "a-z, 0-9 and '-'");
+        return name;
+    }
+
     void refuse_what_does_not_go_with(const Schedule::Rule& rule) {
         if ((rule.gap || rule.overlap) && !rule.has_local_times()) {
             faults_.add(reader_.pointer("dst"), "belongs to rules of local times only",
                         "no 'dst' beside 'every' without a window, 'at' and 'manual': they do not depend on the clocks");
         }
+        if (reader_.has("working_days") && !rule.asks_for_working_days()) {
+            faults_.add(reader_.pointer("working_days"), "stands beside a rule that names no working days",
+                        "a rule with 'working day' among its days, or a cron rule with W; 'exclude' to leave out holidays");
+        }
         if (!std::holds_alternative<Manual>(rule.what)) return;
-        for (const std::string_view name : {"start", "end", "jitter"}) {
+        for (const std::string_view name : {"start", "end", "jitter", "exclude"}) {
             if (reader_.has(name)) faults_.add(reader_.pointer(name), "stands beside 'manual', which never fires", "no such member");
         }
     }
@@ -246,6 +282,10 @@ void Schedule::write(json::Writer& out) const {
     if (rule_->has_start()) out.member("start", rule_->start);
     if (rule_->has_end()) out.member("end", rule_->end);
     if (rule_->jitter > Duration::zero()) out.member("jitter", format_duration(rule_->jitter));
+    if (rule_->calendars) {
+        if (const auto names = exclude(); !names.empty()) out.member("exclude", names).member("on_excluded", to_string(on_excluded()));
+        if (const auto& days = rule_->calendars->working_days; !days.name.empty()) out.member("working_days", days.name);
+    }
     if (rule_->gap || rule_->overlap) {
         out.key("dst").begin_object();
         if (rule_->gap) out.member("gap", to_string(*rule_->gap));

@@ -26,8 +26,15 @@ std::optional<Instant> next_by_local_time(const LocalRule& rule, const Schedule:
     return Instant{*found};
 }
 
+template <class LocalRule>
+struct WithWorkingDays {
+    const LocalRule& rule;
+    const WorkingDays& working_days;
+    std::optional<LocalTime> next(LocalTime from) const { return rule.next(from, working_days); }
+};
+
 std::optional<Instant> next_of(const CronRule& cron, const Schedule::Rule& in, Instant after) {
-    return next_by_local_time(cron, in, after);
+    return next_by_local_time(WithWorkingDays<CronRule>{cron, in.working_days()}, in, after);
 }
 
 std::optional<Instant> next_of(const Every& every, const Schedule::Rule&, Instant after) {
@@ -46,14 +53,8 @@ std::optional<Instant> next_of(const WindowRule& window, const Schedule::Rule& i
     return found;
 }
 
-struct WithWorkingDays {
-    const CalendarRule& rule;
-    const WorkingDays& working_days;
-    std::optional<LocalTime> next(LocalTime from) const { return rule.next(from, working_days); }
-};
-
 std::optional<Instant> next_of(const CalendarRule& calendar, const Schedule::Rule& in, Instant after) {
-    return next_by_local_time(WithWorkingDays{calendar, mondays_to_fridays()}, in, after);
+    return next_by_local_time(WithWorkingDays<CalendarRule>{calendar, in.working_days()}, in, after);
 }
 
 std::optional<Instant> next_of(const At& at, const Schedule::Rule&, Instant after) {
@@ -65,27 +66,48 @@ std::optional<Instant> next_of(const At& at, const Schedule::Rule&, Instant afte
 std::optional<Instant> next_of(const Manual&, const Schedule::Rule&, Instant) { return std::nullopt; }
 
 // The first local time at or after `from` that the rule names; of a window, its opening.
-std::optional<LocalTime> first_named(const CronRule& cron, LocalTime from) { return cron.next(from); }
-std::optional<LocalTime> first_named(const CalendarRule& calendar, LocalTime from) { return calendar.next(from, mondays_to_fridays()); }
-std::optional<LocalTime> first_named(const WindowRule& window, LocalTime from) { return window.next_opening(from); }
-std::optional<LocalTime> first_named(const Every&, LocalTime) { return std::nullopt; }
-std::optional<LocalTime> first_named(const At&, LocalTime) { return std::nullopt; }
-std::optional<LocalTime> first_named(const Manual&, LocalTime) { return std::nullopt; }
+std::optional<LocalTime> first_named(const CronRule& cron, LocalTime from, const WorkingDays& days) { return cron.next(from, days); }
+std::optional<LocalTime> first_named(const CalendarRule& rule, LocalTime from, const WorkingDays& days) { return rule.next(from, days); }
+std::optional<LocalTime> first_named(const WindowRule& window, LocalTime from, const WorkingDays&) { return window.next_opening(from); }
+std::optional<LocalTime> first_named(const Every&, LocalTime, const WorkingDays&) { return std::nullopt; }
+std::optional<LocalTime> first_named(const At&, LocalTime, const WorkingDays&) { return std::nullopt; }
+std::optional<LocalTime> first_named(const Manual&, LocalTime, const WorkingDays&) { return std::nullopt; }
+
+// A fire that no calendar has been asked about.
+ScheduledFire fire_of(Instant due, Instant nominal) {
+    return {.at = due, .nominal = nominal, .clock_change = ClockChange::none, .due = due, .exclusion = nullptr, .dropped = false};
+}
 
 // Earlier by `duration`, as far as instants go.
 Instant earlier(Instant instant, Duration duration) { return instant < Instant::min() + duration ? Instant::min() : instant - duration; }
 
 }  // namespace
 
+ClockRules usual_clock_rules(const CronRule& cron) {
+    if (cron.runs_every_hour()) return {GapRule::skip, OverlapRule::both};
+    return {GapRule::first_valid, OverlapRule::first};
+}
+
 ClockRules Schedule::Rule::clock() const {
     const auto* cron = std::get_if<CronRule>(&what);
-    const bool in_real_time = cron != nullptr && cron->runs_every_hour();
-    return {gap.value_or(in_real_time ? GapRule::skip : GapRule::first_valid),
-            overlap.value_or(in_real_time ? OverlapRule::both : OverlapRule::first)};
+    const ClockRules usual = cron != nullptr ? usual_clock_rules(*cron) : ClockRules{};
+    return {gap.value_or(usual.gap), overlap.value_or(usual.overlap)};
+}
+
+const WorkingDays& Schedule::Rule::working_days() const {
+    const Calendar* calendar = calendars ? calendars->working_days.calendar.get() : nullptr;
+    return calendar != nullptr ? calendar->working_days() : mondays_to_fridays();
 }
 
 bool Schedule::Rule::has_local_times() const {
     return std::holds_alternative<CronRule>(what) || std::holds_alternative<WindowRule>(what) || std::holds_alternative<CalendarRule>(what);
+}
+
+bool Schedule::Rule::asks_for_working_days() const {
+    if (const auto* cron = std::get_if<CronRule>(&what)) return cron->asks_for_working_days();
+    const auto* calendar = std::get_if<CalendarRule>(&what);
+    return calendar != nullptr && std::any_of(calendar->days.begin(), calendar->days.end(),
+                                              [](const MonthDay& day) { return day.unit == MonthDay::Unit::working_day; });
 }
 
 std::uint64_t Schedule::Rule::seed_of(std::string_view task_id) { return xxhash64(task_id); }
@@ -105,11 +127,11 @@ Duration Schedule::Rule::delay_of(Instant nominal, std::optional<Instant> next) 
     return std::chrono::milliseconds{static_cast<std::int64_t>(drawn % choices)};
 }
 
-std::optional<ScheduledFire> Schedule::Rule::next(Instant after) const {
+std::optional<ScheduledFire> Schedule::Rule::next_due(Instant after) const {
     if (jitter == Duration::zero()) {
         const auto nominal = next_nominal(after);
         if (!nominal) return std::nullopt;
-        return ScheduledFire{*nominal, *nominal};
+        return fire_of(*nominal, *nominal);
     }
     // What is due after `after` is named after `after - jitter`. Fires keep their order, so of those that are named up to `after` only the
     // last can be due later; it is looked for by halving, for there may be many.
@@ -126,9 +148,42 @@ std::optional<ScheduledFire> Schedule::Rule::next(Instant after) const {
             limit = *last + (limit - *last) / 2;
         }
     }
-    if (const Instant due = *last + delay_of(*last, beyond); due > after) return ScheduledFire{due, *last};
+    if (const Instant due = *last + delay_of(*last, beyond); due > after) return fire_of(due, *last);
     if (!beyond) return std::nullopt;
-    return ScheduledFire{*beyond + delay_of(*beyond, next_nominal(*beyond)), *beyond};
+    return fire_of(*beyond + delay_of(*beyond, next_nominal(*beyond)), *beyond);
+}
+
+std::optional<ScheduledFire> Schedule::Rule::next(Instant after) const {
+    if (!calendars || !calendars->excludes()) return next_due(after);
+    return calendars->on_excluded == OnExcluded::drop ? next_not_dropped(after) : next_deferred(after);
+}
+
+// Leaves out what is excluded, one stretch after the other.
+std::optional<ScheduledFire> Schedule::Rule::next_not_dropped(Instant after) const {
+    for (int stretches = 0; stretches < Schedule::kMostDropped; ++stretches) {
+        auto fire = next_due(after);
+        if (!fire) return std::nullopt;
+        const auto excluded = calendars->excluded_at(fire->due);
+        if (!excluded) return fire;
+        after = excluded->until - Duration{1};
+    }
+    return std::nullopt;
+}
+
+// All that is due within a stretch without a free instant is one fire at its end, and so is what is due there by itself. So after an
+// instant within such a stretch the next fire is its end, if anything was due in it.
+std::optional<ScheduledFire> Schedule::Rule::next_deferred(Instant after) const {
+    std::optional<ScheduledFire> fire;
+    if (calendars->excluded_at(after)) fire = next_due(calendars->excluded_since(after) - Duration{1});
+    if (!fire || fire->due > after) fire = next_due(after);
+    if (!fire) return std::nullopt;
+    const auto excluded = calendars->excluded_at(fire->due);
+    if (!excluded) return fire;
+    const auto free = calendars->first_free(excluded->until);
+    if (!free) return std::nullopt;
+    fire->at = *free;
+    fire->exclusion = excluded->exclusion();
+    return fire;
 }
 
 ClockChange Schedule::Rule::clock_change_at(Instant nominal) const {
@@ -141,14 +196,15 @@ ClockChange Schedule::Rule::clock_change_at(Instant nominal) const {
     if (expected >= shown) return ClockChange::none;
     // The end of a gap: a fire of its own, or one that the gap moved here.
     const auto named_from = [&](LocalTime from) {
-        return std::visit([&](const auto& rule) { return first_named(rule, from).value_or(LocalTime::max()); }, what);
+        return std::visit([&](const auto& rule) { return first_named(rule, from, working_days()).value_or(LocalTime::max()); }, what);
     };
     return named_from(expected) < shown && named_from(shown) != shown ? ClockChange::moved : ClockChange::none;
 }
 
 bool operator==(const Schedule::Rule& a, const Schedule::Rule& b) {
     return a.what == b.what && a.zone.name() == b.zone.name() && a.enabled == b.enabled && a.gap == b.gap && a.overlap == b.overlap &&
-           a.start == b.start && a.end == b.end && a.jitter == b.jitter;
+           a.start == b.start && a.end == b.end && a.jitter == b.jitter &&
+           (a.calendars == b.calendars || (a.calendars && b.calendars && *a.calendars == *b.calendars));
 }
 
 Instant default_anchor(const Zone& zone) { return instant_of(LocalTime(1970, 1, 1, 0, 0, 0), zone); }
@@ -176,7 +232,7 @@ std::optional<What> read_cron(std::string_view expression, const Zone& zone, std
 std::optional<std::string> never_fires(const Schedule::Rule& rule) {
     if (std::holds_alternative<Manual>(rule.what) || rule.next_nominal(Instant::min())) return std::nullopt;
     const auto* calendar = std::get_if<CalendarRule>(&rule.what);
-    if (calendar != nullptr && !calendar->next(LocalTime(kFirstCronYear, 1, 1, 0, 0, 0), mondays_to_fridays())) {
+    if (calendar != nullptr && !calendar->next(LocalTime(kFirstCronYear, 1, 1, 0, 0, 0), rule.working_days())) {
         return "never fires: its days never come";
     }
     if (rule.has_start() || rule.has_end()) return "never fires from 'start' on and before 'end'";

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 
 #include "cloudtask/task/schedule.h"
 #include "task/calendar_rule.h"
+#include "task/calendar_use.h"
 #include "task/clock_changes.h"
 #include "task/cron.h"
 #include "task/window_rule.h"
@@ -59,22 +61,31 @@ struct Schedule::Rule {
     Instant start = Instant::min();      // fires before it do not count
     Instant end = Instant::max();        // nor do those at or after it
     Duration jitter{};
-    std::uint64_t seed = seed_of({});  // of the task: what its jitter is drawn with
+    std::uint64_t seed = seed_of({});                   // of the task: what its jitter is drawn with
+    std::shared_ptr<const CalendarUse> calendars = {};  // null: it names none
 
     static std::uint64_t seed_of(std::string_view task_id);
 
     // True of rules that name times of the wall.
     bool has_local_times() const;
 
+    // True of rules that name working days.
+    bool asks_for_working_days() const;
+
     // What holds where the clocks change: what was chosen, else what is usual for the rule.
     ClockRules clock() const;
 
     // The first instant after `after` that the rule names, within start and end.
     std::optional<Instant> next_nominal(Instant after) const;
-    // The first fire that is due after `after`, without what the clocks did.
+    // The first fire that is due after `after`, whatever calendars do to it; without what the clocks did.
+    std::optional<ScheduledFire> next_due(Instant after) const;
+    // The first fire after `after` by its `at`, with what calendars did to it; without what the clocks did.
     std::optional<ScheduledFire> next(Instant after) const;
     // What the clocks did to the fire that the rule names at `nominal`.
     ClockChange clock_change_at(Instant nominal) const;
+
+    // Which days are worked, for rules that ask.
+    const WorkingDays& working_days() const;
 
     bool has_start() const { return start != Instant::min(); }
     bool has_end() const { return end != Instant::max(); }
@@ -84,7 +95,14 @@ struct Schedule::Rule {
     Duration delay_of(Instant nominal, std::optional<Instant> next) const;
 
     friend bool operator==(const Rule& a, const Rule& b);
+
+  private:
+    std::optional<ScheduledFire> next_not_dropped(Instant after) const;
+    std::optional<ScheduledFire> next_deferred(Instant after) const;
 };
+
+// What a cron rule does where the clocks change, unless it was chosen: one that runs in every hour follows real time.
+ClockRules usual_clock_rules(const CronRule& cron);
 
 // 1970-01-01T00:00 on the wall of the zone.
 Instant default_anchor(const Zone& zone);

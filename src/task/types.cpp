@@ -59,7 +59,7 @@ std::string_view to_string(Overlap overlap) { return name_of(kOverlaps, overlap)
 std::string_view to_string(Guarantee guarantee) { return name_of(kGuarantees, guarantee); }
 
 void adopt_schedules(Task& task) {
-    for (Schedule& schedule : task.schedules) schedule = schedule.for_task(task.id);
+    for (Schedule& schedule : task.schedules) schedule = schedule.for_task(task.id).with_calendars(task.calendars);
 }
 
 Instant tenure_end(const Task& next) { return next.enabled ? next.effective_from : next.updated_at; }

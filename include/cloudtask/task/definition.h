@@ -11,10 +11,10 @@
 
 namespace cloudtask::task {
 
-// Members that the API adds to a runtime, group or task. Who sends them back is not refused: they are ignored.
-inline constexpr std::array<std::string_view, 14> kServerMembers = {
+// Members that the API adds to a runtime, group, calendar or task. Who sends them back is not refused: they are ignored.
+inline constexpr std::array<std::string_view, 15> kServerMembers = {
     "id",       "version", "revision", "created_revision", "created_at", "updated_at", "effective_from", "effective_revision", "state",
-    "last_run", "running", "owner",    "next_fire",        "canary"};
+    "last_run", "running", "owner",    "next_fire",        "canary",     "calendars"};
 
 // Removes them; the order of the others stays.
 void keep_definition(json::Value& resource);

@@ -7,6 +7,9 @@
 // OverlapRule). Unless it is, a skipped one fires at the first valid instant after the gap, once, a repeated one the first time; and cron
 // rules that run in every hour follow real time, so that they neither pause nor fire twice.
 //
+// A schedule may name calendars (task/calendar.h): what they exclude of its fires is dropped, or deferred to the first free instant. What
+// it is read from has their names only; with_calendars() gives it their content. Until then it is as if they excluded nothing.
+//
 // A rule with H, or with jitter, has other times for each task. read() cannot know the task, so who has its id asks for the schedule
 // for_task(); read_task() of task/codec.h has done so.
 #pragma once
@@ -16,10 +19,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cloudtask/core/clock.h"
 #include "cloudtask/core/faults.h"
 #include "cloudtask/core/json.h"
+#include "cloudtask/task/calendar.h"
 
 namespace cloudtask::task {
 
@@ -41,11 +46,30 @@ enum class ClockChange : std::uint8_t {
 
 std::string_view to_string(ClockChange change);
 
+// What becomes of a fire that a calendar excludes.
+enum class OnExcluded : std::uint8_t { drop, defer };
+
+std::string_view to_string(OnExcluded choice);
+
+// By what a fire was excluded.
+struct Exclusion {
+    std::string calendar;
+    std::string entry;  // "Christmas Day"
+};
+
 // A fire, and the instant that the rule names for it.
 struct ScheduledFire {
-    Instant at{};       // when it is due, jitter included: what everybody knows the fire by
+    Instant at{};       // when it is to be started: what everybody knows the fire by
     Instant nominal{};  // what the rule says
     ClockChange clock_change = ClockChange::none;
+    Instant due{};  // when it would be started if no calendar excluded it: the nominal instant and the delay of jitter
+    // Set if a calendar excludes `due`. Then the fire is dropped, and `at` is `due`; or deferred, and `at` is the first instant after it
+    // that none of the schedule's calendars excludes. A fire that stands for several deferred ones has the `nominal` and `due` of the
+    // first.
+    std::shared_ptr<const Exclusion> exclusion;
+    bool dropped = false;
+
+    bool deferred() const { return exclusion != nullptr && !dropped; }
 };
 
 class Schedule {
@@ -62,8 +86,10 @@ class Schedule {
     // {"calendar": {"frequency": "weekly", "interval": 2, "from": "2026-01-05", "weekdays": ["mon"], "times": ["09:00", "17:00"]}}
     // {"manual": true}                                                    never: for what is started by hand
     // Beside any: "start" and "end" (moments; fires count from the one on and before the other), "jitter" (up to 24h). Beside a rule of
-    // local times: "dst": {"gap": "first_valid" or "skip", "overlap": "first", "second" or "both"}.
-    // Faults: unknown zone, bad field (named), an impossible rule (30 February), an interval under 1 s.
+    // local times: "dst": {"gap": "first_valid" or "skip", "overlap": "first", "second" or "both"}. "exclude": ["uk-holidays"], up to
+    // kMostCalendars names of calendars, with "on_excluded": "drop" (the default) or "defer". "working_days": "uk-holidays", the calendar
+    // that says which days are worked, for rules that ask. Faults: unknown zone, bad field (named), an impossible rule (30 February), an
+    // interval under 1 s.
     static std::optional<Schedule> read(const json::Value& value, const std::string& pointer, Faults& faults);
 
     static Result<Schedule> cron(std::string_view expression, std::string_view zone);
@@ -83,10 +109,20 @@ class Schedule {
     // So does by how much jitter delays each fire.
     Schedule for_task(std::string_view task_id) const;
 
-    // The first fire time after `after` (exclusive); nothing if there is none. Ignores enabled(). Below 1 ms for any rule and instant.
+    // The names of the calendars that it uses, each once, in order.
+    std::vector<std::string> calendar_names() const;
+    // The names of those that may drop or defer its fires.
+    std::vector<std::string> exclude() const;
+    OnExcluded on_excluded() const;
+    // The same schedule with the content of its calendars: those of `calendars` that it names. Who changes a calendar asks anew.
+    Schedule with_calendars(const Calendars& calendars) const;
+
+    // The first instant after `after` (exclusive) at which it fires; nothing if there is none. Ignores enabled(). Below 1 ms for any rule
+    // and instant, unless calendars drop hundreds of stretches of fires in a row; after kMostDropped of them it counts as having ended.
     std::optional<Instant> next(Instant after) const;
-    // The same, with what the rule says and what the clocks did to it. So `next_fire(at - Duration{1})` tells the nominal instant of the
-    // fire that is due at `at`.
+    static constexpr int kMostDropped = 10'000;
+    // The same, with what the rule says, what the clocks did to it, and what the calendars did. So `next_fire(at - Duration{1})` tells the
+    // nominal instant of the fire at `at`. Dropped ones are left out; FireWalk of task/fire_walk.h tells them.
     std::optional<ScheduledFire> next_fire(Instant after) const;
 
     // Says the same, whichever task it is for.

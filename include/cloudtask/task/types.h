@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cloudtask/core/clock.h"
+#include "cloudtask/task/calendar.h"
 #include "cloudtask/task/schedule.h"
 
 namespace cloudtask::task {
@@ -54,6 +55,9 @@ struct Task {
     std::map<std::string, std::string> environment;
 
     std::vector<Schedule> schedules;
+    // Those that the schedules name, as they were when this version was saved: a version of a task is complete in itself, wherever it is
+    // read. Only the center writes them.
+    Calendars calendars;
 
     // Where it may run: all must hold. Empty: on any node of the runtime.
     std::vector<std::string> targets;           // node names
@@ -81,7 +85,8 @@ struct Task {
     }
 };
 
-// Makes the task's schedules those of its id (Schedule::for_task). Whoever gives a task another id calls it.
+// Makes the task's schedules those of its id and its calendars (Schedule::for_task, with_calendars). Whoever gives a task another id, or
+// other calendars, calls it.
 void adopt_schedules(Task& task);
 
 // What a version of a task owes when the next one comes is still to be accounted for: so long after its end, nodes know of it.
