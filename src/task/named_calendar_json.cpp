@@ -239,7 +239,10 @@ class NamedCalendarReader {
         std::string expression;
         Duration lasting{};
         const bool has_both = entry.require("cron") & entry.require("lasting");
-        if (!has_both) return;
+        if (!has_both) {
+            for (const std::string_view known : {"cron", "lasting"}) entry.ignore(known);
+            return;
+        }
         const bool read_lasting = entry.read_duration("lasting", lasting, {.min = kShortestBlackout, .max = kLongestBlackout});
         if (!entry.read("cron", expression, {.min = 1, .max = kLongestExpression})) return;
         std::vector<CronFault> cron_faults;

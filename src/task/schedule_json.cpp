@@ -216,6 +216,7 @@ class ScheduleReader {
         }
         if (!std::holds_alternative<Manual>(rule.what)) return;
         for (const std::string_view name : {"start", "end", "jitter", "exclude"}) {
+            if (name == "exclude" && !(rule.calendars && rule.calendars->excludes())) continue;  // an empty list
             if (reader_.has(name)) faults_.add(reader_.pointer(name), "stands beside 'manual', which never fires", "no such member");
         }
     }

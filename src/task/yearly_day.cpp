@@ -69,9 +69,12 @@ std::optional<YearlyDay> words_of_month(std::string_view text) {
     const auto day = parse_month_day(words);
     // Which days are worked follows from the holidays, so holidays do not follow from that.
     if (!month || !day || day->unit == MonthDay::Unit::working_day) return std::nullopt;
-    YearlyDay yearly{.month = *month, .day = *day, .offset = 0};
-    if (!yearly.in(2000)) return std::nullopt;
-    return yearly;
+    const YearlyDay yearly{.month = *month, .day = *day, .offset = 0};
+    // Within 40 years each weekday has fallen on each date.
+    for (cctz::year_t year = 2000; year < 2040; ++year) {
+        if (yearly.in(year)) return yearly;
+    }
+    return std::nullopt;
 }
 
 }  // namespace

@@ -71,13 +71,4 @@ class Calendar {
     std::string text_;
 };
 
-// A calendar as an object of a runtime. (runtime, name) is its identity.
-struct NamedCalendar {
-    std::string runtime, name;  // slugs
-    std::string description;
-    CalendarPointer calendar;
-    std::int64_t version = 1;  // grows by one with each change; the ETag
-    Instant created_at{}, updated_at{};
-};
-
 }  // namespace cloudtask::task
