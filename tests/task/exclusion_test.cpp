@@ -121,7 +121,7 @@ TEST_CASE("exclusion: next() is what a search fire by fire finds") {
                                          R"("every": "13min", "window": {"from": "22:00", "to": "06:00"})"};
     const std::vector<std::string> zones{"UTC", "Europe/Berlin", "Africa/Cairo"};
     const Instant from = moment_of("2026-03-28T00:00:00Z"), to = moment_of("2026-04-01T00:00:00Z");
-    for (int round = 0; round < 120; ++round) {
+    for (int round = 0; round < 12; ++round) {
         const std::string& zone = zones[random() % zones.size()];
         const std::string rule = rules[random() % rules.size()];
         task::Calendars calendars{{"c", calendar_of(random_calendar(random, zone))}, {"d", calendar_of(random_calendar(random, "UTC"))}};
@@ -136,9 +136,9 @@ TEST_CASE("exclusion: next() is what a search fire by fire finds") {
         for (auto due = plain.next(from); due && *due < to; due = plain.next(*due)) {
             const bool is_free = free(*due);
             if (is_free) kept.insert(*due);
-            // All that begins or ends does so at a whole second, and nearly all at a whole minute.
-            Instant at = *due;
-            if (!is_free) at = std::chrono::ceil<std::chrono::seconds>(at);
+            // All that begins or ends does so at a whole second. Where the fire before was deferred beyond this one, nothing between is free.
+            Instant at = is_free ? *due : std::chrono::ceil<std::chrono::seconds>(*due);
+            if (!is_free && !deferred.empty()) at = std::max(at, *deferred.rbegin());
             while (!free(at)) at += std::chrono::seconds{1};
             deferred.insert(at);
             const auto one = dropped_walk.next(), other = deferred_walk.next();
