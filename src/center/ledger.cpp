@@ -1,6 +1,8 @@
 // The fire ledger's reasoning: see ledger.h. Pure.
 #include "center/ledger.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 #include <set>
@@ -97,11 +99,47 @@ void DueFires::find(Instant after) {
     for (; index_ < tenures_.size(); ++index_) {
         const Tenure& tenure = tenures_[index_];
         if (tenure.until <= tenure.after || tenure.until <= after) continue;
-        const auto time = next_fire(definition_.versions[index_], std::max(after, tenure.after));
-        if (!time || *time > tenure.until) continue;
-        if (*time < to_) next_ = Due{*time, index_, tenure.until};
+        const Instant from = std::max(after, tenure.after);
+        if (looked_at_ != index_) look_at_version(from);
+        if (due_ && *due_ <= from) due_ = next_fire(definition_.versions[index_], from);
+        // What another schedule starts at the same instant is not dropped.
+        const Instant before = due_ ? std::min(*due_, to_) : to_;
+        if (const auto* dropped = next_dropped(from, std::min(before - kTick, tenure.until))) {
+            next_ = Due{dropped->due, index_, tenure.until, dropped->exclusion};
+            return;
+        }
+        if (!due_ || *due_ > tenure.until) continue;
+        if (*due_ < to_) next_ = Due{*due_, index_, tenure.until, nullptr};
         return;  // at or beyond `to`, later versions have nothing before it
     }
+}
+
+void DueFires::look_at_version(Instant from) {
+    const DefinitionVersion& version = definition_.versions[index_];
+    looked_at_ = index_;
+    due_ = next_fire(version, from);
+    dropping_.clear();
+    if (!version.enabled) return;
+    for (const auto& schedule : version.schedules) {
+        const bool drops = schedule.enabled() && !schedule.exclude().empty() && schedule.on_excluded() == task::OnExcluded::drop;
+        if (!drops) continue;
+        dropping_.push_back({task::FireWalk(schedule, from), std::nullopt});
+        dropping_.back().fire = dropping_.back().walk.next();
+    }
+}
+
+const task::ScheduledFire* DueFires::next_dropped(Instant from, Instant until) {
+    const task::ScheduledFire* earliest = nullptr;
+    for (Dropping& each : dropping_) {
+        while (each.fire && each.fire->due <= until && (each.fire->due <= from || !each.fire->dropped)) each.fire = each.walk.next();
+        if (!each.fire || each.fire->due > until) continue;
+        if (earliest == nullptr || each.fire->due < earliest->due) earliest = &*each.fire;
+    }
+    return earliest;
+}
+
+std::string exclusion_text(const task::Exclusion& exclusion) {
+    return fmt::format("calendar {} ({})", exclusion.calendar, exclusion.entry);
 }
 
 void DueFires::advance() {
@@ -209,7 +247,9 @@ TaskLedger::TaskLedger(Parts parts) : parts_(std::move(parts)), due_(parts_.defi
 void TaskLedger::absent_before(Instant time) {
     while (due_.next() && due_.next()->time < time && parts_.budget.spend()) {
         const DueFires::Due& due = *due_.next();
-        parts_.fire(due.time, judge_absent(parts_.definition, due, parts_.covers, parts_.surroundings, parts_.overtaken_until));
+        parts_.fire(due.time, due.dropped_by
+                                  ? Judgement{FireVerdict::skipped, exclusion_text(*due.dropped_by)}
+                                  : judge_absent(parts_.definition, due, parts_.covers, parts_.surroundings, parts_.overtaken_until));
         due_.advance();
     }
 }
@@ -241,8 +281,9 @@ void TaskLedger::settle_fire(const std::vector<FireRecord>& attempts) {
     const Instant time = attempts.front().fire_time;
     absent_before(time);
     if (!parts_.budget.spend()) return;
-    const bool due = due_.next() && due_.next()->time == time;
-    if (due) due_.advance();
+    const bool named = due_.next() && due_.next()->time == time;
+    const bool due = named && !due_.next()->dropped_by;
+    if (named) due_.advance();
     if (due || within_change(parts_.definition, due_.tenures(), time, parts_.surroundings.rules)) {
         parts_.fire(time, judge_attempts(attempts, parts_.surroundings.rules));
     } else {

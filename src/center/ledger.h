@@ -16,11 +16,13 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "cloudtask/task/fire_walk.h"
 #include "cloudtask/task/types.h"
 
 namespace cloudtask::center {
@@ -67,7 +69,7 @@ std::vector<Tenure> tenures_of(const Definition& definition);
 // The first fire of the version after `after`, by any of its schedules.
 std::optional<Instant> next_fire(const DefinitionVersion& version, Instant after);
 
-// The fires of a definition in [from, to), in order.
+// The fires of a definition in [from, to), in order; also those that calendars drop.
 class DueFires {
   public:
     DueFires(const Definition& definition, Instant from, Instant to);
@@ -75,19 +77,36 @@ class DueFires {
         Instant time{};
         std::size_t version = 0;  // index
         Instant until{};          // the end of that version's tenure
+        // Set: it is not due after all, as a calendar excludes it and its schedule drops what is excluded; and no other schedule names it.
+        std::shared_ptr<const task::Exclusion> dropped_by = nullptr;
     };
     const std::optional<Due>& next() const { return next_; }
     void advance();
     const std::vector<Tenure>& tenures() const { return tenures_; }
 
   private:
+    // A schedule that drops what calendars exclude, and the fire of it that is looked at.
+    struct Dropping {
+        task::FireWalk walk;
+        std::optional<task::ScheduledFire> fire;
+    };
     void find(Instant after);
+    void look_at_version(Instant from);
+    // Of the version that is looked at: the first dropped fire after `from`, up to `until`.
+    const task::ScheduledFire* next_dropped(Instant from, Instant until);
+
     const Definition& definition_;
     Instant to_;
     std::vector<Tenure> tenures_;
     std::size_t index_ = 0;
+    std::optional<std::size_t> looked_at_;  // the version of:
+    std::vector<Dropping> dropping_;
+    std::optional<Instant> due_;  // its next fire that is not dropped
     std::optional<Due> next_;
 };
+
+// "calendar uk-holidays (Christmas Day)"
+std::string exclusion_text(const task::Exclusion& exclusion);
 
 // What the ledger needs of a run of a fire.
 struct FireRecord {

@@ -170,10 +170,20 @@ CREATE TABLE task_canaries (        -- new versions on trial, at most one a task
 CREATE INDEX task_canaries_running ON task_canaries(task_id) WHERE state = 'running';
 )sql";
 
+// Calendars of runtimes, and which tasks use them (a task's document holds their content).
+constexpr std::string_view kCalendars = R"sql(
+CREATE TABLE calendars (
+    id TEXT PRIMARY KEY, runtime TEXT NOT NULL REFERENCES runtimes(name), name TEXT NOT NULL, document TEXT NOT NULL,
+    version INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, UNIQUE (runtime, name)) WITHOUT ROWID;
+CREATE TABLE task_calendars (
+    task_id TEXT NOT NULL, runtime TEXT NOT NULL, calendar TEXT NOT NULL, PRIMARY KEY (task_id, calendar)) WITHOUT ROWID;
+CREATE INDEX task_calendars_by_calendar ON task_calendars(runtime, calendar, task_id);
+)sql";
+
 }  // namespace
 
 const std::vector<std::string_view>& migrations() {
-    static const std::vector<std::string_view> list{kInitial, kLedger, kCordons, kPast, kPlaced, kPending, kLostRevisions, kDefinitions};
+    static const std::vector<std::string_view> list{kInitial, kLedger, kCordons, kPast, kPlaced, kPending, kLostRevisions, kDefinitions, kCalendars};
     return list;
 }
 

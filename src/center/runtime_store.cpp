@@ -1,6 +1,7 @@
 // The tables runtimes and task_groups.
 #include "center/runtime_store.h"
 
+#include "center/calendar_store.h"
 #include "center/sql.h"
 #include "cloudtask/core/json.h"
 #include "cloudtask/task/codec.h"
@@ -82,6 +83,7 @@ void update_runtime_row(soci::session& sql, const task::Runtime& runtime) {
 
 void erase_runtime(soci::session& sql, const std::string& name) {
     sql << "DELETE FROM nodes WHERE runtime = :name", soci::use(name);
+    erase_calendars_of(sql, name);
     sql << "DELETE FROM runtimes WHERE name = :name", soci::use(name);
 }
 

@@ -10,6 +10,7 @@
 #include "center/api_routes.h"
 #include "center/task_store.h"
 #include "cloudtask/core/random.h"
+#include "cloudtask/task/named_calendar.h"
 
 namespace cloudtask::center {
 
@@ -19,8 +20,9 @@ struct ChangeName {
     std::string note = {};
 };
 
-// What a definition refers to must be there. Returns the id of its group. Faults are added; the error then is Errc::unsupported.
-Result<std::string> resolve_references(soci::session& sql, const task::Task& task, Faults& faults);
+// What a definition refers to must be there; its calendars are put into it (without adopting its schedules). Returns the id of its group.
+// Faults are added; the error then is Errc::unsupported.
+Result<std::string> resolve_references(soci::session& sql, task::Task& task, Faults& faults);
 
 // Writes `input` as a new task, whose id and stamps are set. Error: already_exists.
 Result<StoredTask> store_new_task(WriteScope& scope, Random& random, task::Task input, const std::string& group_id, const ChangeName& name);
@@ -29,6 +31,10 @@ Result<StoredTask> store_new_task(WriteScope& scope, Random& random, task::Task 
 // those of resolve_references(); already_exists.
 Result<StoredTask> store_task_definition(WriteScope& scope, const StoredTask& before, task::Task input, const ChangeName& name,
                                          Faults& faults);
+
+// Writes the next version of `before`, which differs in what one of its calendars is. Faults, the error then is Errc::unsupported: a
+// schedule of which the calendar would leave nothing.
+Result<> store_calendar_of_task(WriteScope& scope, const StoredTask& before, const task::NamedCalendar& calendar, Faults& faults);
 
 // Erases the task; its versions stay.
 void store_task_end(WriteScope& scope, const StoredTask& before);

@@ -13,6 +13,9 @@ namespace {
 
 using http::Response;
 
+// What was read can be put back, with the calendars that the center writes into it.
+constexpr RouteOptions kTaskBody{.max_body_bytes = 64 * 1024 + task::kMostCalendars * task::kLargestCalendar, .dry_run = true};
+
 Response task_response(const Call& call, int status, const StoredTask& stored) {
     auto response = versioned_json(status, task_json(stored, *call.context.cluster.get(), call.context.clock.now()), stored.task.version);
     if (status == 201) response.headers.set("Location", "/api/v1/tasks/" + stored.task.id);
@@ -167,7 +170,7 @@ void add_task_routes(RouteTable& table, const Context&) {
     table.add("GET", "/api/v1/tasks", Access::user_read, list_tasks_route);
     table.add("POST", "/api/v1/tasks", Access::user_write, create_task_route, {.dry_run = true});
     table.add("GET", "/api/v1/tasks/{id}", Access::user_read, get_task_route);
-    table.add("PUT", "/api/v1/tasks/{id}", Access::user_write, update_task_route, {.dry_run = true});
+    table.add("PUT", "/api/v1/tasks/{id}", Access::user_write, update_task_route, kTaskBody);
     table.add("DELETE", "/api/v1/tasks/{id}", Access::user_write, erase_task_route);
     table.add("GET", "/api/v1/tasks/{id}/owner", Access::user_read, owner);
     table.add("POST", "/api/v1/tasks/{id}/enable", Access::user_write, [](Call& call) { return set_enabled(call, true); });

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "center/calendar_store.h"
 #include "center/sql.h"
 #include "cloudtask/core/json.h"
 #include "cloudtask/task/codec.h"
@@ -174,6 +175,7 @@ void insert_task(soci::session& sql, const task::Task& task, const std::string& 
         soci::use(updated_at);
     insert_version(sql, task, document, stamp);
     insert_tags(sql, task);
+    if (!task.calendars.empty()) note_calendars(sql, task);
 }
 
 void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp) {
@@ -187,12 +189,14 @@ void update_task_row(soci::session& sql, const task::Task& task, const std::stri
     insert_version(sql, task, document, stamp);
     erase_tags(sql, task);
     insert_tags(sql, task);
+    note_calendars(sql, task);
 }
 
 void erase_task(soci::session& sql, const task::Task& task, std::int64_t revision, const std::string& by, Instant now) {
     const long long number = revision, at = to_db(now);
     erase_tags(sql, task);
     sql << "DELETE FROM tasks WHERE id = :id", soci::use(task.id);
+    forget_calendars(sql, task.id);
     sql << "INSERT INTO deleted_tasks (task_id, runtime, revision, deleted_at, deleted_by) VALUES (:id, :runtime, :revision, :at, :by)",
         soci::use(task.id), soci::use(task.runtime), soci::use(number), soci::use(at), soci::use(by);
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "center/calendars.h"
 #include "center/canary.h"
 #include "center/task_changes.h"
 #include "center/version_store.h"
@@ -12,21 +13,22 @@ namespace cloudtask::center {
 
 namespace {
 
-// A rule whose last fire is past would never fire again, which nobody means to save. What was there before may have come to its end.
+// A rule whose last fire is past would never fire again, which nobody means to save; nor does anybody one of which calendars leave nothing.
+// What was there before may have come to its end.
 Result<> need_fires_ahead(const std::vector<task::Schedule>& schedules, const std::vector<task::Schedule>& before, Instant now,
                           Faults& faults) {
     for (std::size_t i = 0; i < schedules.size(); ++i) {
         const task::Schedule& schedule = schedules[i];
         if (schedule.kind() == task::Schedule::Kind::manual || schedule.next(now)) continue;
         if (std::find(before.begin(), before.end(), schedule) != before.end()) continue;
-        faults.add(fmt::format("/schedules/{}", i), "has no fire left: its last one is past, and it is " + format_instant(now) + " now",
-                   "a rule that fires again, or no such schedule");
-    }
-    for (std::size_t i = 0; i < task.schedules.size(); ++i) {
-        for (const auto& name : task.schedules[i].calendar_names()) {
-            faults.add(pointer_to("/schedules", i), fmt::format("uses '{}', which is not a calendar of the runtime {}", name, task.runtime),
-                       "the name of a calendar of that runtime");
+        if (schedule.with_calendars({}).next(now)) {
+            const bool drops = schedule.on_excluded() == task::OnExcluded::drop;
+            faults.add(pointer_to("/schedules", i), drops ? "never fires: its calendars drop all that it would" : "never fires: its calendars leave no time free",
+                       drops ? "other times, or 'on_excluded': 'defer'" : "calendars that leave time free");
+            continue;
         }
+        faults.add(pointer_to("/schedules", i), "has no fire left: its last one is past, and it is " + format_instant(now) + " now",
+                   "a rule that fires again, or no such schedule");
     }
     if (!faults.empty()) return fail(Errc::unsupported, "{}", faults.summary());
     return {};
@@ -56,9 +58,10 @@ Result<StoredTask> need_task_at(soci::session& sql, const std::string& id, std::
 }
 
 Result<StoredTask> create_task(const Context& context, WriteScope& scope, task::Task input, Faults& faults) {
-    if (auto ahead = need_fires_ahead(input.schedules, {}, scope.now, faults); !ahead) return propagate(ahead);
     const auto group_id = resolve_references(scope.sql, input, faults);
     if (!group_id) return propagate(group_id);
+    task::adopt_schedules(input);
+    if (auto ahead = need_fires_ahead(input.schedules, {}, scope.now, faults); !ahead) return propagate(ahead);
     return store_new_task(scope, context.random, std::move(input), *group_id, {"task.create"});
 }
 
@@ -71,6 +74,7 @@ Result<StoredTask> update_task(WriteScope& scope, const std::string& id, std::in
         return fail(Errc::unsupported, "{}", faults.summary());
     }
     input.id = id;
+    if (auto embedded = embed_calendars(scope.sql, input, faults); !embedded) return propagate(embedded);
     task::adopt_schedules(input);
     if (auto ahead = need_fires_ahead(input.schedules, before->task.schedules, scope.now, faults); !ahead) return propagate(ahead);
     auto after = store_task_definition(scope, *before, std::move(input), {"task.update"}, faults);

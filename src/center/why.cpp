@@ -82,14 +82,17 @@ class Explanation {
         find_runs();
         DueFires due(definition_, why_.at, why_.at + kTick);
         if (const auto index = version_in_force(definition_, due.tenures(), why_.at)) why_.version = definition_.versions[*index];
-        why_.due = due.next().has_value();
+        why_.due = due.next() && !due.next()->dropped_by;
         if (!why_.runs.empty()) {
             tell_runs();
+        } else if (due.next() && due.next()->dropped_by) {
+            tell_dropped(*due.next());
         } else if (why_.due) {
             tell_absent(*due.next());
         } else {
             tell_not_due();
         }
+        if (why_.due && why_.version) tell_deferred_to_here();
         return std::move(why_);
     }
 
@@ -116,6 +119,43 @@ class Explanation {
         Surroundings around = look_around(sql_, cluster_, definition_.runtime, rules_, why_.at, now_);
         around.unowned = unowned(cluster_, definition_);
         return around;
+    }
+
+    // --- calendars
+
+    void tell_dropped(const DueFires::Due& due) {
+        why_.verdict = FireVerdict::skipped;
+        why_.excluded =
+            task::ScheduledFire{.at = why_.at, .nominal = why_.at, .due = why_.at, .exclusion = due.dropped_by, .dropped = true};
+        say("calendar",
+            fmt::format("It was skipped: {} excludes it, and the schedule drops what is excluded.", exclusion_text(*due.dropped_by)));
+    }
+
+    // The fire that was first deferred to this one.
+    void tell_deferred_to_here() {
+        for (const auto& schedule : why_.version->schedules) {
+            auto fire = schedule.enabled() ? schedule.next_fire(why_.at - kTick) : std::nullopt;
+            if (!fire || fire->at != why_.at || !fire->deferred()) continue;
+            why_.sentence += fmt::format(" It was due at {}; {} deferred it.", format_instant(fire->due), exclusion_text(*fire->exclusion));
+            why_.excluded = std::move(fire);
+            return;
+        }
+    }
+
+    // An instant that a schedule names, and from which a calendar moved the fire away.
+    bool tell_deferred_from_here(const DefinitionVersion& version) {
+        if (!version.enabled) return false;
+        for (const auto& schedule : version.schedules) {
+            if (!schedule.enabled() || schedule.exclude().empty()) continue;
+            auto fire = task::FireWalk(schedule, why_.at - kTick).next();
+            if (!fire || fire->due != why_.at || !fire->deferred()) continue;
+            say("deferred",
+                fmt::format("It was not started then: {} excludes it, and it was deferred to {}, the first instant that is free.",
+                            exclusion_text(*fire->exclusion), format_instant(fire->at)));
+            why_.excluded = std::move(fire);
+            return true;
+        }
+        return false;
     }
 
     // --- there are runs of it
@@ -306,6 +346,7 @@ class Explanation {
                                    "whether it was due.",
                                    version.version, why_.by, format_instant(*why_.since), version.problem));
         }
+        if (tell_deferred_from_here(version)) return;
         if (!version.enabled && fires_at(version, why_.at, false)) return tell_disabled_then();
         if (fires_at(version, why_.at, true) && !fires_at(version, why_.at, false)) {
             return say("schedule_disabled", "The schedule that names this instant was disabled.");
@@ -368,6 +409,14 @@ std::string why_json(const Why& why) {
     }
     out.member("before", why.before).member("after", why.after).member("since", why.since);
     if (!why.by.empty()) out.member("by", why.by);
+    if (why.excluded) {
+        out.key("calendar")
+            .begin_object()
+            .member("name", why.excluded->exclusion->calendar)
+            .member("entry", why.excluded->exclusion->entry);
+        out.member("effect", why.excluded->dropped ? "dropped" : "deferred").member("due", why.excluded->due);
+        out.member("at", why.excluded->at).end_object();
+    }
     out.key("runs").begin_array();
     for (const auto& stored : why.runs) out.raw(run_json(stored));
     out.end_array();

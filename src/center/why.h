@@ -20,12 +20,13 @@ struct Why {
     std::string sentence;  // for people
     bool due = false;      // a fire of the version in force
     std::optional<FireVerdict> verdict;
-    std::vector<StoredRun> runs;               // attempts, oldest first
-    std::optional<StoredRun> other_run;        // that kept it from running
-    std::optional<DefinitionVersion> version;  // in force at that instant
-    std::optional<Instant> before, after;      // fires of that version around an instant that is none
-    std::optional<Instant> since;              // when what is told of began: the change, the absence
-    std::string by;                            // who made the change
+    std::vector<StoredRun> runs;                  // attempts, oldest first
+    std::optional<StoredRun> other_run;           // that kept it from running
+    std::optional<DefinitionVersion> version;     // in force at that instant
+    std::optional<Instant> before, after;         // fires of that version around an instant that is none
+    std::optional<task::ScheduledFire> excluded;  // what a calendar did: to this fire, or to the one that was deferred to here
+    std::optional<Instant> since;                 // when what is told of began: the change, the absence
+    std::string by;                               // who made the change
 };
 
 // `over`: asked now and then; true: the time is up. Errors: not_found: there never was such a task; timeout; the store's.

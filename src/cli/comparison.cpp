@@ -19,6 +19,10 @@ Result<json::Document> find(Center& center, const Definition& definition) {
             return center.find("/groups", {{"runtime", definition.runtime}, {"name", definition.name}}, [&](const json::Value& item) {
                 return text_member(item, "runtime") == definition.runtime && text_member(item, "name") == definition.name;
             });
+        case Kind::calendar:
+            return center.find("/calendars", {{"runtime", definition.runtime}, {"name", definition.name}}, [&](const json::Value& item) {
+                return text_member(item, "runtime") == definition.runtime && text_member(item, "name") == definition.name;
+            });
         case Kind::task:
             break;
     }

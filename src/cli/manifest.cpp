@@ -8,6 +8,7 @@
 #include "cloudtask/core/hash.h"
 #include "cloudtask/task/codec.h"
 #include "cloudtask/task/definition.h"
+#include "cloudtask/task/named_calendar.h"
 
 namespace cloudtask::cli {
 
@@ -41,11 +42,21 @@ void read_body(Kind kind, const json::Value& value, Definition& definition, Faul
                 definition.body = body_of(*group);
             }
             return;
+        case Kind::calendar:
+            if (const auto calendar = task::read_calendar_input(value, faults); calendar && faults.empty()) {
+                definition.runtime = calendar->runtime;
+                definition.name = calendar->name;
+                definition.body = body_of(*calendar);
+            }
+            return;
         case Kind::task:
             if (const auto one = task::read_task_input(value, faults); one && faults.empty()) {
                 definition.runtime = one->runtime;
                 definition.group = one->group;
                 definition.name = one->name;
+                for (const auto& schedule : one->schedules) {
+                    for (std::string& calendar : schedule.calendar_names()) definition.calendars.insert(std::move(calendar));
+                }
                 definition.body = body_of(*one);
             }
             return;
@@ -115,15 +126,15 @@ class Reader {
     std::optional<Kind> take_kind(const Source& source, YamlDocument& document) {
         const auto member = document.value.FindMember("kind");
         if (member == document.value.MemberEnd() || !member->value.IsString()) {
-            problem(source, document.line_of("/kind"), "kind is missing (allowed: runtime, group, task)");
+            problem(source, document.line_of("/kind"), "kind is missing (allowed: runtime, group, calendar, task)");
             return std::nullopt;
         }
         const std::string text = member->value.GetString();
         document.value.RemoveMember("kind");
-        for (const Kind kind : {Kind::runtime, Kind::group, Kind::task}) {
+        for (const Kind kind : {Kind::runtime, Kind::group, Kind::calendar, Kind::task}) {
             if (text == to_string(kind)) return kind;
         }
-        problem(source, document.line_of("/kind"), fmt::format("kind \"{}\" is unknown (allowed: runtime, group, task)", text));
+        problem(source, document.line_of("/kind"), fmt::format("kind \"{}\" is unknown (allowed: runtime, group, calendar, task)", text));
         return std::nullopt;
     }
 
@@ -161,6 +172,8 @@ std::string_view to_string(Kind kind) {
             return "runtime";
         case Kind::group:
             return "group";
+        case Kind::calendar:
+            return "calendar";
         case Kind::task:
             return "task";
     }
@@ -172,6 +185,7 @@ std::string Definition::key() const {
         case Kind::runtime:
             return name;
         case Kind::group:
+        case Kind::calendar:
             return runtime + "/" + name;
         case Kind::task:
             return runtime + "/" + group + "/" + name;

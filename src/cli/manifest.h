@@ -1,5 +1,5 @@
-// Manifest: what `apply` is given: YAML (or JSON) documents that define runtimes, groups and tasks, read and checked as a whole before
-// anything is sent. docs/apply.md describes the format.
+// Manifest: what `apply` is given: YAML (or JSON) documents that define runtimes, groups, calendars and tasks, read and checked as a whole
+// before anything is sent. docs/apply.md describes the format.
 //
 // Reads files; never talks to the center. One thread.
 #pragma once
@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,7 @@
 
 namespace cloudtask::cli {
 
-enum class Kind { runtime, group, task };  // in the order in which they are applied
+enum class Kind { runtime, group, calendar, task };  // in the order in which they are applied
 std::string_view to_string(Kind kind);
 
 struct Definition {
@@ -25,6 +26,7 @@ struct Definition {
     std::string runtime, group, name;  // the natural key, as far as the kind has it
     std::string body;                  // normalised JSON without the fields that only the center writes
     std::optional<PackedProgram> program;
+    std::set<std::string> calendars;  // that a task's schedules name
     bool says_enabled = false;  // a task that does not say it stays as it is at the center, enabled or not
 
     std::string key() const;  // "demo", "demo/reports", "demo/reports/daily"
@@ -37,7 +39,7 @@ struct Problem {
 };
 
 struct Manifest {
-    std::vector<Definition> definitions;  // runtimes, then groups, then tasks; else in the order of the files
+    std::vector<Definition> definitions;  // runtimes, then groups, then calendars, then tasks; else in the order of the files
     std::vector<Problem> problems;
 };
 

@@ -112,6 +112,14 @@ std::vector<std::string> node_cells(const json::Value& i, Instant now) {
 std::vector<std::string> group_cells(const json::Value& i, Instant now) {
     return {group_name(i), time_cell(i, "updated_at", now), cell(i, "notify"), cell(i, "description")};
 }
+std::string count_cell(const json::Value& item, const char* name) {
+    const json::Value& list = member(item, name);
+    return list.IsArray() ? std::to_string(list.Size()) : std::string{};
+}
+std::vector<std::string> calendar_cells(const json::Value& i, Instant now) {
+    return {group_name(i),         time_cell(i, "updated_at", now), cell(i, "zone"), count_cell(i, "holidays"), count_cell(i, "blackouts"),
+            cell(i, "description")};
+}
 std::vector<std::string> task_cells(const json::Value& i, Instant now) {
     return {task_name(i), cell(i, "state"), last_run_cell(i, now), schedules_cell(i), id_of(i)};
 }
@@ -162,6 +170,7 @@ struct Shape {
 
 Shape shape_of(const Resource& resource) {
     if (resource.singular == "task") return {{"runtime", "group", "name"}, "RUNTIME/GROUP/NAME or an id"};
+    if (resource.singular == "calendar") return {{"runtime", "name"}, "RUNTIME/NAME or an id"};
     if (resource.singular == "group") return {{"runtime", "name"}, "RUNTIME/NAME or an id"};
     if (resource.singular == "node") return {{"runtime", "name"}, "RUNTIME/NAME or an id"};
     return {{"name"}, "a name"};
@@ -179,6 +188,12 @@ const std::vector<Resource>& resources() {
          node_cells,
          group_name},
         {"groups", "group", {"runtime"}, {"GROUP", "CHANGED", "NOTIFY", "DESCRIPTION"}, group_cells, group_name},
+        {"calendars",
+         "calendar",
+         {"runtime"},
+         {"CALENDAR", "CHANGED", "ZONE", "HOLIDAYS", "BLACKOUTS", "DESCRIPTION"},
+         calendar_cells,
+         group_name},
         {"tasks", "task", {"runtime", "group"}, {"TASK", "STATE", "LAST RUN", "SCHEDULES", "ID"}, task_cells, task_name},
         {"runs",
          "run",

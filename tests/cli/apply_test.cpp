@@ -151,7 +151,7 @@ TEST_CASE("apply prints every fault with its file and line, and sends nothing") 
     CHECK(contains(program.err, "conf/a.yaml:9: colour "));
     CHECK(contains(program.err, "conf/a.yaml:10: package: there is no file or folder"));
     CHECK(contains(program.err, "conf/a.yaml:12: schedules/0"));
-    CHECK(contains(program.err, "conf/b.yml:1: kind \"robot\" is unknown (allowed: runtime, group, task)"));
+    CHECK(contains(program.err, "conf/b.yml:1: kind \"robot\" is unknown (allowed: runtime, group, calendar, task)"));
     CHECK(contains(program.err, "conf/b.yml:4: is not a mapping"));
     CHECK(contains(program.err, "conf/c.yaml:"));
     CHECK_FALSE(contains(program.err, "ignored.txt"));
@@ -225,3 +225,41 @@ TEST_CASE("YAML that would grow without end, or is nested too deep, is refused")
 }
 
 }  // namespace cloudtask::cli::test
+
+TEST_CASE("a calendar is applied as the other kinds are, before the tasks, and its faults have lines") {
+    Folder folder;
+    folder.write("a.yaml", "kind: calendar\nruntime: demo\nname: uk\nholidays:\n  - yearly: \"12-25\"\n    name: Christmas Day\n");
+    folder.write("b.yaml", "kind: calendar\nruntime: demo\nname: uk\nholidays:\n  - yearly: \"12-25\"\n  - date: \"2026-12-25\"\n");
+    Program program;
+    program.folder = folder.path();
+    program.center.answer("GET /api/v1/calendars?runtime=demo&name=uk&limit=200", 200, R"({"items":[]})");
+    program.center.answer("POST /api/v1/calendars", 201, "{}");
+    CHECK(program.run({"apply", "-f", "a.yaml"}) == 0);
+    CHECK(program.out == "calendar demo/uk created\n");
+    const auto* made = program.center.find("POST /api/v1/calendars");
+    REQUIRE(made != nullptr);
+    CHECK(contains(made->body, R"("holidays":[{"yearly":"12-25","name":"Christmas Day"}])"));
+    Program faulty;
+    faulty.folder = folder.path();
+    CHECK(faulty.run({"apply", "-f", "b.yaml"}) == 1);
+    CHECK(contains(faulty.err, "b.yaml:6: holidays/1 repeats the yearly /holidays/0 (12-25)"));
+}
+
+TEST_CASE("a file of holidays is sent as it is, and the faults that the center finds name its lines") {
+    Folder folder;
+    folder.write("uk.csv", "2026-12-25,Christmas Day\r\n2026-12-25,again\r\n");
+    Program program;
+    program.folder = folder.path();
+    program.center.answer(
+        "POST /api/v1/calendars/import", 422,
+        R"({"detail":"the import is not valid","faults":[{"pointer":"/text/2","problem":"overlaps line 1 (Christmas Day)","allowed":"each day in one entry"
+}]
+})");
+    CHECK(program.run({"calendar", "import", "uk.csv", "--runtime", "demo", "--name", "uk", "--zone", "Europe/London"}) == 1);
+CHECK(contains(program.err, "\n  uk.csv:2 overlaps line 1 (Christmas Day) (allowed: each day in one entry)\n"));
+const auto* sent = program.center.find("POST /api/v1/calendars/import");
+REQUIRE(sent != nullptr);
+CHECK(sent->body ==
+      R"({"runtime":"demo","name":"uk","format":"csv","text":"2026-12-25,Christmas Day\r\n2026-12-25,again\r\n","zone":"Europe/London"})");
+CHECK(program.run({"calendar", "import", "uk.csv", "--runtime", "demo"}) == 2);
+}

@@ -1,5 +1,6 @@
 // apply and diff: make the center hold what files define, or show what that would change. Everything is read and checked first; then
-// runtimes, groups and tasks are created or updated by their natural keys, and what is the same already is left alone. One thread.
+// runtimes, groups, calendars and tasks are created or updated by their natural keys, and what is the same already is left alone. One thread.
+#include <algorithm>
 #include <fstream>
 #include <istream>
 #include <iterator>
@@ -152,9 +153,13 @@ class Applier {
 
     // The center can judge a definition only if it has what that refers to.
     bool can_be_tried(const Definition& definition) const {
+        const auto is_to_come = [&](const std::string& calendar) {
+            return to_come_.contains("calendar " + definition.runtime + "/" + calendar);
+        };
         return !to_come_.contains("runtime " + definition.runtime) &&
                !to_come_.contains("group " + definition.runtime + "/" + definition.group) &&
-               !to_come_.contains("package " + package_of(definition));
+               !to_come_.contains("package " + package_of(definition)) &&
+               std::none_of(definition.calendars.begin(), definition.calendars.end(), is_to_come);
     }
 
     Result<> write(const Definition& definition, const Comparison& comparison) {
@@ -233,11 +238,11 @@ std::vector<Command> apply_commands() {
                        {},     true, true};
     return {
         {.name = "apply",
-         .summary = "Create or update runtimes, groups and tasks from files",
+         .summary = "Create or update runtimes, groups, calendars and tasks from files",
          .details =
              "All files are read and checked first; with any fault nothing is sent, and every fault is printed with its file and line. "
              "Then "
-             "runtimes, groups and tasks are created or updated, in this order; what is the same already is not written. A program that "
+             "runtimes, groups, calendars and tasks are created or updated, in this order; what is the same already is not written. A program that "
              "a task names by a path is packed and uploaded, unless the center has that content. At the first refusal apply stops; "
              "running it again goes on from there. The format is described in docs/apply.md.",
          .positionals = {},

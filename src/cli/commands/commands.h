@@ -11,7 +11,8 @@ std::vector<Command> login_commands();     // login, logout
 std::vector<Command> apply_commands();     // apply, diff
 std::vector<Command> export_commands();    // export
 std::vector<Command> get_commands();       // get, owner, delete
-std::vector<Command> create_commands();    // create runtime, join-token, user
+std::vector<Command> create_commands();    // create runtime, calendar, join-token, user
+std::vector<Command> calendar_commands();  // calendar import
 std::vector<Command> task_commands();      // task start, stop, clone
 std::vector<Command> bulk_commands();      // task enable, disable, delete, move
 std::vector<Command> describe_commands();  // describe

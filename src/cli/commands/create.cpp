@@ -1,4 +1,4 @@
-// create: runtimes, join tokens and users, one at a time from the command line. One thread.
+// create: runtimes, calendars, join tokens and users, one at a time from the command line. One thread.
 #include <fstream>
 #include <ostream>
 
@@ -33,6 +33,23 @@ Result<> create_runtime(Invocation& invocation) {
     auto made = create(invocation, "/runtimes", body, "create runtime " + name);
     if (!made) return propagate(made);
     if (invocation.format() == Format::table) invocation.out() << (invocation.quiet() ? name : "runtime " + name + " created") << '\n';
+    return {};
+}
+
+Result<> create_calendar(Invocation& invocation) {
+    const Arguments& arguments = invocation.arguments();
+    const std::string name = arguments.text("NAME"), runtime = arguments.text("runtime");
+    if (runtime.empty()) return fail(Exit::usage, "--runtime is missing\n  run: cloudtask create calendar NAME --runtime RUNTIME");
+    json::Writer body;
+    body.begin_object().member("runtime", runtime).member("name", name);
+    for (const char* optional : {"zone", "description", "excludes"}) {
+        if (arguments.has(optional)) body.member(optional, arguments.text(optional));
+    }
+    body.end_object();
+    const std::string key = runtime + "/" + name;
+    auto made = create(invocation, "/calendars", body, "create calendar " + key);
+    if (!made) return propagate(made);
+    if (invocation.format() == Format::table) invocation.out() << (invocation.quiet() ? key : "calendar " + key + " created") << '\n';
     return {};
 }
 
@@ -111,6 +128,16 @@ std::vector<Command> create_commands() {
                      {"notify", 0, "ADDRESS", "a mail address that is told of failures", {}, true}},
          .examples = {{"cloudtask create runtime demo --description 'machines for trying out'", "a new runtime"}},
          .run = create_runtime},
+        {.name = "create calendar",
+         .summary = "Create a calendar without entries",
+         .details = "Its holidays come from a file (calendar import) or, with all else, from a definition (apply).",
+         .positionals = {{"NAME", "1 to 63 characters of a-z, 0-9 and -"}},
+         .options = {{"runtime", 'r', "NAME", "the runtime whose tasks may use it"},
+                     {"zone", 0, "ZONE", "its time zone (default UTC)"},
+                     {"excludes", 0, "DAYS", "which days it excludes (default holidays)", {"holidays", "non_working_days"}},
+                     {"description", 'd', "TEXT", "what it is for"}},
+         .examples = {{"cloudtask create calendar uk-holidays --runtime demo --zone Europe/London", "a new calendar"}},
+         .run = create_calendar},
         {.name = "create join-token",
          .summary = "Create a token with which nodes join a runtime",
          .details = "Prints the token alone on the standard output; the center does not show it again.",

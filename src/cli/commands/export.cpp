@@ -14,7 +14,8 @@ namespace {
 
 struct Exported {
     std::string key;
-    json::Document value;  // `kind`, and the definition
+    json::Document value;             // `kind`, and the definition
+    std::set<std::string> calendars;  // that a task names
 };
 
 Result<Exported> exported(Kind kind, const json::Value& item) {
@@ -22,7 +23,7 @@ Result<Exported> exported(Kind kind, const json::Value& item) {
     if (!definition) return propagate(definition);
     auto body = json::parse(definition->body);
     if (!body) return propagate(body);
-    Exported one{definition->key(), json::Document(rapidjson::kObjectType)};
+    Exported one{definition->key(), json::Document(rapidjson::kObjectType), definition->calendars};
     auto& allocator = one.value.GetAllocator();
     const std::string_view name = to_string(kind);
     one.value.AddMember("kind", json::Value(name.data(), static_cast<rapidjson::SizeType>(name.size()), allocator), allocator);
@@ -44,6 +45,15 @@ Result<std::vector<Exported>> collect(Center& center, Kind kind, const Query& qu
     }
     std::sort(list.begin(), list.end(), [](const Exported& a, const Exported& b) { return a.key < b.key; });
     return list;
+}
+
+// Of the calendars those that a task of its runtime names.
+void keep_used(std::vector<Exported>& calendars, const std::vector<Exported>& tasks) {
+    std::set<std::string> used;
+    for (const Exported& task : tasks) {
+        for (const std::string& name : task.calendars) used.insert(text_member(task.value, "runtime") + "/" + name);
+    }
+    std::erase_if(calendars, [&](const Exported& one) { return !used.contains(one.key); });
 }
 
 // The packages that the tasks name, into the folder of --packages. Returns how many were downloaded.
@@ -69,12 +79,15 @@ Result<> write_export(Invocation& invocation) {
     if (!runtimes) return propagate(runtimes);
     auto groups = collect(**center, Kind::group, {{"runtime", runtime}, {"name", group}});
     if (!groups) return propagate(groups);
+    auto calendars = collect(**center, Kind::calendar, {{"runtime", runtime}});
+    if (!calendars) return propagate(calendars);
     auto tasks = collect(**center, Kind::task, {{"runtime", runtime}, {"group", group}});
     if (!tasks) return propagate(tasks);
     if (!group.empty()) {
         std::set<std::string> used;
         for (const Exported& one : *groups) used.insert(text_member(one.value, "runtime"));
         std::erase_if(*runtimes, [&](const Exported& one) { return !used.contains(one.key); });
+        keep_used(*calendars, *tasks);
     }
 
     auto packages = save_packages(invocation, **center, *tasks);
@@ -82,7 +95,7 @@ Result<> write_export(Invocation& invocation) {
 
     json::Document array(rapidjson::kArrayType);
     std::string text;
-    for (auto* list : {&*runtimes, &*groups, &*tasks}) {
+    for (auto* list : {&*runtimes, &*groups, &*calendars, &*tasks}) {
         for (const Exported& one : *list) {
             if (invocation.format() == Format::json) {
                 array.PushBack(json::Value(one.value, array.GetAllocator()), array.GetAllocator());
@@ -92,7 +105,7 @@ Result<> write_export(Invocation& invocation) {
         }
     }
     invocation.out() << (invocation.format() == Format::json ? pretty_json(array) : text);
-    std::string remark = fmt::format("{} runtimes, {} groups, {} tasks", runtimes->size(), groups->size(), tasks->size());
+    std::string remark = fmt::format("{} runtimes, {} groups, {} calendars, {} tasks", runtimes->size(), groups->size(), calendars->size(), tasks->size());
     if (invocation.arguments().has("packages")) remark += fmt::format(", {} packages downloaded", *packages);
     invocation.remark(remark);
     return {};

@@ -23,10 +23,10 @@ std::vector<std::string> names(bool plural) {
     return all;
 }
 
-// Runtimes, groups and tasks in YAML are documents that `apply` takes; other things as they are.
+// Runtimes, groups, calendars and tasks in YAML are documents that `apply` takes; other things as they are.
 Result<std::string> yaml_text(const Resource& resource, const json::Value& items) {
     std::string text;
-    for (const Kind kind : {Kind::runtime, Kind::group, Kind::task}) {
+    for (const Kind kind : {Kind::runtime, Kind::group, Kind::calendar, Kind::task}) {
         if (to_string(kind) != resource.singular) continue;
         for (const auto& item : items.GetArray()) {
             auto body = normalised(kind, item);
@@ -168,12 +168,14 @@ std::vector<Command> get_commands() {
     return {
         {.name = "get",
          .summary = "List what the center holds, or show one of it",
-         .details =
-             "Prints a table, or with -o json or -o yaml everything that is known. With -o yaml, runtimes, groups and tasks are printed as "
-             "definitions that apply takes.",
-         .positionals =
-             {{"KIND", "what to list", names(true)},
-              {"NAME", "only this one: a name, RUNTIME/NAME for groups and nodes, RUNTIME/GROUP/NAME for tasks, or an id", {}, false}},
+         .details = "Prints a table, or with -o json or -o yaml everything that is known. With -o yaml, runtimes, groups, calendars and "
+                    "tasks are printed as "
+                    "definitions that apply takes.",
+         .positionals = {{"KIND", "what to list", names(true)},
+                         {"NAME",
+                          "only this one: a name, RUNTIME/NAME for groups, calendars and nodes, RUNTIME/GROUP/NAME for tasks, or an id",
+                          {},
+                          false}},
          .options = {{"runtime", 'r', "NAME", "only of this runtime"},
                      {"group", 'g', "NAME", "only of this group"},
                      {"tag", 0, "KEY=VALUE", "only tasks with this tag, or with some value of KEY", {}, true},
