@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "cloudtask/task/codec.h"
+
 namespace cloudtask::center {
 
 namespace {
@@ -75,8 +77,16 @@ Result<ScheduleLoad::Shape*> ScheduleLoad::shape_of(const json::Value& schedule)
     return &shape;
 }
 
-Result<> ScheduleLoad::add_schedule(std::size_t task, std::size_t index, json::Value& schedule, json::Document::AllocatorType& memory) {
+Result<> ScheduleLoad::add_schedule(std::size_t task, std::size_t index, json::Document& document) {
+    json::Value& schedule = document["schedules"][static_cast<rapidjson::SizeType>(index)];
+    auto& memory = document.GetAllocator();
     const bool has_jitter = schedule.HasMember("jitter");
+    // What calendars leave of it follows from the task, which carries them.
+    if (schedule.HasMember("exclude") || schedule.HasMember("working_days")) {
+        const auto whole = task::read_task(document);
+        if (!whole) return propagate(whole);
+        return walk(whole->schedules.at(index), [this](Instant fire) { counts_.add(fire); });
+    }
     json::Value plain(schedule, memory);
     plain.RemoveMember("jitter");
     auto shape = shape_of(plain);
@@ -106,7 +116,7 @@ Result<> ScheduleLoad::add(TaskRow row, const std::string& document) {
         if (!schedules[i].IsObject()) continue;
         const auto enabled = schedules[i].FindMember("enabled");
         if (enabled != schedules[i].MemberEnd() && enabled->value.IsFalse()) continue;
-        auto added = add_schedule(tasks_.size() - 1, i, schedules[i], parsed->GetAllocator());
+        auto added = add_schedule(tasks_.size() - 1, i, *parsed);
         if (added) continue;
         if (added.error().is(Errc::timeout)) return added;
         ++unreadable_;

@@ -83,7 +83,7 @@ class ScheduleLoad {
     Result<> walk(const task::Schedule& schedule, const std::function<void(Instant fire)>& visit) const;
 
   private:
-    Result<> add_schedule(std::size_t task, std::size_t index, json::Value& schedule, json::Document::AllocatorType& memory);
+    Result<> add_schedule(std::size_t task, std::size_t index, json::Document& document);
     Result<Shape*> shape_of(const json::Value& schedule);
 
     FireCounts counts_;

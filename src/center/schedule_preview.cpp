@@ -64,6 +64,10 @@ void write_fire(json::Writer& out, const task::PreviewedFire& previewed) {
     out.member("abbreviation", previewed.abbreviation).member("schedule", static_cast<std::int64_t>(previewed.schedule));
     out.member("clock_change", to_string(fire.clock_change));
     if (fire.nominal != fire.at) out.member("nominal", fire.nominal);
+    if (fire.exclusion) {
+        out.key("excluded").begin_object().member("what", fire.dropped ? "dropped" : "deferred");
+        out.member("calendar", fire.exclusion->calendar).member("entry", fire.exclusion->entry).end_object();
+    }
     out.end_object();
 }
 

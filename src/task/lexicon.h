@@ -92,6 +92,7 @@ struct Lexicon {
     std::string_view jitter;                                                // {duration}
     std::string_view picked, picks;                                         // what H stands for: already picked, and not yet
     std::string_view gap_first_valid, gap_skip, overlap_first, overlap_second, overlap_both;
+    std::string_view dropped, deferred, working_days;  // {list} of calendars; {name}
     std::string_view off;
 };
 

@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
+#include "cloudtask/task/fire_walk.h"
 #include "task/schedule_rule.h"
 
 namespace cloudtask::task {
@@ -22,6 +24,22 @@ PreviewedFire shown(const Schedule& schedule, std::size_t index, const Scheduled
                                  local.minute(), local.second(), decimals == 0 ? "" : fmt::format(".{:06}", decimals)),
             .offset = zone.offset_text(seconds),
             .abbreviation = zone.abbreviation(seconds)};
+}
+
+// What calendars drop before the last of `fires` is shown where it was due.
+void add_dropped(const std::vector<Schedule>& schedules, Instant after, std::size_t count, std::vector<PreviewedFire>& fires) {
+    const Instant last = fires.size() < count ? Instant::max() : fires.back().fire.at;
+    for (std::size_t i = 0; i < schedules.size(); ++i) {
+        if (!schedules[i].enabled() || schedules[i].exclude().empty() || schedules[i].on_excluded() != OnExcluded::drop) continue;
+        FireWalk walk{schedules[i], after};
+        std::size_t dropped = 0;
+        for (auto fire = walk.next(); fire && fire->due < last && dropped < count; fire = walk.next()) {
+            if (!fire->dropped) continue;
+            fires.push_back(shown(schedules[i], i, *fire));
+            ++dropped;
+        }
+    }
+    std::stable_sort(fires.begin(), fires.end(), [](const auto& a, const auto& b) { return a.fire.at < b.fire.at; });
 }
 
 }  // namespace
@@ -42,6 +60,7 @@ std::vector<PreviewedFire> preview(const std::vector<Schedule>& schedules, Insta
             if (ahead[i] && ahead[i]->at == at) ahead[i] = schedules[i].next_fire(at);
         }
     }
+    add_dropped(schedules, after, count, fires);
     return fires;
 }
 

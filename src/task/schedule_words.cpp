@@ -123,6 +123,14 @@ class Sentence {
                 : *rule_.overlap == OverlapRule::second ? lexicon_.overlap_second
                                                         : lexicon_.overlap_first);
         }
+        if (rule_.calendars) {
+            std::vector<std::string> names;
+            for (const auto& each : rule_.calendars->exclude) names.push_back(each.name);
+            const bool drops = rule_.calendars->on_excluded == OnExcluded::drop;
+            if (!names.empty()) add(fill(drops ? lexicon_.dropped : lexicon_.deferred, {{"list", joined(lexicon_, names, lexicon_.or_)}}));
+            const std::string& worked = rule_.calendars->working_days.name;
+            if (!worked.empty()) add(fill(lexicon_.working_days, {{"name", worked}}));
+        }
         if (!rule_.enabled) add(lexicon_.off);
         return text;
     }

@@ -130,7 +130,7 @@ std::string day_words(const Lexicon& lexicon, const MonthDay& day) {
         case MonthDay::Unit::working_day:
             pattern = last ? lexicon.last_working_day : day.from_end ? lexicon.nth_last_working_day : lexicon.nth_working_day;
             break;
-        case MonthDay::Unit::nearest_weekday: {
+        case MonthDay::Unit::nearest_working_day: {
             MonthDay meant = day;
             meant.unit = MonthDay::Unit::day;
             return fill(lexicon.nearest, {{"day", day_words(lexicon, meant)}});

@@ -178,6 +178,9 @@ const Lexicon kChinese{
     .overlap_first = "时钟重复的时刻只算第一次",
     .overlap_second = "时钟重复的时刻只算第二次",
     .overlap_both = "时钟重复的时刻两次都算",
+    .dropped = "被日历{list}排除的时刻不触发",
+    .deferred = "被日历{list}排除的时刻推迟到下一个空闲时刻",
+    .working_days = "工作日以日历{name}为准",
     .off = "已停用",
 };
 

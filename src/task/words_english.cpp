@@ -104,6 +104,9 @@ const Lexicon kEnglish{
     .overlap_first = "of a time that the clocks repeat, the first counts",
     .overlap_second = "of a time that the clocks repeat, the second counts",
     .overlap_both = "a time that the clocks repeat counts twice",
+    .dropped = "not where {list} excludes it",
+    .deferred = "put off to the next free time where {list} excludes it",
+    .working_days = "working days are those of {name}",
     .off = "switched off",
 };
 

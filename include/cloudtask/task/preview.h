@@ -19,7 +19,7 @@ struct PreviewedFire {
 };
 
 // The first `count` fires after `after`, in order. What several schedules name together is one fire, of the first of them. Schedules that
-// are switched off have none.
+// are switched off have none. What a calendar drops in between is there too, at most `count` for each schedule: fire.dropped tells.
 std::vector<PreviewedFire> preview(const std::vector<Schedule>& schedules, Instant after, std::size_t count);
 
 }  // namespace cloudtask::task
