@@ -156,8 +156,8 @@ Result<Response> import_calendar_route(Call& call) {
         if (!present) return propagate(present);
         const auto input = imported(*import, *present, faults);
         if (!input) return faulty("import", faults);
-        const auto calendar = *present ? update_calendar(scope, (*present)->id, 0, *input, faults)
-                                       : create_calendar(call.context, scope, *input, faults);
+        const auto calendar =
+            *present ? update_calendar(scope, (*present)->id, 0, *input, faults) : create_calendar(call.context, scope, *input, faults);
         if (!faults.empty()) return faulty("import", faults);
         if (!calendar) return propagate(calendar);
         return *present ? versioned_json(200, calendar_json(*calendar), calendar->version) : created(*calendar);

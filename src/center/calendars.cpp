@@ -46,7 +46,7 @@ Result<> give_to_tasks(WriteScope& scope, const task::NamedCalendar& calendar, F
 }  // namespace
 
 Result<task::Calendars> find_calendars(soci::session& sql, const std::string& runtime, const std::vector<task::Schedule>& schedules,
-                                       const std::string& pointer, Faults& faults) {
+                                       const std::function<std::string(std::size_t index)>& pointer_of, Faults& faults) {
     task::Calendars calendars;
     std::set<std::string> missing;
     for (std::size_t i = 0; i < schedules.size(); ++i) {
@@ -58,19 +58,20 @@ Result<task::Calendars> find_calendars(soci::session& sql, const std::string& ru
                 calendars.emplace(name, (*found)->calendar);
             } else {
                 missing.insert(name);
-                faults.add(pointer_to(pointer, i), fmt::format("uses '{}', which is not a calendar of the runtime {}", name, runtime),
+                faults.add(pointer_of(i), fmt::format("uses '{}', which is not a calendar of the runtime {}", name, runtime),
                            "the name of a calendar of that runtime");
             }
         }
     }
     if (calendars.size() > task::kMostCalendars) {
-        faults.add(pointer, fmt::format("use {} calendars", calendars.size()), fmt::format("{} at most", task::kMostCalendars));
+        faults.add("/schedules", fmt::format("use {} calendars", calendars.size()), fmt::format("{} at most", task::kMostCalendars));
     }
     return calendars;
 }
 
 Result<> embed_calendars(soci::session& sql, task::Task& task, Faults& faults) {
-    auto calendars = find_calendars(sql, task.runtime, task.schedules, "/schedules", faults);
+    const auto pointer_of = [](std::size_t index) { return pointer_to("/schedules", index); };
+    auto calendars = find_calendars(sql, task.runtime, task.schedules, pointer_of, faults);
     if (!calendars) return propagate(calendars);
     task.calendars = std::move(*calendars);
     return {};
@@ -92,8 +93,8 @@ Result<task::NamedCalendar> create_calendar(const Context& context, WriteScope& 
     return input;
 }
 
-Result<task::NamedCalendar> update_calendar(WriteScope& scope, const std::string& id, std::int64_t expected,
-                                            task::NamedCalendar input, Faults& faults) {
+Result<task::NamedCalendar> update_calendar(WriteScope& scope, const std::string& id, std::int64_t expected, task::NamedCalendar input,
+                                            Faults& faults) {
     const auto before = need_calendar(scope.sql, id);
     if (!before) return propagate(before);
     if (auto same = check_version(expected, before->version); !same) return propagate(same);

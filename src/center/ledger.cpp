@@ -102,14 +102,14 @@ void DueFires::find(Instant after) {
         const Instant from = std::max(after, tenure.after);
         if (looked_at_ != index_) look_at_version(from);
         if (due_ && *due_ <= from) due_ = next_fire(definition_.versions[index_], from);
-        // What another schedule starts at the same instant is not dropped.
+        // What another schedule starts at the same instant takes place.
         const Instant before = due_ ? std::min(*due_, to_) : to_;
-        if (const auto* dropped = next_dropped(from, std::min(before - kTick, tenure.until))) {
-            next_ = Due{dropped->due, index_, tenure.until, dropped->exclusion};
+        if (const auto* excluded = next_excluded(from, std::min(before - kTick, tenure.until))) {
+            next_ = Due{excluded->due, index_, tenure.until, *excluded};
             return;
         }
         if (!due_ || *due_ > tenure.until) continue;
-        if (*due_ < to_) next_ = Due{*due_, index_, tenure.until, nullptr};
+        if (*due_ < to_) next_ = Due{*due_, index_, tenure.until};
         return;  // at or beyond `to`, later versions have nothing before it
     }
 }
@@ -118,20 +118,19 @@ void DueFires::look_at_version(Instant from) {
     const DefinitionVersion& version = definition_.versions[index_];
     looked_at_ = index_;
     due_ = next_fire(version, from);
-    dropping_.clear();
+    excluding_.clear();
     if (!version.enabled) return;
     for (const auto& schedule : version.schedules) {
-        const bool drops = schedule.enabled() && !schedule.exclude().empty() && schedule.on_excluded() == task::OnExcluded::drop;
-        if (!drops) continue;
-        dropping_.push_back({task::FireWalk(schedule, from), std::nullopt});
-        dropping_.back().fire = dropping_.back().walk.next();
+        if (!schedule.enabled() || schedule.exclude().empty()) continue;
+        excluding_.push_back({task::FireWalk(schedule, from), std::nullopt});
+        excluding_.back().fire = excluding_.back().walk.next();
     }
 }
 
-const task::ScheduledFire* DueFires::next_dropped(Instant from, Instant until) {
+const task::ScheduledFire* DueFires::next_excluded(Instant from, Instant until) {
     const task::ScheduledFire* earliest = nullptr;
-    for (Dropping& each : dropping_) {
-        while (each.fire && each.fire->due <= until && (each.fire->due <= from || !each.fire->dropped)) each.fire = each.walk.next();
+    for (Excluding& each : excluding_) {
+        while (each.fire && each.fire->due <= until && (each.fire->due <= from || !each.fire->exclusion)) each.fire = each.walk.next();
         if (!each.fire || each.fire->due > until) continue;
         if (earliest == nullptr || each.fire->due < earliest->due) earliest = &*each.fire;
     }
@@ -140,6 +139,10 @@ const task::ScheduledFire* DueFires::next_dropped(Instant from, Instant until) {
 
 std::string exclusion_text(const task::Exclusion& exclusion) {
     return fmt::format("calendar {} ({})", exclusion.calendar, exclusion.entry);
+}
+
+Judgement judge_excluded(const task::ScheduledFire& fire) {
+    return {FireVerdict::skipped, (fire.dropped ? "" : "deferred by ") + exclusion_text(*fire.exclusion)};
 }
 
 void DueFires::advance() {
@@ -247,8 +250,8 @@ TaskLedger::TaskLedger(Parts parts) : parts_(std::move(parts)), due_(parts_.defi
 void TaskLedger::absent_before(Instant time) {
     while (due_.next() && due_.next()->time < time && parts_.budget.spend()) {
         const DueFires::Due& due = *due_.next();
-        parts_.fire(due.time, due.dropped_by
-                                  ? Judgement{FireVerdict::skipped, exclusion_text(*due.dropped_by)}
+        parts_.fire(due.time, due.excluded
+                                  ? judge_excluded(*due.excluded)
                                   : judge_absent(parts_.definition, due, parts_.covers, parts_.surroundings, parts_.overtaken_until));
         due_.advance();
     }
@@ -282,7 +285,7 @@ void TaskLedger::settle_fire(const std::vector<FireRecord>& attempts) {
     absent_before(time);
     if (!parts_.budget.spend()) return;
     const bool named = due_.next() && due_.next()->time == time;
-    const bool due = named && !due_.next()->dropped_by;
+    const bool due = named && !due_.next()->excluded;
     if (named) due_.advance();
     if (due || within_change(parts_.definition, due_.tenures(), time, parts_.surroundings.rules)) {
         parts_.fire(time, judge_attempts(attempts, parts_.surroundings.rules));

@@ -69,7 +69,7 @@ std::vector<Tenure> tenures_of(const Definition& definition);
 // The first fire of the version after `after`, by any of its schedules.
 std::optional<Instant> next_fire(const DefinitionVersion& version, Instant after);
 
-// The fires of a definition in [from, to), in order; also those that calendars drop.
+// The fires of a definition in [from, to), in order; also those that calendars drop, and where it was due what they defer.
 class DueFires {
   public:
     DueFires(const Definition& definition, Instant from, Instant to);
@@ -77,31 +77,32 @@ class DueFires {
         Instant time{};
         std::size_t version = 0;  // index
         Instant until{};          // the end of that version's tenure
-        // Set: it is not due after all, as a calendar excludes it and its schedule drops what is excluded; and no other schedule names it.
-        std::shared_ptr<const task::Exclusion> dropped_by = nullptr;
+        // Set: it is not due then, as a calendar excludes it, and no other schedule fires at that instant. It is dropped, or deferred to
+        // `at`.
+        std::optional<task::ScheduledFire> excluded = {};
     };
     const std::optional<Due>& next() const { return next_; }
     void advance();
     const std::vector<Tenure>& tenures() const { return tenures_; }
 
   private:
-    // A schedule that drops what calendars exclude, and the fire of it that is looked at.
-    struct Dropping {
+    // A schedule that calendars exclude fires of, and the fire of it that is looked at.
+    struct Excluding {
         task::FireWalk walk;
         std::optional<task::ScheduledFire> fire;
     };
     void find(Instant after);
     void look_at_version(Instant from);
-    // Of the version that is looked at: the first dropped fire after `from`, up to `until`.
-    const task::ScheduledFire* next_dropped(Instant from, Instant until);
+    // Of the version that is looked at: the first excluded fire after `from`, up to `until`.
+    const task::ScheduledFire* next_excluded(Instant from, Instant until);
 
     const Definition& definition_;
     Instant to_;
     std::vector<Tenure> tenures_;
     std::size_t index_ = 0;
     std::optional<std::size_t> looked_at_;  // the version of:
-    std::vector<Dropping> dropping_;
-    std::optional<Instant> due_;  // its next fire that is not dropped
+    std::vector<Excluding> excluding_;
+    std::optional<Instant> due_;  // its next fire that takes place
     std::optional<Due> next_;
 };
 
@@ -174,6 +175,9 @@ struct Judgement {
     FireVerdict verdict = FireVerdict::unexplained;
     std::string reason;  // a category: what stands before the ':' of a run's reason; may be empty
 };
+
+// Of a fire that a calendar excludes: skipped, and whether it was dropped or deferred.
+Judgement judge_excluded(const task::ScheduledFire& fire);
 
 // The category of a reason: the text before its ':', at most 64 bytes.
 std::string reason_category(std::string_view reason);

@@ -183,7 +183,8 @@ CREATE INDEX task_calendars_by_calendar ON task_calendars(runtime, calendar, tas
 }  // namespace
 
 const std::vector<std::string_view>& migrations() {
-    static const std::vector<std::string_view> list{kInitial, kLedger, kCordons, kPast, kPlaced, kPending, kLostRevisions, kDefinitions, kCalendars};
+    static const std::vector<std::string_view> list{kInitial, kLedger,        kCordons,     kPast,     kPlaced,
+                                                    kPending, kLostRevisions, kDefinitions, kCalendars};
     return list;
 }
 

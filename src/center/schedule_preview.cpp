@@ -1,8 +1,10 @@
 // The preview of schedules. Worker threads.
 #include "center/schedule_preview.h"
 
+#include <algorithm>
+
+#include "center/calendars.h"
 #include "center/store.h"
-#include "center/tasks.h"
 #include "cloudtask/task/preview.h"
 #include "cloudtask/task/schedule_words.h"
 #include "cloudtask/task/tzdata.h"
@@ -18,6 +20,8 @@ constexpr std::int64_t kUsualCount = 20;
 
 struct PreviewRequest {
     std::vector<task::Schedule> schedules;
+    bool is_list = false;  // else one
+    std::string runtime;   // of the calendars that they name
     std::string task_id;
     Instant after{};
     std::int64_t count = kUsualCount;
@@ -45,6 +49,8 @@ PreviewRequest read_preview_request(const json::Document& document, Instant now,
     PreviewRequest request;
     json::ObjectReader reader{document, "", faults};
     read_schedules(reader, request.schedules);
+    request.is_list = reader.has("schedules");
+    reader.read("runtime", request.runtime, {.min = 1, .max = 63});
     reader.read("task_id", request.task_id, {.min = 1, .max = 64});
     reader.read("count", request.count, {.min = 1, .max = task::kMostPreviewed});
     std::string after;
@@ -56,6 +62,23 @@ PreviewRequest read_preview_request(const json::Document& document, Instant now,
     }
     reader.finish();
     return request;
+}
+
+// Gives the schedules what the calendars that they name say now.
+Result<> adopt_calendars(const Call& call, PreviewRequest& request, Faults& faults) {
+    const auto names_some = [](const task::Schedule& schedule) { return !schedule.calendar_names().empty(); };
+    if (std::none_of(request.schedules.begin(), request.schedules.end(), names_some)) return {};
+    if (request.runtime.empty()) {
+        faults.add("/runtime", "is missing, and a schedule names calendars", "the runtime whose calendars these are");
+        return {};
+    }
+    const auto pointer_of = [&](std::size_t index) { return request.is_list ? pointer_to("/schedules", index) : std::string{"/schedule"}; };
+    return call.context.store.read([&](soci::session& sql) -> Result<> {
+        const auto calendars = find_calendars(sql, request.runtime, request.schedules, pointer_of, faults);
+        if (!calendars) return propagate(calendars);
+        for (auto& schedule : request.schedules) schedule = schedule.with_calendars(*calendars);
+        return {};
+    });
 }
 
 void write_fire(json::Writer& out, const task::PreviewedFire& previewed) {
@@ -78,6 +101,8 @@ Result<Response> preview_schedules(Call& call) {
     if (!document) return propagate(document);
     Faults faults;
     PreviewRequest request = read_preview_request(*document, call.context.clock.now(), faults);
+    if (!faults.empty()) return faulty("schedule", faults);
+    if (auto adopted = adopt_calendars(call, request, faults); !adopted) return propagate(adopted);
     if (!faults.empty()) return faulty("schedule", faults);
     if (!request.task_id.empty()) {
         for (auto& schedule : request.schedules) schedule = schedule.for_task(request.task_id);

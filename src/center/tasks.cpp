@@ -23,7 +23,8 @@ Result<> need_fires_ahead(const std::vector<task::Schedule>& schedules, const st
         if (std::find(before.begin(), before.end(), schedule) != before.end()) continue;
         if (schedule.with_calendars({}).next(now)) {
             const bool drops = schedule.on_excluded() == task::OnExcluded::drop;
-            faults.add(pointer_to("/schedules", i), drops ? "never fires: its calendars drop all that it would" : "never fires: its calendars leave no time free",
+            faults.add(pointer_to("/schedules", i),
+                       drops ? "never fires: its calendars drop all that it would" : "never fires: its calendars leave no time free",
                        drops ? "other times, or 'on_excluded': 'defer'" : "calendars that leave time free");
             continue;
         }

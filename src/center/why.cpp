@@ -82,11 +82,11 @@ class Explanation {
         find_runs();
         DueFires due(definition_, why_.at, why_.at + kTick);
         if (const auto index = version_in_force(definition_, due.tenures(), why_.at)) why_.version = definition_.versions[*index];
-        why_.due = due.next() && !due.next()->dropped_by;
+        why_.due = due.next() && !due.next()->excluded;
         if (!why_.runs.empty()) {
             tell_runs();
-        } else if (due.next() && due.next()->dropped_by) {
-            tell_dropped(*due.next());
+        } else if (due.next() && due.next()->excluded) {
+            tell_excluded(*due.next()->excluded);
         } else if (why_.due) {
             tell_absent(*due.next());
         } else {
@@ -123,12 +123,15 @@ class Explanation {
 
     // --- calendars
 
-    void tell_dropped(const DueFires::Due& due) {
+    void tell_excluded(const task::ScheduledFire& fire) {
         why_.verdict = FireVerdict::skipped;
-        why_.excluded =
-            task::ScheduledFire{.at = why_.at, .nominal = why_.at, .due = why_.at, .exclusion = due.dropped_by, .dropped = true};
-        say("calendar",
-            fmt::format("It was skipped: {} excludes it, and the schedule drops what is excluded.", exclusion_text(*due.dropped_by)));
+        why_.excluded = fire;
+        if (fire.dropped) {
+            return say("calendar", fmt::format("It was skipped: {} excludes it, and the schedule drops what is excluded.",
+                                               exclusion_text(*fire.exclusion)));
+        }
+        say("deferred", fmt::format("It was not started then: {} excludes it, and it was deferred to {}, the first instant that is free.",
+                                    exclusion_text(*fire.exclusion), format_instant(fire.at)));
     }
 
     // The fire that was first deferred to this one.
@@ -140,22 +143,6 @@ class Explanation {
             why_.excluded = std::move(fire);
             return;
         }
-    }
-
-    // An instant that a schedule names, and from which a calendar moved the fire away.
-    bool tell_deferred_from_here(const DefinitionVersion& version) {
-        if (!version.enabled) return false;
-        for (const auto& schedule : version.schedules) {
-            if (!schedule.enabled() || schedule.exclude().empty()) continue;
-            auto fire = task::FireWalk(schedule, why_.at - kTick).next();
-            if (!fire || fire->due != why_.at || !fire->deferred()) continue;
-            say("deferred",
-                fmt::format("It was not started then: {} excludes it, and it was deferred to {}, the first instant that is free.",
-                            exclusion_text(*fire->exclusion), format_instant(fire->at)));
-            why_.excluded = std::move(fire);
-            return true;
-        }
-        return false;
     }
 
     // --- there are runs of it
@@ -346,7 +333,6 @@ class Explanation {
                                    "whether it was due.",
                                    version.version, why_.by, format_instant(*why_.since), version.problem));
         }
-        if (tell_deferred_from_here(version)) return;
         if (!version.enabled && fires_at(version, why_.at, false)) return tell_disabled_then();
         if (fires_at(version, why_.at, true) && !fires_at(version, why_.at, false)) {
             return say("schedule_disabled", "The schedule that names this instant was disabled.");

@@ -63,9 +63,21 @@ void read_body(Kind kind, const json::Value& value, Definition& definition, Faul
     }
 }
 
-std::string fault_text(const Fault& fault) {
+// Entries of a calendar that a problem names, as "/holidays/3 (Christmas Day)", with their lines.
+std::string with_lines(std::string problem, const YamlDocument& document) {
+    for (const std::string_view list : {"/holidays/", "/blackouts/", "/extra_working_days/"}) {
+        for (std::size_t at = problem.find(list); at != std::string::npos; at = problem.find(list, at + list.size())) {
+            const std::size_t end = problem.find_first_not_of("0123456789", at + list.size());
+            const std::string pointer = problem.substr(at, end == std::string::npos ? end : end - at);
+            problem.replace(at, pointer.size(), fmt::format("{} at line {}", pointer.substr(1), document.line_of(pointer)));
+        }
+    }
+    return problem;
+}
+
+std::string fault_text(const Fault& fault, const YamlDocument& document) {
     std::string text = fault.pointer.empty() ? "the definition" : fault.pointer.substr(1);
-    text += " " + fault.problem;
+    text += " " + with_lines(fault.problem, document);
     if (!fault.allowed.empty()) text += fmt::format(" (allowed: {})", fault.allowed);
     return text;
 }
@@ -111,7 +123,7 @@ class Reader {
         task::keep_definition(document.value);
         Faults faults;
         read_body(*kind, document.value, definition, faults);
-        for (const Fault& fault : faults.list()) problem(source, document.line_of(fault.pointer), fault_text(fault));
+        for (const Fault& fault : faults.list()) problem(source, document.line_of(fault.pointer), fault_text(fault, document));
         if (!faults.empty()) return;
 
         const auto [earlier, is_new] = seen_.try_emplace({*kind, definition.key()}, fmt::format("{}:{}", source.name, document.line));

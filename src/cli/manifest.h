@@ -27,7 +27,7 @@ struct Definition {
     std::string body;                  // normalised JSON without the fields that only the center writes
     std::optional<PackedProgram> program;
     std::set<std::string> calendars;  // that a task's schedules name
-    bool says_enabled = false;  // a task that does not say it stays as it is at the center, enabled or not
+    bool says_enabled = false;        // a task that does not say it stays as it is at the center, enabled or not
 
     std::string key() const;  // "demo", "demo/reports", "demo/reports/daily"
 };

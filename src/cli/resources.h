@@ -25,8 +25,8 @@ const std::vector<Resource>& resources();
 // By plural or singular; null if there is none.
 const Resource* find_resource(const std::string& word);
 
-// The one that a person means: by id or SHA-256, by name (runtimes, users), RUNTIME/NAME (groups, calendars, nodes), RUNTIME/GROUP/NAME (tasks).
-// Exit::not_found, or Exit::usage for a name of the wrong shape.
+// The one that a person means: by id or SHA-256, by name (runtimes, users), RUNTIME/NAME (groups, calendars, nodes), RUNTIME/GROUP/NAME
+// (tasks). Exit::not_found, or Exit::usage for a name of the wrong shape.
 Result<json::Document> resolve(Center& center, const Resource& resource, const std::string& reference);
 
 // The path of a resource that resolve() gave.

@@ -26,6 +26,8 @@ const std::string& Calendar::zone() const { return rules_->zone.name(); }
 
 const WorkingDays& Calendar::working_days() const { return *rules_; }
 
+std::size_t Calendar::recurring_blackouts() const { return rules_->recurring.size(); }
+
 std::optional<Calendar::Span> Calendar::excluded_at(Instant instant) const {
     if (instant < Instant{} || instant >= Instant{kLocalRulesEnd}) return std::nullopt;
     if (auto day = rules_->excluded_day(instant)) return day;

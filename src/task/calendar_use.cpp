@@ -24,8 +24,8 @@ std::optional<CalendarUse::Span> CalendarUse::excluded_at(Instant instant) const
     return std::nullopt;
 }
 
-std::optional<Instant> CalendarUse::first_free(Instant instant) const {
-    for (int links = 0; links <= Calendar::kLongestChain; ++links) {
+std::optional<Instant> CalendarUse::first_free(Instant instant, int most) const {
+    for (; most >= 0; --most) {
         const auto span = excluded_at(instant);
         if (!span) return instant;
         instant = span->until;
@@ -33,13 +33,22 @@ std::optional<Instant> CalendarUse::first_free(Instant instant) const {
     return std::nullopt;
 }
 
-Instant CalendarUse::excluded_since(Instant instant) const {
-    for (int links = 0; links <= Calendar::kLongestChain; ++links) {
+Instant CalendarUse::excluded_since(Instant instant, int most) const {
+    for (; most >= 0; --most) {
         const auto span = excluded_at(instant);
         if (!span) return instant + Duration{1};
         instant = span->since - Duration{1};
     }
     return instant + Duration{1};
+}
+
+int CalendarUse::units_of_question() const {
+    constexpr int kDays = 8;  // which day it is, and whether that is worked
+    int units = 0;
+    for (const Named& each : exclude) {
+        if (each.calendar != nullptr) units += kDays + static_cast<int>(each.calendar->recurring_blackouts());
+    }
+    return units;
 }
 
 bool operator==(const CalendarUse& a, const CalendarUse& b) {

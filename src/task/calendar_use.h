@@ -30,10 +30,13 @@ struct CalendarUse {
     };
     // By the first calendar that excludes it.
     std::optional<Span> excluded_at(Instant instant) const;
-    // The first instant from `instant` on that no calendar excludes; nothing after kLongestChain entries without a gap.
-    std::optional<Instant> first_free(Instant instant) const;
-    // Since when, for an instant that is excluded, there was no free one; as far back as kLongestChain entries.
-    Instant excluded_since(Instant instant) const;
+    // The first instant from `instant` on that no calendar excludes; nothing after `most` stretches without a gap.
+    std::optional<Instant> first_free(Instant instant, int most) const;
+    // Since when, for an instant that is excluded, there was no free one; as far back as `most` stretches.
+    Instant excluded_since(Instant instant, int most) const;
+
+    // What one excluded_at() costs at most, in the time that a recurring blackout takes.
+    int units_of_question() const;
 
     bool excludes() const { return !exclude.empty(); }
 

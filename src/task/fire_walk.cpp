@@ -9,27 +9,25 @@
 namespace cloudtask::task {
 
 struct FireWalk::State {
-    std::shared_ptr<const Schedule::Rule> rule;
+    Schedule schedule;
     Instant after{};
     CalendarUse::Span span;                      // of the last excluded fire
     std::shared_ptr<const Exclusion> exclusion;  // of the span
     Instant free_from = Instant::min();          // with defer: the first free instant after the span, where there is one
     bool ever_free = false;
 
-    void look_at(const CalendarUse::Span& found) {
+    void look_at(const Schedule::Rule& rule, const CalendarUse::Span& found) {
         span = found;
         exclusion = found.exclusion();
-        if (rule->calendars->on_excluded == OnExcluded::drop || found.until <= free_from) return;
-        const auto free = rule->calendars->first_free(found.until);
+        if (rule.calendars->on_excluded == OnExcluded::drop || found.until <= free_from) return;
+        const auto free = rule.calendars->first_free(found.until, rule.most_stretches() / 3);
         ever_free = free.has_value();
         free_from = free.value_or(found.until);
     }
 };
 
-FireWalk::FireWalk(const Schedule& schedule, Instant after) : state_(std::make_unique<State>()) {
-    state_->rule = schedule.rule_;
-    state_->after = after;
-}
+FireWalk::FireWalk(const Schedule& schedule, Instant after)
+    : state_(std::make_unique<State>(State{.schedule = schedule, .after = after, .span = {}, .exclusion = {}})) {}
 
 FireWalk::~FireWalk() = default;
 FireWalk::FireWalk(FireWalk&& other) noexcept = default;
@@ -37,18 +35,19 @@ FireWalk& FireWalk::operator=(FireWalk&& other) noexcept = default;
 
 std::optional<ScheduledFire> FireWalk::next() {
     State& state = *state_;
-    auto fire = state.rule->next_due(state.after);
+    const Schedule::Rule& rule = state.schedule.rule();
+    auto fire = rule.next_due(state.after);
     if (!fire) return std::nullopt;
     state.after = fire->due;
-    fire->clock_change = state.rule->clock_change_at(fire->nominal);
-    if (!state.rule->calendars || !state.rule->calendars->excludes()) return fire;
+    fire->clock_change = rule.clock_change_at(fire->nominal);
+    if (!rule.calendars || !rule.calendars->excludes()) return fire;
     if (!state.span.contains(fire->due)) {
-        const auto found = state.rule->calendars->excluded_at(fire->due);
+        const auto found = rule.calendars->excluded_at(fire->due);
         if (!found) return fire;
-        state.look_at(*found);
+        state.look_at(rule, *found);
     }
     fire->exclusion = state.exclusion;
-    fire->dropped = state.rule->calendars->on_excluded == OnExcluded::drop || !state.ever_free;
+    fire->dropped = rule.calendars->on_excluded == OnExcluded::drop || !state.ever_free;
     if (!fire->dropped) fire->at = state.free_from;
     return fire;
 }

@@ -158,9 +158,15 @@ std::optional<ScheduledFire> Schedule::Rule::next(Instant after) const {
     return calendars->on_excluded == OnExcluded::drop ? next_not_dropped(after) : next_deferred(after);
 }
 
+// What a stretch costs is counted in units of some 20 ns, the time that one recurring blackout takes.
+int Schedule::Rule::most_stretches() const {
+    constexpr int kSearch = 40'000, kSearchOfRule = 8, kSearchWithJitter = 500;
+    return kSearch / (calendars->units_of_question() + (jitter == Duration::zero() ? kSearchOfRule : kSearchWithJitter));
+}
+
 // Leaves out what is excluded, one stretch after the other.
 std::optional<ScheduledFire> Schedule::Rule::next_not_dropped(Instant after) const {
-    for (int stretches = 0; stretches < Schedule::kMostDropped; ++stretches) {
+    for (int stretches = most_stretches(); stretches > 0; --stretches) {
         auto fire = next_due(after);
         if (!fire) return std::nullopt;
         const auto excluded = calendars->excluded_at(fire->due);
@@ -173,13 +179,14 @@ std::optional<ScheduledFire> Schedule::Rule::next_not_dropped(Instant after) con
 // All that is due within a stretch without a free instant is one fire at its end, and so is what is due there by itself. So after an
 // instant within such a stretch the next fire is its end, if anything was due in it.
 std::optional<ScheduledFire> Schedule::Rule::next_deferred(Instant after) const {
+    const int most = most_stretches() / 3;  // once back, once ahead, and the rule
     std::optional<ScheduledFire> fire;
-    if (calendars->excluded_at(after)) fire = next_due(calendars->excluded_since(after) - Duration{1});
+    if (calendars->excluded_at(after)) fire = next_due(calendars->excluded_since(after, most) - Duration{1});
     if (!fire || fire->due > after) fire = next_due(after);
     if (!fire) return std::nullopt;
     const auto excluded = calendars->excluded_at(fire->due);
     if (!excluded) return fire;
-    const auto free = calendars->first_free(excluded->until);
+    const auto free = calendars->first_free(excluded->until, most);
     if (!free) return std::nullopt;
     fire->at = *free;
     fire->exclusion = excluded->exclusion();

@@ -96,6 +96,9 @@ struct Schedule::Rule {
 
     friend bool operator==(const Rule& a, const Rule& b);
 
+    // How many stretches that calendars exclude one search looks at, so that it takes less than a millisecond.
+    int most_stretches() const;
+
   private:
     std::optional<ScheduledFire> next_not_dropped(Instant after) const;
     std::optional<ScheduledFire> next_deferred(Instant after) const;

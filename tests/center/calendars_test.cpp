@@ -204,21 +204,100 @@ TEST_CASE("the ledger accounts for fires that a calendar dropped, each once, and
     // Of 2 January: 0, 6 and 18 h are dropped; at 12 h another schedule fires; 9:30 is deferred to the 3rd, where 0 h is due anyway.
     const auto ledger = api.get("/api/v1/ledger?from=2030-01-02T00:00:00Z&to=2030-01-03T00:00:01Z&task=" + id);
     INFO(ledger.body);
-    CHECK(ledger.text("due") == "5");
+    CHECK(ledger.text("due") == "6");
     CHECK(holds(ledger.body, R"({"verdict":"skipped","reason":"calendar uk (Founding Day)","count":3
 })"));
-    const auto dropped = api.get("/api/v1/tasks/" + id + "/why?at=2030-01-02T06:00:00Z");
+    CHECK(holds(ledger.body, R"({"verdict":"skipped","reason":"deferred by calendar uk (Founding Day)","count":1
+})"));
+    const auto why = [&](const std::string& at) {
+    return api.get("/api/v1/tasks/" + id + "/why?at=" + at); };
+const auto dropped = why("2030-01-02T06:00:00Z");
 CHECK(dropped.text("cause") == "calendar");
 CHECK(dropped.text("verdict") == "skipped");
 CHECK(holds(dropped.body, "calendar uk (Founding Day)"));
 CHECK(holds(dropped.body, R"("effect":"dropped")"));
-const auto deferred = api.get("/api/v1/tasks/" + id + "/why?at=2030-01-02T09:30:00Z");
+const auto deferred = why("2030-01-02T09:30:00Z");
 CHECK(deferred.text("cause") == "deferred");
+CHECK(deferred.text("verdict") == "skipped");
 CHECK(holds(deferred.text("sentence"), "2030-01-03T00:00:00Z"));
-const auto there = api.get("/api/v1/tasks/" + id + "/why?at=2030-01-03T00:00:00Z");
+const auto there = why("2030-01-03T00:00:00Z");
 CHECK(there.text("due") == "true");
 CHECK(holds(there.text("sentence"), "It was due at 2030-01-02T09:30:00Z; calendar uk (Founding Day) deferred it."));
-CHECK(api.get("/api/v1/tasks/" + id + "/why?at=2030-01-02T12:00:00Z").text("due") == "true");
+CHECK(why("2030-01-02T12:00:00Z").text("due") == "true");
+}
+
+TEST_CASE("a preview and a forecast go by the calendars of the runtime") {
+    ApiFixture api;
+    api.make_group();
+    make_calendar(api, "uk", R"("holidays":[{"date":"2030-01-02","name":"Founding Day"}])");
+    const auto preview = [&](const std::string& schedule, const std::string& more) {
+        return api.post("/api/v1/schedules/preview",
+                        R"({"schedule":)" + schedule + R"(,"after":"2030-01-01T10:00:00Z","count":1)" + more + "}");
+    };
+    const std::string dropping = R"({"cron":"0 9 * * *","exclude":["uk"]})";
+    const auto shown = preview(dropping, R"(,"runtime":"demo")");
+    INFO(shown.body);
+    REQUIRE(shown.status == 200);
+    CHECK(holds(shown.body, "not where uk excludes it"));
+    CHECK(holds(shown.body, R"({"at":"2030-01-02T09:00:00Z")"));
+    CHECK(holds(shown.body, R"("excluded":{"what":"dropped","calendar":"uk","entry":"Founding Day"})"));
+    CHECK(holds(shown.body, R"({"at":"2030-01-03T09:00:00Z")"));
+    const auto deferred = preview(R"({"cron":"0 9 * * *","exclude":["uk"],"on_excluded":"defer"})", R"(,"runtime":"demo")");
+    CHECK(holds(deferred.body, R"({"at":"2030-01-03T00:00:00Z")"));
+    CHECK(
+        holds(deferred.body, R"("nominal":"2030-01-02T09:00:00Z","excluded":{"what":"deferred","calendar":"uk","entry":"Founding Day"})"));
+    const auto faulty = preview(dropping, "");
+    CHECK(faulty.status == 422);
+    CHECK(holds(faulty.body, R"("pointer":"/runtime")"));
+    const auto unknown = preview(R"({"cron":"0 9 * * *","exclude":["us"]})", R"(,"runtime":"demo")");
+    CHECK(unknown.status == 422);
+    CHECK(holds(unknown.body, R"("pointer":"/schedule")"));
+    CHECK(holds(unknown.body, "uses 'us', which is not a calendar of the runtime demo"));
+
+    api.make_task("daily", R"(,"schedules":[)" + dropping + "]");
+    const auto forecast = [&](const std::string& from) {
+        return api.get("/api/v1/runtimes/demo/forecast?hours=24&from=" + from).text("fires");
+    };
+    CHECK(forecast("2030-01-01T00:00:00Z") == "1");
+    CHECK(forecast("2030-01-02T00:00:00Z") == "0");
+}
+
+TEST_CASE("a calendar takes a dry run, a task stays free to be switched, copied and rolled back with it") {
+    ApiFixture api;
+    api.make_group();
+    const auto calendar = "/api/v1/calendars/" + make_calendar(api, "uk");
+    const std::string uses = R"(,"schedules":[{"cron":"0 9 * * *","exclude":["uk"]}])";
+    const auto id = api.make_task("daily", uses);
+    const auto task = "/api/v1/tasks/" + id;
+    const std::string other = calendar_definition("uk", R"("holidays":[{"yearly":"01-01"}])");
+    CHECK(api.put(calendar + "?dry_run=true", "1", other).text("version") == "2");
+    CHECK(api.get(task).text("version") == "1");
+    CHECK(api.post("/api/v1/calendars?dry_run=true", calendar_definition("new", kChristmas)).status == 201);
+    CHECK(api.count("SELECT count(*) FROM calendars") == 1);
+
+    // A change that leaves nothing of a schedule is refused, unless the task is off anyway.
+    const std::string all = calendar_definition("uk", R"("holidays":[{"from":"2020-01-01","to":"2399-12-31"}])");
+    const auto refused = api.put(calendar, "1", all);
+    CHECK(refused.status == 422);
+    CHECK(holds(refused.body, "would leave nothing of /schedules/0 of the task reports/daily"));
+    CHECK(api.get(calendar).text("version") == "1");
+    REQUIRE(api.post(task + "/disable").status == 200);
+    REQUIRE(api.put(calendar, "1", all).status == 200);
+    CHECK(api.post(task + "/enable").status == 200);
+    REQUIRE(api.put(calendar, "2", other).status == 200);
+
+    // An earlier version comes back with what its calendars say now; a copy in another runtime needs a calendar there.
+    REQUIRE(api.put(task, api.get(task).text("version"), task_definition("daily")).status == 200);
+    const auto back = api.post(task + "/rollback", R"({"version":1})", {{"If-Match", "\"" + api.get(task).text("version") + "\""}});
+    INFO(back.body);
+    CHECK(back.status == 200);
+    CHECK(holds(back.body, R"("calendars":{"uk":{"zone":"UTC","excludes":"holidays")"));
+    CHECK(holds(back.body, R"({"yearly":"01-01"})"));
+    CHECK(api.erase(calendar).status == 409);
+    CHECK(api.post(task + "/clone", R"({"name":"copy"})").status == 201);
+    REQUIRE(api.post("/api/v1/runtimes", R"({"name":"other"})").status == 201);
+    REQUIRE(api.post("/api/v1/groups", R"({"runtime":"other","name":"reports"})").status == 201);
+    CHECK(holds(api.post(task + "/clone", R"({"name":"copy","runtime":"other"})").body, "not a calendar of the runtime other"));
 }
 
 TEST_CASE("what is dropped is enumerated with what is due, in order and each once") {
@@ -244,8 +323,8 @@ TEST_CASE("what is dropped is enumerated with what is due, in order and each onc
         REQUIRE(fires.next()->time == expected);
         const bool excluded = calendar->excluded_at(expected).has_value();
         const bool of_five = (expected - from) % std::chrono::seconds{5} == Duration{};
-        REQUIRE((fires.next()->dropped_by != nullptr) == (excluded && !of_five));
-        ++(fires.next()->dropped_by ? dropped : due);
+        REQUIRE(fires.next()->excluded.has_value() == (excluded && !of_five));
+        ++(fires.next()->excluded ? dropped : due);
     }
     CHECK(dropped + due == 80 * 60 - 1);
     CHECK(dropped == 8 + 480);

@@ -224,8 +224,6 @@ TEST_CASE("YAML that would grow without end, or is nested too deep, is refused")
     CHECK_FALSE(read_yaml(std::string(200'000, '[')));
 }
 
-}  // namespace cloudtask::cli::test
-
 TEST_CASE("a calendar is applied as the other kinds are, before the tasks, and its faults have lines") {
     Folder folder;
     folder.write("a.yaml", "kind: calendar\nruntime: demo\nname: uk\nholidays:\n  - yearly: \"12-25\"\n    name: Christmas Day\n");
@@ -242,7 +240,7 @@ TEST_CASE("a calendar is applied as the other kinds are, before the tasks, and i
     Program faulty;
     faulty.folder = folder.path();
     CHECK(faulty.run({"apply", "-f", "b.yaml"}) == 1);
-    CHECK(contains(faulty.err, "b.yaml:6: holidays/1 repeats the yearly /holidays/0 (12-25)"));
+    CHECK(contains(faulty.err, "b.yaml:6: holidays/1 repeats the yearly holidays/0 at line 5 (12-25)"));
 }
 
 TEST_CASE("a file of holidays is sent as it is, and the faults that the center finds name its lines") {
@@ -263,3 +261,5 @@ CHECK(sent->body ==
       R"({"runtime":"demo","name":"uk","format":"csv","text":"2026-12-25,Christmas Day\r\n2026-12-25,again\r\n","zone":"Europe/London"})");
 CHECK(program.run({"calendar", "import", "uk.csv", "--runtime", "demo"}) == 2);
 }
+
+}  // namespace cloudtask::cli::test

@@ -16,6 +16,10 @@ namespace {
 
 constexpr const char* kDaily =
     R"({"id":"0193a0c4-5b7e-7c31-9d52-3f0c1b7a9e10","runtime":"demo","group":"reports","name":"daily","shell":"true","version":3})";
+constexpr const char* kUnusedCalendar = R"({"id":"c1","runtime":"demo","name":"unused","zone":"UTC","version":1})";
+constexpr const char* kUsedCalendar = R"({"id":"c2","runtime":"demo","name":"used","holidays":[{"yearly":"12-25"}],"version":1})";
+constexpr const char* kExcluding =
+    R"({"runtime":"demo","group":"reports","name":"daily","shell":"true","schedules":[{"every":"1h","exclude":["used"]}],"calendars":{"used":{}}})";
 constexpr const char* kVersions = "/api/v1/tasks/0193a0c4-5b7e-7c31-9d52-3f0c1b7a9e10/versions";
 constexpr const char* kBulk = "POST /api/v1/tasks/bulk";
 
@@ -33,7 +37,7 @@ std::string nasty_text(std::mt19937_64& random, bool lines) {
     static const std::vector<std::string> kParts = {
         "12",  "1e3", "0x1F", "true", "null",       "~",     "yes",   "off",   ".inf", "- ", "? ",     ": ",     " #",     "#",
         "'",   "\"",  "\\",   "\\n",  "{",          "}",     "[",     "]",     ",",    "&a", "*a",     "!t",     "|",      ">",
-        "%",   "@",   "`",    " ",    "  ",         "a",     "B",     "é",     "日本", "😀",  "\u00a0", "\u2028", "\u0085", "\ufeff",
+        "%",   "@",   "`",    " ",    "  ",         "a",     "B",     "é",     "日本", "😀", "\u00a0", "\u2028", "\u0085", "\ufeff",
         "---", "...", "<<",   "=",    "2026-11-21", "12:30", "1_000", "$HOME", "/",    "//", "<",      "."};
     static const std::vector<std::string> kLines = {"\n", "\n\n", "\t", "\n  ", "\n- x", "\n#!/bin/sh\n", " \n"};
     std::string text;
@@ -152,6 +156,32 @@ TEST_CASE("diff shows members that differ, and its exit code is that of diff(1)"
     CHECK(program.center.writes().empty());
 }
 
+TEST_CASE("a calendar is compared, tried and put like the other kinds, and what uses one that is to come is not tried") {
+    const std::string find = "GET /api/v1/calendars?runtime=demo&name=used&limit=200";
+    const std::string calendar = "kind: calendar\nruntime: demo\nname: used\nholidays: [{yearly: 01-01}]\n";
+    const std::string task =
+        "---\nkind: task\nruntime: demo\ngroup: reports\nname: daily\nshell: 'true'\nschedules: [{every: 1h, exclude: [used]}]\n";
+    Program program;
+    program.input = calendar;
+    program.center.answer(find, 200, items(kUsedCalendar));
+    program.center.answer("PUT /api/v1/calendars/c2", 200, "{}");
+    CHECK(program.run({"diff", "-f", "-"}) == 1);
+    CHECK(contains(program.out, "calendar demo/used would be updated\n"));
+    CHECK(contains(program.out, "12-25"));
+    CHECK(program.center.writes().empty());
+    REQUIRE(program.run({"apply", "-f", "-"}) == 0);
+    CHECK(program.center.writes() == std::vector<std::string>{"PUT /api/v1/calendars/c2"});
+
+    Program tried;
+    tried.input = calendar + task;
+    tried.center.answer(find, 200, items(""));
+    tried.center.answer(kFindTask, 200, items(""));
+    tried.center.answer("POST /api/v1/calendars?dry_run=true", 201, "{}");
+    REQUIRE(tried.run({"apply", "-f", "-", "--dry-run"}) == 0);
+    CHECK(tried.center.writes() == std::vector<std::string>{"POST /api/v1/calendars?dry_run=true"});
+    CHECK(contains(tried.out, "task demo/reports/daily would be created\n"));
+}
+
 TEST_CASE("apply --canary puts updates on trial, and --dry-run shows what differs") {
     const std::string put = "PUT /api/v1/tasks/0193a0c4-5b7e-7c31-9d52-3f0c1b7a9e10";
     Program program;
@@ -175,15 +205,16 @@ TEST_CASE("export prints the same text whatever the order in which the center li
         Program program;
         program.center.answer("GET /api/v1/runtimes?name=demo&limit=200", 200, items(R"({"name":"demo","version":9,"created_at":"x"})"));
         program.center.answer("GET /api/v1/groups?runtime=demo&limit=200", 200, items(group));
+        program.center.answer("GET /api/v1/calendars?runtime=demo&limit=200", 200, items(kUnusedCalendar));
         program.center.answer("GET /api/v1/tasks?runtime=demo&limit=200", 200, items(tasks));
         REQUIRE(program.run({"export", "--runtime", "demo"}) == 0);
         if (first.empty()) first = program.out;
         CHECK(program.out == first);
-        CHECK(contains(program.err, "1 runtimes, 1 groups, 2 tasks"));
+        CHECK(contains(program.err, "1 runtimes, 1 groups, 1 calendars, 2 tasks"));
         CHECK_FALSE(contains(program.out, "version"));
-        CHECK(read_manifest({{"x", program.out, "/"}}).definitions.size() == 4);
+        CHECK(read_manifest({{"x", program.out, "/"}}).definitions.size() == 5);
         REQUIRE(program.run({"export", "--runtime", "demo", "-o", "json"}) == 0);
-        CHECK(read_manifest({{"x", program.out, "/"}}).definitions.size() == 4);
+        CHECK(read_manifest({{"x", program.out, "/"}}).definitions.size() == 5);
     }
     CHECK(first.starts_with("kind: runtime\nname: demo\ndescription: \"\"\nnotify: []\n---\nkind: group\n"));
     CHECK(first.find("name: another") < first.find("name: daily"));
@@ -191,9 +222,16 @@ TEST_CASE("export prints the same text whatever the order in which the center li
     Program program;
     program.center.answer("GET /api/v1/runtimes?limit=200", 200, items(R"({"name":"demo"},{"name":"empty"})"));
     program.center.answer("GET /api/v1/groups?name=reports&limit=200", 200, items(group));
-    program.center.answer("GET /api/v1/tasks?group=reports&limit=200", 200, items(""));
+    program.center.answer("GET /api/v1/calendars?limit=200", 200, items(std::string(kUnusedCalendar) + "," + kUsedCalendar));
+    program.center.answer("GET /api/v1/tasks?group=reports&limit=200", 200, items(kExcluding));
     REQUIRE(program.run({"export", "--group", "reports"}) == 0);
     CHECK_FALSE(contains(program.out, "empty"));
+    // Of the calendars those that its tasks use, before them; what a task carries of them is the center's.
+    CHECK(contains(program.out, "---\nkind: calendar\nruntime: demo\nname: used\n"));
+    CHECK_FALSE(contains(program.out, "unused"));
+    CHECK(contains(program.out, "exclude: [used]") != contains(program.out, "exclude:\n      - used"));
+    CHECK_FALSE(contains(program.out, "calendars:"));
+    CHECK(program.out.find("kind: calendar") < program.out.find("kind: task"));
 }
 
 TEST_CASE("export --packages and apply --packages take programs along") {
@@ -204,6 +242,7 @@ TEST_CASE("export --packages and apply --packages take programs along") {
     program.folder = folder.path();
     program.center.answer("GET /api/v1/runtimes?limit=200", 200, items(R"({"name":"demo"})"));
     program.center.answer("GET /api/v1/groups?limit=200", 200, items(R"({"runtime":"demo","name":"reports"})"));
+    program.center.answer("GET /api/v1/calendars?limit=200", 200, items(""));
     program.center.answer("GET /api/v1/tasks?limit=200", 200, items(task));
     program.center.answer("GET /api/v1/packages/" + digest, 200, R"({"filename":"../../run.sh"})");
     program.center.answer("GET /api/v1/packages/" + digest + "/content", 200, "#!/bin/sh\n");

@@ -53,7 +53,8 @@ TEST_CASE("schedule preview takes the schedules of a task or of a file") {
     program.center.answer(kPreview, 200, kPreviewAnswer);
     REQUIRE(program.run({"schedule", "preview", "--task", "demo/reports/daily"}) == 0);
     CHECK(program.center.find(kPreview)->body ==
-          R"({"task_id":")" + std::string(kId) + R"(","schedules":[{"cron":"0 0 * * *"},{"cron":"0 12 * * *"}],"count":20})");
+          R"({"task_id":")" + std::string(kId) +
+              R"(","schedules":[{"cron":"0 0 * * *"},{"cron":"0 12 * * *"}],"runtime":"demo","count":20})");
 
     Folder folder;
     folder.write("rules.yaml", "kind: task\nschedules:\n  - cron: 0 9 * * *\n---\nevery: 30s\n");
@@ -63,6 +64,14 @@ TEST_CASE("schedule preview takes the schedules of a task or of a file") {
     CHECK(filed.run({"schedule", "preview", "-f", "rules.yaml"}) == 0);
     REQUIRE(filed.center.find(kPreview) != nullptr);
     CHECK(filed.center.find(kPreview)->body == R"({"schedules":[{"cron":"0 9 * * *"},{"every":"30s"}],"count":20})");
+
+    Program excluding;
+    excluding.center.answer(kPreview, 200, kPreviewAnswer);
+    CHECK(excluding.run({"schedule", "preview", "--cron", "0 9 * * *", "--exclude", "uk", "--on-excluded", "defer", "--runtime", "demo"}) ==
+          0);
+    REQUIRE(excluding.center.find(kPreview) != nullptr);
+    CHECK(excluding.center.find(kPreview)->body ==
+          R"({"schedule":{"cron":"0 9 * * *","on_excluded":"defer","exclude":["uk"]},"runtime":"demo","count":20})");
 
     Program nothing;
     CHECK(nothing.run({"schedule", "preview"}) == static_cast<int>(Exit::usage));

@@ -31,12 +31,17 @@ class Definitions(unittest.TestCase):
             api.post("/runtimes", {"name": runtime, "description": "for\nall", "notify": ["ops@example.org"]})
             for group in ("b", "a"):
                 api.post("/groups", {"runtime": runtime, "name": group})
+        for name, rules in (("uk", {"zone": "Europe/London", "holidays": [{"yearly": "last mon of may"}, {"yearly": "12-25", "name": "Christmas: Day"}],
+                                    "extra_working_days": ["2026-12-19"]}),
+                            ("freeze", {"blackouts": [{"cron": "0 22 * * fri", "lasting": "8h"}, {"from": "2026-06-30T18:00", "to": "2026-07-01T06:00"}]})):
+            api.post("/calendars", {"runtime": "alpha", "name": name, **rules})
         cls.package = api.call("POST", "/packages?filename=run.sh", SCRIPT.encode())["sha256"]
         for number, fields in enumerate((
                 {"shell": SCRIPT, "tags": {"team": "pay roll", "1": "2"}, "environment": {"A": "yes", "B": "12", "C": " x ", "D": "a\nb\n\n", "E": ""}},
                 {"command": ["run.sh", "", "~", "a: b", "- x", "0x1F"], "package": cls.package, "enabled": False, "description": "# no comment"},
                 {"shell": "true", "schedules": [{"cron": "*/5 * * * mon-fri", "zone": "Europe/Berlin"}, {"every": "90s", "enabled": False, "jitter": "5s"},
-                                                {"at": ["2031-01-01T00:00", "2030-01-01T00:00"]}, {"manual": True}]},
+                                                {"at": ["2031-01-01T00:00", "2030-01-01T00:00"], "exclude": ["uk", "freeze"], "on_excluded": "defer"},
+                                                {"cron": "0 9 LW * ?", "working_days": "uk"}, {"manual": True}]},
                 {"shell": "true", "targets": ["n-1", "1"], "labels": {"disk": "null"}, "misfire": "all", "overlap": "allow", "max_parallel": 3,
                  "guarantee": "at_least_once", "notify": ["a@b"], "time_limit": "90s", "grace": "0s", "output_limit": "4KiB"})):
             api.post("/tasks", {"runtime": "zeta" if number % 2 else "alpha", "group": "a", "name": f"t{9 - number}", **fields})

@@ -66,6 +66,9 @@ class Calendar {
 
     const WorkingDays& working_days() const;
 
+    // How many of its blackouts recur: what makes one question cost more than another.
+    std::size_t recurring_blackouts() const;
+
   private:
     std::unique_ptr<const Rules> rules_;
     std::string text_;

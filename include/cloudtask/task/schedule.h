@@ -117,10 +117,10 @@ class Schedule {
     // The same schedule with the content of its calendars: those of `calendars` that it names. Who changes a calendar asks anew.
     Schedule with_calendars(const Calendars& calendars) const;
 
-    // The first instant after `after` (exclusive) at which it fires; nothing if there is none. Ignores enabled(). Below 1 ms for any rule
-    // and instant, unless calendars drop hundreds of stretches of fires in a row; after kMostDropped of them it counts as having ended.
+    // The first instant after `after` (exclusive) at which it fires; nothing if there is none. Ignores enabled(). Below 1 ms for any rule,
+    // calendars and instant. For that, a rule of which calendars drop some 2,000 stretches in a row (fewer, if they have many rules) counts
+    // as having ended, and so does one that would be deferred over some 700 stretches without a free instant between them.
     std::optional<Instant> next(Instant after) const;
-    static constexpr int kMostDropped = 10'000;
     // The same, with what the rule says, what the clocks did to it, and what the calendars did. So `next_fire(at - Duration{1})` tells the
     // nominal instant of the fire at `at`. Dropped ones are left out; FireWalk of task/fire_walk.h tells them.
     std::optional<ScheduledFire> next_fire(Instant after) const;

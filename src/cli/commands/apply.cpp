@@ -1,5 +1,6 @@
 // apply and diff: make the center hold what files define, or show what that would change. Everything is read and checked first; then
-// runtimes, groups, calendars and tasks are created or updated by their natural keys, and what is the same already is left alone. One thread.
+// runtimes, groups, calendars and tasks are created or updated by their natural keys, and what is the same already is left alone. One
+// thread.
 #include <algorithm>
 #include <fstream>
 #include <istream>
@@ -242,7 +243,8 @@ std::vector<Command> apply_commands() {
          .details =
              "All files are read and checked first; with any fault nothing is sent, and every fault is printed with its file and line. "
              "Then "
-             "runtimes, groups, calendars and tasks are created or updated, in this order; what is the same already is not written. A program that "
+             "runtimes, groups, calendars and tasks are created or updated, in this order; what is the same already is not written. A "
+             "program that "
              "a task names by a path is packed and uploaded, unless the center has that content. At the first refusal apply stops; "
              "running it again goes on from there. The format is described in docs/apply.md.",
          .positionals = {},

@@ -105,7 +105,8 @@ Result<> write_export(Invocation& invocation) {
         }
     }
     invocation.out() << (invocation.format() == Format::json ? pretty_json(array) : text);
-    std::string remark = fmt::format("{} runtimes, {} groups, {} calendars, {} tasks", runtimes->size(), groups->size(), calendars->size(), tasks->size());
+    std::string remark =
+        fmt::format("{} runtimes, {} groups, {} calendars, {} tasks", runtimes->size(), groups->size(), calendars->size(), tasks->size());
     if (invocation.arguments().has("packages")) remark += fmt::format(", {} packages downloaded", *packages);
     invocation.remark(remark);
     return {};

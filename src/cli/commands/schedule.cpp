@@ -42,8 +42,8 @@ task::Language language_of(Context& context) {
     return task::Language::english;
 }
 
-// The schedules of a file: one, a list of them, or a definition that has them.
-Result<json::Document> schedules_of_file(const std::filesystem::path& path) {
+// The schedules of a file: one, a list of them, or a definition that has them, which may name its `runtime`.
+Result<json::Document> schedules_of_file(const std::filesystem::path& path, std::string& runtime) {
     std::ifstream file(path);
     if (!file) return fail(Exit::usage, "{} cannot be read", path.string());
     const std::string text{std::istreambuf_iterator<char>(file), {}};
@@ -55,7 +55,10 @@ Result<json::Document> schedules_of_file(const std::filesystem::path& path) {
     const auto add = [&](const json::Value& value) { list.PushBack(json::Value(value, memory), memory); };
     for (const auto& document : *documents) {
         const json::Value* value = &document.value;
-        if (value->IsObject() && value->HasMember("schedules")) value = &(*value)["schedules"];
+        if (value->IsObject() && value->HasMember("schedules")) {
+            if (runtime.empty()) runtime = text_member(*value, "runtime");
+            value = &(*value)["schedules"];
+        }
         if (value->IsArray()) {
             for (const auto& schedule : value->GetArray()) add(schedule);
         } else {
@@ -71,9 +74,17 @@ json::Document schedule_of_options(const Arguments& arguments) {
     json::Document schedule;
     schedule.SetObject();
     auto& memory = schedule.GetAllocator();
-    for (const char* name : {"cron", "every", "zone", "jitter"}) {
-        if (!arguments.has(name)) continue;
-        schedule.AddMember(json::Value(name, memory), json::Value(arguments.text(name).c_str(), memory), memory);
+    const auto add = [&](const char* member, const std::string& option) {
+        if (!arguments.has(option)) return;
+        schedule.AddMember(json::Value(member, memory), json::Value(arguments.text(option).c_str(), memory), memory);
+    };
+    for (const char* name : {"cron", "every", "zone", "jitter"}) add(name, name);
+    add("on_excluded", "on-excluded");
+    add("working_days", "working-days");
+    if (arguments.has("exclude")) {
+        json::Value names(rapidjson::kArrayType);
+        for (const std::string& name : arguments.list("exclude")) names.PushBack(json::Value(name.c_str(), memory), memory);
+        schedule.AddMember("exclude", names, memory);
     }
     return schedule;
 }
@@ -92,6 +103,7 @@ Result<std::string> preview_request(Invocation& invocation) {
     const auto set = [&](const char* name, const json::Value& value) {
         body.AddMember(json::Value(name, memory), json::Value(value, memory), memory);
     };
+    std::string runtime = arguments.text("runtime");
     if (arguments.has("task")) {
         auto center = invocation.center();
         if (!center) return propagate(center);
@@ -99,6 +111,7 @@ Result<std::string> preview_request(Invocation& invocation) {
         if (!task) return propagate(task);
         if (!task->IsObject() || !task->HasMember("id")) return fail(Exit::failed, "preview: the center's answer is not a task");
         set("task_id", (*task)["id"]);
+        if (runtime.empty()) runtime = text_member(*task, "runtime");
         if (!by_options && !arguments.has("file")) {
             if (items_of(*task, "schedules").Empty()) return fail(Exit::usage, "the task {} has no schedule", arguments.text("task"));
             set("schedules", items_of(*task, "schedules"));
@@ -107,10 +120,11 @@ Result<std::string> preview_request(Invocation& invocation) {
     if (by_options) {
         set("schedule", schedule_of_options(arguments));
     } else if (arguments.has("file")) {
-        auto schedules = schedules_of_file(invocation.path(arguments.text("file")));
+        auto schedules = schedules_of_file(invocation.path(arguments.text("file")), runtime);
         if (!schedules) return propagate(schedules);
         set("schedules", *schedules);
     }
+    if (!runtime.empty()) set("runtime", json::Value(runtime.c_str(), memory));
     if (arguments.has("after")) set("after", json::Value(arguments.text("after").c_str(), memory));
     set("count", json::Value(*count));
     return json::to_text(body);
@@ -344,6 +358,10 @@ std::vector<Command> schedule_commands() {
                      {"every", 0, "INTERVAL", "an interval: 30s"},
                      {"zone", 0, "ZONE", "its time zone (default UTC)"},
                      {"jitter", 0, "DURATION", "its jitter"},
+                     {"exclude", 0, "CALENDAR", "a calendar of --runtime whose holidays and blackouts it keeps clear of", {}, true},
+                     {"on-excluded", 0, "CHOICE", "what becomes of a fire that is excluded (default drop)", {"drop", "defer"}},
+                     {"working-days", 0, "CALENDAR", "the calendar of --runtime that says which days are worked"},
+                     {"runtime", 'r', "NAME", "the runtime whose calendars are meant (default: the task's)"},
                      {.name = "file",
                       .letter = 'f',
                       .value = "FILE",
