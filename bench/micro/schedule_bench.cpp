@@ -64,6 +64,27 @@ BENCHMARK_CAPTURE(schedule_rule, last_working_day_london,
                   R"({"calendar": {"frequency": "monthly", "days": ["last working day"], "times": ["18:00"]}, "zone": "Europe/London"})");
 BENCHMARK_CAPTURE(schedule_rule, daily_with_jitter_berlin, R"({"cron": "0 0 * * *", "jitter": "1h", "zone": "Europe/Berlin"})");
 
+// With the bank holidays of England, and the nights from Friday to Saturday.
+void schedule_excluding(benchmark::State& state, const char* text) {
+    const auto rules = json::parse(R"({"zone": "Europe/London", "holidays": [{"yearly": "12-25"}, {"yearly": "12-26"}, {"yearly": "01-01"},
+        {"yearly": "easter-2"}, {"yearly": "easter+1"}, {"yearly": "1st mon of may"}, {"yearly": "last mon of may"}, {"yearly": "last mon of aug"}],
+        "blackouts": [{"cron": "0 22 * * fri", "lasting": "8h"}]})");
+    const auto document = json::parse(text);
+    Faults faults;
+    const auto calendar = rules ? task::Calendar::read(*rules, "", faults) : nullptr;
+    const auto schedule = document ? task::Schedule::read(*document, "", faults) : std::nullopt;
+    if (!schedule || !calendar) {
+        state.SkipWithError(faults.summary().c_str());
+        return;
+    }
+    walk(state, schedule->with_calendars({{"uk", calendar}}));
+}
+
+BENCHMARK_CAPTURE(schedule_excluding, daily_dropped, R"({"cron": "0 9 * * *", "zone": "Europe/London", "exclude": ["uk"]})");
+BENCHMARK_CAPTURE(schedule_excluding, daily_deferred,
+                  R"({"cron": "0 9 * * *", "zone": "Europe/London", "exclude": ["uk"], "on_excluded": "defer"})");
+BENCHMARK_CAPTURE(schedule_excluding, every_30s_deferred, R"({"every": "30s", "exclude": ["uk"], "on_excluded": "defer"})");
+
 // Where the next fire is far, or there is none: from 2026 on, each time.
 void schedule_worst(benchmark::State& state, const char* text) {
     const auto document = json::parse(text);

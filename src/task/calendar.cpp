@@ -26,7 +26,7 @@ const std::string& Calendar::zone() const { return rules_->zone.name(); }
 
 const WorkingDays& Calendar::working_days() const { return *rules_; }
 
-std::size_t Calendar::recurring_blackouts() const { return rules_->recurring.size(); }
+std::size_t Calendar::entries_asked() const { return rules_->yearly.size() + rules_->recurring.size(); }
 
 std::optional<Calendar::Span> Calendar::excluded_at(Instant instant) const {
     if (instant < Instant{} || instant >= Instant{kLocalRulesEnd}) return std::nullopt;

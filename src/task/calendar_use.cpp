@@ -46,7 +46,7 @@ int CalendarUse::units_of_question() const {
     constexpr int kDays = 8;  // which day it is, and whether that is worked
     int units = 0;
     for (const Named& each : exclude) {
-        if (each.calendar != nullptr) units += kDays + static_cast<int>(each.calendar->recurring_blackouts());
+        if (each.calendar != nullptr) units += kDays + static_cast<int>(each.calendar->entries_asked());
     }
     return units;
 }

@@ -35,7 +35,7 @@ struct CalendarUse {
     // Since when, for an instant that is excluded, there was no free one; as far back as `most` stretches.
     Instant excluded_since(Instant instant, int most) const;
 
-    // What one excluded_at() costs at most, in the time that a recurring blackout takes.
+    // What one excluded_at() costs at most, in the time that one entry of a calendar takes.
     int units_of_question() const;
 
     bool excludes() const { return !exclude.empty(); }

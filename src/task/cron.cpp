@@ -157,13 +157,14 @@ bool CronRule::asks_for_working_days() const {
 
 int CronRule::starts_per_day() const { return std::popcount(hours_) * std::popcount(minutes_) * std::popcount(seconds_); }
 
-std::uint32_t CronRule::days_of(cctz::year_t year, int number, const WorkingDays& working_days) const {
+std::uint32_t CronRule::days_of(cctz::year_t year, int number, const WorkingDays* working_days) const {
     const Month month(year, number);
     std::uint32_t by_date = dates_;
     std::uint32_t by_weekday = days_of_weekdays(weekdays_, month.first_weekday);
     if (rare_) {
-        by_date |= days_named(rare_->dates, month, working_days);
-        by_weekday |= days_named(rare_->weekdays, month, working_days);
+        const WorkingDays& worked = working_days != nullptr ? *working_days : mondays_to_fridays();
+        by_date |= days_named(rare_->dates, month, worked);
+        by_weekday |= days_named(rare_->weekdays, month, worked);
     }
     const std::uint32_t days = either_day_ ? by_date | by_weekday : by_date & by_weekday;
     const auto existing = static_cast<std::uint32_t>((std::uint64_t{1} << (month.days + 1)) - 2);
@@ -203,7 +204,7 @@ std::optional<LocalTime> CronRule::next_on_day(LocalTime from) const {
     }
 }
 
-std::optional<LocalTime> CronRule::next(LocalTime from, const WorkingDays& working_days) const {
+std::optional<LocalTime> CronRule::next(LocalTime from, const WorkingDays* working_days) const {
     const auto begin = first_year(from.year());
     if (!begin) return std::nullopt;
     if (*begin != from.year()) from = LocalTime(*begin, 1, 1, 0, 0, 0);

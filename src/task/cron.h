@@ -36,7 +36,8 @@ class CronRule {
     // The first match at or after `from`, up to the end of the year kLastCronYear. Looks at no more than one day set per month until then
     // (below 100 us in the worst case; the longest wait that the calendar alone knows, a 29 February on one weekday over a year like
     // 2100, is 40 years).
-    std::optional<LocalTime> next(LocalTime from, const WorkingDays& working_days = mondays_to_fridays()) const;
+    // `working_days`: null for Monday to Friday.
+    std::optional<LocalTime> next(LocalTime from, const WorkingDays* working_days = nullptr) const;
 
     // True of a rule with W.
     bool asks_for_working_days() const;
@@ -58,7 +59,7 @@ class CronRule {
 
   private:
     // Bit d: day d of the month matches.
-    std::uint32_t days_of(cctz::year_t year, int month, const WorkingDays& working_days) const;
+    std::uint32_t days_of(cctz::year_t year, int month, const WorkingDays* working_days) const;
     // The first match at or after the time of day of `from`, on its day.
     std::optional<LocalTime> next_on_day(LocalTime from) const;
     // The first year that matches, from `year` on.

@@ -36,8 +36,9 @@ FireWalk& FireWalk::operator=(FireWalk&& other) noexcept = default;
 std::optional<ScheduledFire> FireWalk::next() {
     State& state = *state_;
     const Schedule::Rule& rule = state.schedule.rule();
-    auto fire = rule.next_due(state.after);
-    if (!fire) return std::nullopt;
+    const auto found = rule.next_due(state.after);
+    if (!found) return std::nullopt;
+    std::optional fire = found->fire();
     state.after = fire->due;
     fire->clock_change = rule.clock_change_at(fire->nominal);
     if (!rule.calendars || !rule.calendars->excludes()) return fire;

@@ -44,8 +44,16 @@ int nth_working_day(const MonthDay& name, const Month& month, const WorkingDays&
     return 0;
 }
 
+int nearest_weekday(int day, const Month& month) {
+    const int weekday = (month.first_weekday + day - 1) % 7;
+    if (weekday == 6) return day > 1 ? day - 1 : day + 2;
+    if (weekday == 0) return day < month.days ? day + 1 : day - 2;
+    return day;
+}
+
 int nearest_working_day(int day, const Month& month, const WorkingDays& working_days) {
     if (day < 1 || day > month.days) return 0;
+    if (&working_days == &mondays_to_fridays()) return nearest_weekday(day, month);
     const auto is_worked = [&](int each) {
         return each >= 1 && each <= month.days && working_days.contains(Date(month.year, month.month, each));
     };

@@ -155,6 +155,10 @@ Schedule Schedule::with_calendars(const Calendars& calendars) const {
 
 std::optional<Instant> Schedule::next(Instant after) const {
     if (rule_->jitter == Duration::zero() && !rule_->calendars) return rule_->next_nominal(after);
+    if (!rule_->calendars) {
+        const auto found = rule_->next_due(after);
+        return found ? std::optional{found->due} : std::nullopt;
+    }
     const auto fire = rule_->next(after);
     return fire ? std::optional{fire->at} : std::nullopt;
 }

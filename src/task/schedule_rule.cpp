@@ -26,15 +26,22 @@ std::optional<Instant> next_by_local_time(const LocalRule& rule, const Schedule:
     return Instant{*found};
 }
 
-template <class LocalRule>
-struct WithWorkingDays {
-    const LocalRule& rule;
+// A rule of local times with the working days of a calendar.
+struct CronOfCalendar {
+    const CronRule& rule;
+    const WorkingDays& working_days;
+    std::optional<LocalTime> next(LocalTime from) const { return rule.next(from, &working_days); }
+};
+
+struct DaysOfCalendar {
+    const CalendarRule& rule;
     const WorkingDays& working_days;
     std::optional<LocalTime> next(LocalTime from) const { return rule.next(from, working_days); }
 };
 
 std::optional<Instant> next_of(const CronRule& cron, const Schedule::Rule& in, Instant after) {
-    return next_by_local_time(WithWorkingDays<CronRule>{cron, in.working_days()}, in, after);
+    if (!in.calendars) return next_by_local_time(cron, in, after);
+    return next_by_local_time(CronOfCalendar{cron, in.working_days()}, in, after);
 }
 
 std::optional<Instant> next_of(const Every& every, const Schedule::Rule&, Instant after) {
@@ -54,7 +61,7 @@ std::optional<Instant> next_of(const WindowRule& window, const Schedule::Rule& i
 }
 
 std::optional<Instant> next_of(const CalendarRule& calendar, const Schedule::Rule& in, Instant after) {
-    return next_by_local_time(WithWorkingDays<CalendarRule>{calendar, in.working_days()}, in, after);
+    return next_by_local_time(DaysOfCalendar{calendar, in.working_days()}, in, after);
 }
 
 std::optional<Instant> next_of(const At& at, const Schedule::Rule&, Instant after) {
@@ -66,17 +73,12 @@ std::optional<Instant> next_of(const At& at, const Schedule::Rule&, Instant afte
 std::optional<Instant> next_of(const Manual&, const Schedule::Rule&, Instant) { return std::nullopt; }
 
 // The first local time at or after `from` that the rule names; of a window, its opening.
-std::optional<LocalTime> first_named(const CronRule& cron, LocalTime from, const WorkingDays& days) { return cron.next(from, days); }
+std::optional<LocalTime> first_named(const CronRule& cron, LocalTime from, const WorkingDays& days) { return cron.next(from, &days); }
 std::optional<LocalTime> first_named(const CalendarRule& rule, LocalTime from, const WorkingDays& days) { return rule.next(from, days); }
 std::optional<LocalTime> first_named(const WindowRule& window, LocalTime from, const WorkingDays&) { return window.next_opening(from); }
 std::optional<LocalTime> first_named(const Every&, LocalTime, const WorkingDays&) { return std::nullopt; }
 std::optional<LocalTime> first_named(const At&, LocalTime, const WorkingDays&) { return std::nullopt; }
 std::optional<LocalTime> first_named(const Manual&, LocalTime, const WorkingDays&) { return std::nullopt; }
-
-// A fire that no calendar has been asked about.
-ScheduledFire fire_of(Instant due, Instant nominal) {
-    return {.at = due, .nominal = nominal, .clock_change = ClockChange::none, .due = due, .exclusion = nullptr, .dropped = false};
-}
 
 // Earlier by `duration`, as far as instants go.
 Instant earlier(Instant instant, Duration duration) { return instant < Instant::min() + duration ? Instant::min() : instant - duration; }
@@ -127,11 +129,11 @@ Duration Schedule::Rule::delay_of(Instant nominal, std::optional<Instant> next) 
     return std::chrono::milliseconds{static_cast<std::int64_t>(drawn % choices)};
 }
 
-std::optional<ScheduledFire> Schedule::Rule::next_due(Instant after) const {
+std::optional<Schedule::Rule::Due> Schedule::Rule::next_due(Instant after) const {
     if (jitter == Duration::zero()) {
         const auto nominal = next_nominal(after);
         if (!nominal) return std::nullopt;
-        return fire_of(*nominal, *nominal);
+        return Due{*nominal, *nominal};
     }
     // What is due after `after` is named after `after - jitter`. Fires keep their order, so of those that are named up to `after` only the
     // last can be due later; it is looked for by halving, for there may be many.
@@ -148,29 +150,32 @@ std::optional<ScheduledFire> Schedule::Rule::next_due(Instant after) const {
             limit = *last + (limit - *last) / 2;
         }
     }
-    if (const Instant due = *last + delay_of(*last, beyond); due > after) return fire_of(due, *last);
+    if (const Instant due = *last + delay_of(*last, beyond); due > after) return Due{due, *last};
     if (!beyond) return std::nullopt;
-    return fire_of(*beyond + delay_of(*beyond, next_nominal(*beyond)), *beyond);
+    return Due{*beyond + delay_of(*beyond, next_nominal(*beyond)), *beyond};
 }
 
 std::optional<ScheduledFire> Schedule::Rule::next(Instant after) const {
-    if (!calendars || !calendars->excludes()) return next_due(after);
+    if (!calendars || !calendars->excludes()) {
+        const auto due = next_due(after);
+        return due ? std::optional{due->fire()} : std::nullopt;
+    }
     return calendars->on_excluded == OnExcluded::drop ? next_not_dropped(after) : next_deferred(after);
 }
 
-// What a stretch costs is counted in units of some 20 ns, the time that one recurring blackout takes.
+// What a stretch costs is counted in units of some 20 ns, the time that one entry of a calendar takes.
 int Schedule::Rule::most_stretches() const {
-    constexpr int kSearch = 40'000, kSearchOfRule = 8, kSearchWithJitter = 500;
+    constexpr int kSearch = 30'000, kSearchOfRule = 8, kSearchWithJitter = 500;
     return kSearch / (calendars->units_of_question() + (jitter == Duration::zero() ? kSearchOfRule : kSearchWithJitter));
 }
 
 // Leaves out what is excluded, one stretch after the other.
 std::optional<ScheduledFire> Schedule::Rule::next_not_dropped(Instant after) const {
     for (int stretches = most_stretches(); stretches > 0; --stretches) {
-        auto fire = next_due(after);
-        if (!fire) return std::nullopt;
-        const auto excluded = calendars->excluded_at(fire->due);
-        if (!excluded) return fire;
+        const auto found = next_due(after);
+        if (!found) return std::nullopt;
+        const auto excluded = calendars->excluded_at(found->due);
+        if (!excluded) return found->fire();
         after = excluded->until - Duration{1};
     }
     return std::nullopt;
@@ -180,16 +185,17 @@ std::optional<ScheduledFire> Schedule::Rule::next_not_dropped(Instant after) con
 // instant within such a stretch the next fire is its end, if anything was due in it.
 std::optional<ScheduledFire> Schedule::Rule::next_deferred(Instant after) const {
     const int most = most_stretches() / 3;  // once back, once ahead, and the rule
-    std::optional<ScheduledFire> fire;
-    if (calendars->excluded_at(after)) fire = next_due(calendars->excluded_since(after, most) - Duration{1});
-    if (!fire || fire->due > after) fire = next_due(after);
-    if (!fire) return std::nullopt;
-    const auto excluded = calendars->excluded_at(fire->due);
+    std::optional<Due> found;
+    if (calendars->excluded_at(after)) found = next_due(calendars->excluded_since(after, most) - Duration{1});
+    if (!found || found->due > after) found = next_due(after);
+    if (!found) return std::nullopt;
+    ScheduledFire fire = found->fire();
+    const auto excluded = calendars->excluded_at(fire.due);
     if (!excluded) return fire;
     const auto free = calendars->first_free(excluded->until, most);
     if (!free) return std::nullopt;
-    fire->at = *free;
-    fire->exclusion = excluded->exclusion();
+    fire.at = *free;
+    fire.exclusion = excluded->exclusion();
     return fire;
 }
 

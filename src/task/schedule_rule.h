@@ -77,8 +77,13 @@ struct Schedule::Rule {
 
     // The first instant after `after` that the rule names, within start and end.
     std::optional<Instant> next_nominal(Instant after) const;
-    // The first fire that is due after `after`, whatever calendars do to it; without what the clocks did.
-    std::optional<ScheduledFire> next_due(Instant after) const;
+    // A fire that no calendar has been asked about.
+    struct Due {
+        Instant due{}, nominal{};
+        ScheduledFire fire() const { return {.at = due, .nominal = nominal, .due = due, .exclusion = nullptr}; }
+    };
+    // The first that is due after `after`.
+    std::optional<Due> next_due(Instant after) const;
     // The first fire after `after` by its `at`, with what calendars did to it; without what the clocks did.
     std::optional<ScheduledFire> next(Instant after) const;
     // What the clocks did to the fire that the rule names at `nominal`.

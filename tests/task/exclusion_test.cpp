@@ -245,7 +245,7 @@ TEST_CASE("exclusion: a search takes less than a millisecond, whatever the calen
         names += (c == 0 ? "\"" : ",\"") + name + "\"";
     }
     std::string days = R"({"zone": "Europe/Berlin", "excludes": "non_working_days", "holidays": [)";
-    for (int i = 0; i < 600; ++i) {
+    for (int i = 0; i < 500; ++i) {
         days += fmt::format(R"({}{{"date": "{}"}})", i == 0 ? "" : ",", task::format_date(cctz::civil_day(2026, 1, 1) + i));
     }
     const auto day = calendar_of(R"({"blackouts": [{"cron": "0 8 * * *", "lasting": "12h"}]})");
@@ -258,7 +258,7 @@ TEST_CASE("exclusion: a search takes less than a millisecond, whatever the calen
     const std::vector<Case> cases{
         {R"("cron": "0 9 * * *")", R"("day")", {{"day", day}}, "2026-01-01T00:00:00Z"},
         {R"("cron": "0 9 * * sat", "zone": "Europe/Berlin")", R"("days")", {{"days", calendar_of(days + "]}")}}, "2026-01-01T00:00:00Z"},
-        {R"("cron": "0 9 * * *", "zone": "Europe/Berlin")", R"("days")", {{"days", calendar_of(days + "]}")}}, "2027-06-01T00:00:00Z"},
+        {R"("cron": "0 9 * * *", "zone": "Europe/Berlin")", R"("days")", {{"days", calendar_of(days + "]}")}}, "2027-03-01T00:00:00Z"},
         {R"("every": "1s")", R"("day","night")", {{"day", day}, {"night", night}}, "2026-01-01T00:00:00Z"},
         {R"("cron": "* * * * * *", "jitter": "24h")", R"("day","night")", {{"day", day}, {"night", night}}, "2026-01-01T00:00:00Z"},
         {R"("cron": "* * * * *")", names, many, "2026-01-01T15:00:00Z"},

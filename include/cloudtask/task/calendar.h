@@ -66,8 +66,8 @@ class Calendar {
 
     const WorkingDays& working_days() const;
 
-    // How many of its blackouts recur: what makes one question cost more than another.
-    std::size_t recurring_blackouts() const;
+    // How many of its entries are asked for each instant: yearly days and recurring blackouts. So much more does a question cost.
+    std::size_t entries_asked() const;
 
   private:
     std::unique_ptr<const Rules> rules_;

@@ -118,8 +118,8 @@ class Schedule {
     Schedule with_calendars(const Calendars& calendars) const;
 
     // The first instant after `after` (exclusive) at which it fires; nothing if there is none. Ignores enabled(). Below 1 ms for any rule,
-    // calendars and instant. For that, a rule of which calendars drop some 2,000 stretches in a row (fewer, if they have many rules) counts
-    // as having ended, and so does one that would be deferred over some 700 stretches without a free instant between them.
+    // calendars and instant. For that, a rule of which calendars drop some 1,500 stretches in a row (fewer, if they have many rules) counts
+    // as having ended, and so does one that would be deferred over some 500 stretches without a free instant between them.
     std::optional<Instant> next(Instant after) const;
     // The same, with what the rule says, what the clocks did to it, and what the calendars did. So `next_fire(at - Duration{1})` tells the
     // nominal instant of the fire at `at`. Dropped ones are left out; FireWalk of task/fire_walk.h tells them.
