@@ -205,25 +205,22 @@ TEST_CASE("the ledger accounts for fires that a calendar dropped, each once, and
     const auto ledger = api.get("/api/v1/ledger?from=2030-01-02T00:00:00Z&to=2030-01-03T00:00:01Z&task=" + id);
     INFO(ledger.body);
     CHECK(ledger.text("due") == "6");
-    CHECK(holds(ledger.body, R"({"verdict":"skipped","reason":"calendar uk (Founding Day)","count":3
-})"));
-    CHECK(holds(ledger.body, R"({"verdict":"skipped","reason":"deferred by calendar uk (Founding Day)","count":1
-})"));
-    const auto why = [&](const std::string& at) {
-    return api.get("/api/v1/tasks/" + id + "/why?at=" + at); };
-const auto dropped = why("2030-01-02T06:00:00Z");
-CHECK(dropped.text("cause") == "calendar");
-CHECK(dropped.text("verdict") == "skipped");
-CHECK(holds(dropped.body, "calendar uk (Founding Day)"));
-CHECK(holds(dropped.body, R"("effect":"dropped")"));
-const auto deferred = why("2030-01-02T09:30:00Z");
-CHECK(deferred.text("cause") == "deferred");
-CHECK(deferred.text("verdict") == "skipped");
-CHECK(holds(deferred.text("sentence"), "2030-01-03T00:00:00Z"));
-const auto there = why("2030-01-03T00:00:00Z");
-CHECK(there.text("due") == "true");
-CHECK(holds(there.text("sentence"), "It was due at 2030-01-02T09:30:00Z; calendar uk (Founding Day) deferred it."));
-CHECK(why("2030-01-02T12:00:00Z").text("due") == "true");
+    CHECK(holds(ledger.body, R"x({"verdict":"skipped","reason":"calendar uk (Founding Day)","count":3})x"));
+    CHECK(holds(ledger.body, R"x({"verdict":"skipped","reason":"deferred by calendar uk (Founding Day)","count":1})x"));
+    const auto why = [&](const std::string& at) { return api.get("/api/v1/tasks/" + id + "/why?at=" + at); };
+    const auto dropped = why("2030-01-02T06:00:00Z");
+    CHECK(dropped.text("cause") == "calendar");
+    CHECK(dropped.text("verdict") == "skipped");
+    CHECK(holds(dropped.body, "calendar uk (Founding Day)"));
+    CHECK(holds(dropped.body, R"("effect":"dropped")"));
+    const auto deferred = why("2030-01-02T09:30:00Z");
+    CHECK(deferred.text("cause") == "deferred");
+    CHECK(deferred.text("verdict") == "skipped");
+    CHECK(holds(deferred.text("sentence"), "2030-01-03T00:00:00Z"));
+    const auto there = why("2030-01-03T00:00:00Z");
+    CHECK(there.text("due") == "true");
+    CHECK(holds(there.text("sentence"), "It was due at 2030-01-02T09:30:00Z; calendar uk (Founding Day) deferred it."));
+    CHECK(why("2030-01-02T12:00:00Z").text("due") == "true");
 }
 
 TEST_CASE("a preview and a forecast go by the calendars of the runtime") {
