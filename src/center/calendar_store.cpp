@@ -91,14 +91,22 @@ void forget_calendars(soci::session& sql, const std::string& task_id) {
 
 std::vector<std::string> tasks_using(soci::session& sql, const std::string& runtime, const std::string& calendar, int limit,
                                      const std::string& after) {
-    std::vector<std::string> ids;
-    std::string id;
-    soci::statement statement = (sql.prepare << "SELECT task_id FROM task_calendars WHERE runtime = :runtime AND calendar = :calendar AND "
-                                                "task_id > :after ORDER BY task_id LIMIT :limit",
-                                 soci::into(id), soci::use(runtime), soci::use(calendar), soci::use(after), soci::use(limit));
+    std::vector<std::string> documents;
+    std::string document;
+    soci::statement statement = (sql.prepare << "SELECT t.document FROM task_calendars AS u JOIN tasks AS t ON t.id = u.task_id WHERE "
+                                                "u.runtime = :runtime AND u.calendar = :calendar AND u.task_id > :after ORDER BY u.task_id "
+                                                "LIMIT :limit",
+                                 soci::into(document), soci::use(runtime), soci::use(calendar), soci::use(after), soci::use(limit));
     statement.execute();
-    while (statement.fetch()) ids.push_back(id);
-    return ids;
+    while (statement.fetch()) documents.push_back(document);
+    return documents;
+}
+
+std::int64_t count_using(soci::session& sql, const std::string& runtime, const std::string& calendar) {
+    long long count = 0;
+    sql << "SELECT count(*) FROM task_calendars WHERE runtime = :runtime AND calendar = :calendar", soci::use(runtime), soci::use(calendar),
+        soci::into(count);
+    return count;
 }
 
 std::vector<std::string> names_using(soci::session& sql, const std::string& runtime, const std::string& calendar, int limit) {

@@ -1,6 +1,7 @@
 // The tables calendars and task_calendars. Functions that take a session throw SOCI's errors, which Store maps.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,9 +32,10 @@ std::string list_calendars(soci::session& sql, const ListQuery& query, std::vect
 // Notes which calendars a task uses; for each write of a task's row.
 void note_calendars(soci::session& sql, const task::Task& task);
 void forget_calendars(soci::session& sql, const std::string& task_id);
-// The ids of the tasks that use it, in order, beyond `after`.
+// The documents of up to `limit` tasks that use it, in the order of their ids, from the one after `after` on.
 std::vector<std::string> tasks_using(soci::session& sql, const std::string& runtime, const std::string& calendar, int limit,
-                                     const std::string& after = {});
+                                     const std::string& after);
+std::int64_t count_using(soci::session& sql, const std::string& runtime, const std::string& calendar);
 // "group/name" of some of them.
 std::vector<std::string> names_using(soci::session& sql, const std::string& runtime, const std::string& calendar, int limit);
 

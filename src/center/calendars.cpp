@@ -8,9 +8,9 @@
 
 #include "center/audit_store.h"
 #include "center/calendar_store.h"
+#include "center/canary_store.h"
 #include "center/runtime_store.h"
-#include "center/task_changes.h"
-#include "center/tasks.h"
+#include "center/task_store.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/task/codec.h"
 
@@ -28,19 +28,49 @@ Result<task::NamedCalendar> need_calendar(soci::session& sql, const std::string&
     return std::move(**found);
 }
 
-// Each task that uses the calendar gets the new one, as its next version.
-Result<> give_to_tasks(WriteScope& scope, const task::NamedCalendar& calendar, Faults& faults) {
-    std::string last;
-    for (;;) {
-        const auto ids = tasks_using(scope.sql, calendar.runtime, calendar.name, kUsersPerPage, last);
-        for (const std::string& id : ids) {
-            const auto before = need_task(scope.sql, id);
-            if (!before) return propagate(before);
-            if (auto stored = store_calendar_of_task(scope, *before, calendar, faults); !stored) return stored;
-            last = id;
-        }
-        if (ids.size() < static_cast<std::size_t>(kUsersPerPage)) return {};
+// The next version of a task, with what the calendar is now. Faults: it would leave nothing of a schedule.
+Result<task::Task> with_calendar(const std::string& document, const task::NamedCalendar& calendar, Instant now, Faults& faults) {
+    const auto parsed = json::parse(document);
+    const auto old = parsed ? task::read_task(*parsed) : Result<task::Task>(propagate(parsed));
+    if (!old) return fail(Errc::corrupt, "a stored task cannot be read: {}", old.error().message);
+    task::Task changed = *old;
+    changed.calendars[calendar.name] = calendar.calendar;
+    task::adopt_schedules(changed);
+    for (std::size_t i = 0; i < changed.schedules.size() && changed.enabled; ++i) {
+        if (changed.schedules[i].next(now) || !old->schedules[i].next(now)) continue;
+        faults.add("", fmt::format("would leave nothing of {} of the task {}/{}", pointer_to("/schedules", i), old->group, old->name),
+                   "disable that task first, or give it another schedule");
+        return fail(Errc::unsupported, "{}", faults.summary());
     }
+    changed.version = old->version + 1;
+    changed.updated_at = now;
+    // As with every change of a schedule: what only the new one would have had is not owed for the past.
+    changed.effective_from = std::max(old->effective_from, now);
+    return changed;
+}
+
+// Each task that uses the calendar gets the new one, as its next version. They may be ten thousand: who made the versions and why stands
+// in these, and the audit has the entry of the calendar alone.
+Result<> give_to_tasks(WriteScope& scope, const task::NamedCalendar& calendar, Faults& faults) {
+    const VersionStamp stamp{scope.principal.name, fmt::format("version {} of the calendar {}", calendar.version, calendar.name)};
+    const std::int64_t users = count_using(scope.sql, calendar.runtime, calendar.name);
+    if (users == 0) return {};
+    std::int64_t revision = take_revisions(scope.sql, users);
+    for (std::string last;;) {
+        std::vector<task::Task> changed;
+        for (const std::string& document : tasks_using(scope.sql, calendar.runtime, calendar.name, kUsersPerPage, last)) {
+            auto task = with_calendar(document, calendar, scope.now, faults);
+            if (!task) return propagate(task);
+            task->revision = task->effective_revision = revision++;
+            changed.push_back(std::move(*task));
+        }
+        if (changed.empty()) break;
+        last = changed.back().id;
+        update_schedules(scope.sql, changed, stamp);
+    }
+    extend_canaries(scope.sql, calendar.runtime, calendar.name);
+    scope.catalog_changed(calendar.runtime, revision - 1);
+    return {};
 }
 
 }  // namespace

@@ -112,6 +112,12 @@ void write_canary(soci::session& sql, const Canary& canary) {
         soci::use(state), soci::use(canary.detail), soci::use(started_at), soci::use(decided_at, decided);
 }
 
+void extend_canaries(soci::session& sql, const std::string& runtime, const std::string& calendar) {
+    sql << "UPDATE task_canaries SET last_version = (SELECT version FROM tasks WHERE id = task_id) WHERE state = 'running' AND task_id IN "
+           "(SELECT task_id FROM task_calendars WHERE runtime = :runtime AND calendar = :calendar)",
+        soci::use(runtime), soci::use(calendar);
+}
+
 void erase_canary(soci::session& sql, const std::string& task_id) {
     sql << "DELETE FROM task_canaries WHERE task_id = :id", soci::use(task_id);
 }

@@ -33,15 +33,6 @@ Instant effective_from(const task::Task& before, const task::Task& changed, Inst
     return from;
 }
 
-// The first of the schedules that had fires left, and has none any more.
-std::optional<std::size_t> emptied_schedule(const task::Task& before, const task::Task& changed, Instant now) {
-    if (!changed.enabled) return std::nullopt;
-    for (std::size_t i = 0; i < changed.schedules.size(); ++i) {
-        if (!changed.schedules[i].next(now) && before.schedules[i].next(now)) return i;
-    }
-    return std::nullopt;
-}
-
 // Who does not know of the change fires something else, or elsewhere.
 bool owes_other_fires(const task::Task& before, const task::Task& changed) {
     return changed.schedules != before.schedules || changed.enabled != before.enabled || changed.targets != before.targets ||
@@ -116,34 +107,6 @@ Result<StoredTask> store_task_definition(WriteScope& scope, const StoredTask& be
     write_audit(scope, name.action, "task:" + after.task.id, before.document, after.document);
     scope.catalog_changed(after.task.runtime, after.task.revision);
     return after;
-}
-
-Result<> store_calendar_of_task(WriteScope& scope, const StoredTask& before, const task::NamedCalendar& calendar, Faults& faults) {
-    const task::Task& old = before.task;
-    const auto group = find_group_by_name(scope.sql, old.runtime, old.group);
-    if (!group) return propagate(group);
-    if (!*group) return fail(Errc::corrupt, "the group of the task {} is not there", old.id);
-    task::Task changed = old;
-    changed.calendars[calendar.name] = calendar.calendar;
-    task::adopt_schedules(changed);
-    if (const auto emptied = emptied_schedule(old, changed, scope.now)) {
-        faults.add("", fmt::format("would leave nothing of {} of the task {}/{}", pointer_to("/schedules", *emptied), old.group, old.name),
-                   "disable that task first, or give it another schedule");
-        return fail(Errc::unsupported, "{}", faults.summary());
-    }
-    changed.version = old.version + 1;
-    changed.effective_from = effective_from(old, changed, scope.now);
-    changed.revision = changed.effective_revision = next_revision(scope.sql);
-    changed.updated_at = scope.now;
-    follow_canary(scope.sql, before, changed, scope.now);
-    const std::string note = fmt::format("version {} of the calendar {}", calendar.version, calendar.name);
-    update_task_row(scope.sql, changed, (*group)->id, {scope.principal.name, note});
-    // The calendar itself is in the entry of its own change.
-    json::Writer what;
-    what.begin_object().member("calendar", calendar.name).member("calendar_version", calendar.version).member("version", changed.version);
-    write_audit(scope, "task.calendar", "task:" + old.id, {}, what.end_object().text());
-    scope.catalog_changed(changed.runtime, changed.revision);
-    return {};
 }
 
 void store_task_end(WriteScope& scope, const StoredTask& before) {

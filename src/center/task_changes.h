@@ -10,7 +10,6 @@
 #include "center/api_routes.h"
 #include "center/task_store.h"
 #include "cloudtask/core/random.h"
-#include "cloudtask/task/named_calendar.h"
 
 namespace cloudtask::center {
 
@@ -31,10 +30,6 @@ Result<StoredTask> store_new_task(WriteScope& scope, Random& random, task::Task 
 // those of resolve_references(); already_exists.
 Result<StoredTask> store_task_definition(WriteScope& scope, const StoredTask& before, task::Task input, const ChangeName& name,
                                          Faults& faults);
-
-// Writes the next version of `before`, which differs in what one of its calendars is. Faults, the error then is Errc::unsupported: a
-// schedule of which the calendar would leave nothing.
-Result<> store_calendar_of_task(WriteScope& scope, const StoredTask& before, const task::NamedCalendar& calendar, Faults& faults);
 
 // Erases the task; its versions stay.
 void store_task_end(WriteScope& scope, const StoredTask& before);

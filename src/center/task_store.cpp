@@ -127,9 +127,14 @@ const ListSpec kTaskList{.id_column = "id",
                          .default_sort = "name",
                          .filters = {"runtime", "group", "name", "enabled", "tag"}};
 
-std::int64_t next_revision(soci::session& sql) {
-    sql << "INSERT INTO meta (key, value) VALUES ('revision', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1";
-    return catalog_revision(sql);
+std::int64_t next_revision(soci::session& sql) { return take_revisions(sql, 1); }
+
+std::int64_t take_revisions(soci::session& sql, std::int64_t count) {
+    const long long most = count;
+    sql << "INSERT INTO meta (key, value) VALUES ('revision', :count1) ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + "
+           ":count2",
+        soci::use(most), soci::use(most);
+    return catalog_revision(sql) - count + 1;
 }
 
 std::int64_t catalog_revision(soci::session& sql) {
@@ -190,6 +195,27 @@ void update_task_row(soci::session& sql, const task::Task& task, const std::stri
     erase_tags(sql, task);
     insert_tags(sql, task);
     note_calendars(sql, task);
+}
+
+void update_schedules(soci::session& sql, const std::vector<task::Task>& tasks, const VersionStamp& stamp) {
+    std::string id, document;
+    long long version = 0, revision = 0, at = 0;
+    soci::statement row = (sql.prepare << "UPDATE tasks SET document = :document, version = :version, revision = :revision, updated_at = "
+                                          ":updated WHERE id = :id",
+                           soci::use(document), soci::use(version), soci::use(revision), soci::use(at), soci::use(id));
+    soci::statement of_version =
+        (sql.prepare << "INSERT INTO task_versions (task_id, version, document, created_at, created_by, note) "
+                        "VALUES (:id, :version, :document, :at, :by, :note)",
+         soci::use(id), soci::use(version), soci::use(document), soci::use(at), soci::use(stamp.by), soci::use(stamp.note));
+    for (const task::Task& task : tasks) {
+        id = task.id;
+        document = task::to_json(task);
+        version = task.version;
+        revision = task.revision;
+        at = to_db(task.updated_at);
+        row.execute(true);
+        of_version.execute(true);
+    }
 }
 
 void erase_task(soci::session& sql, const task::Task& task, std::int64_t revision, const std::string& by, Instant now) {

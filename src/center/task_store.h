@@ -33,6 +33,8 @@ struct StoredTask {
 
 // Adds one to the catalog revision and returns it.
 std::int64_t next_revision(soci::session& sql);
+// The same for `count` changes, each of which takes its own; returns the first.
+std::int64_t take_revisions(soci::session& sql, std::int64_t count);
 // As it is now.
 std::int64_t catalog_revision(soci::session& sql);
 
@@ -48,6 +50,8 @@ struct VersionStamp {
 // The row and its version.
 void insert_task(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp);
 void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp);
+// Next versions of many tasks, which differ from what is there in no more than what their schedules name.
+void update_schedules(soci::session& sql, const std::vector<task::Task>& tasks, const VersionStamp& stamp);
 // Erases the row and remembers the deletion, for nodes that ask for changes and for the ledger. The versions stay.
 void erase_task(soci::session& sql, const task::Task& task, std::int64_t revision, const std::string& by, Instant now);
 

@@ -94,7 +94,8 @@ TEST_CASE("a task carries the calendars that it uses, and a change of one makes 
     CHECK(api.get(other).text("version") == "1");
     CHECK(api.catalog_changes.size() == before + 1);
     CHECK(api.count("SELECT count(*) FROM task_versions WHERE document LIKE '%\"yearly\":\"01-01\"%'") == 1);
-    CHECK(api.count("SELECT count(*) FROM audit WHERE action = 'task.calendar' AND after LIKE '%\"uk\"%' AND principal LIKE 'user:%'") ==
+    CHECK(api.count("SELECT count(*) FROM task_versions WHERE version = 2 AND note = 'version 2 of the calendar uk'") == 1);
+    CHECK(api.count("SELECT count(*) FROM audit WHERE action = 'calendar.update' AND after LIKE '%01-01%' AND principal LIKE 'user:%'") ==
           1);
     // Its description is no business of the tasks.
     CHECK(

@@ -250,16 +250,16 @@ TEST_CASE("a file of holidays is sent as it is, and the faults that the center f
     program.folder = folder.path();
     program.center.answer(
         "POST /api/v1/calendars/import", 422,
-        R"({"detail":"the import is not valid","faults":[{"pointer":"/text/2","problem":"overlaps line 1 (Christmas Day)","allowed":"each day in one entry"
-}]
-})");
+        R"x({"detail":"the import is not valid","faults":[{"pointer":"/text/2","problem":"overlaps line 1 (Christmas Day)",)x"
+        R"("allowed":"each day in one entry"}]})");
     CHECK(program.run({"calendar", "import", "uk.csv", "--runtime", "demo", "--name", "uk", "--zone", "Europe/London"}) == 1);
-CHECK(contains(program.err, "\n  uk.csv:2 overlaps line 1 (Christmas Day) (allowed: each day in one entry)\n"));
-const auto* sent = program.center.find("POST /api/v1/calendars/import");
-REQUIRE(sent != nullptr);
-CHECK(sent->body ==
-      R"({"runtime":"demo","name":"uk","format":"csv","text":"2026-12-25,Christmas Day\r\n2026-12-25,again\r\n","zone":"Europe/London"})");
-CHECK(program.run({"calendar", "import", "uk.csv", "--runtime", "demo"}) == 2);
+    CHECK(contains(program.err, "\n  uk.csv:2 overlaps line 1 (Christmas Day) (allowed: each day in one entry)\n"));
+    const auto* sent = program.center.find("POST /api/v1/calendars/import");
+    REQUIRE(sent != nullptr);
+    CHECK(
+        sent->body ==
+        R"({"runtime":"demo","name":"uk","format":"csv","text":"2026-12-25,Christmas Day\r\n2026-12-25,again\r\n","zone":"Europe/London"})");
+    CHECK(program.run({"calendar", "import", "uk.csv", "--runtime", "demo"}) == 2);
 }
 
 }  // namespace cloudtask::cli::test

@@ -125,7 +125,7 @@ std::vector<Command> export_commands() {
             "have them.",
         .positionals = {},
         .options = {{"runtime", 'r', "NAME", "only this runtime"},
-                    {"group", 'g', "NAME", "only groups of this name"},
+                    {"group", 'g', "NAME", "only groups of this name, and the calendars that their tasks use"},
                     {"packages", 0, "FOLDER", "download the packages of the tasks into this folder, too", {}, false, true}},
         .examples = {{"cloudtask export > all.yaml", "everything"},
                      {"cloudtask export --runtime demo -o json > demo.json", "one runtime, as JSON"},
