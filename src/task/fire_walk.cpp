@@ -43,9 +43,9 @@ std::optional<ScheduledFire> FireWalk::next() {
     fire->clock_change = rule.clock_change_at(fire->nominal);
     if (!rule.calendars || !rule.calendars->excludes()) return fire;
     if (!state.span.contains(fire->due)) {
-        const auto found = rule.calendars->excluded_at(fire->due);
-        if (!found) return fire;
-        state.look_at(rule, *found);
+        const auto excluded = rule.calendars->excluded_at(fire->due);
+        if (!excluded) return fire;
+        state.look_at(rule, *excluded);
     }
     fire->exclusion = state.exclusion;
     fire->dropped = rule.calendars->on_excluded == OnExcluded::drop || !state.ever_free;

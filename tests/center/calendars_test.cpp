@@ -202,6 +202,7 @@ TEST_CASE("the ledger accounts for fires that a calendar dropped, each once, and
     const auto id = api.make_task("daily", R"(,"schedules":[{"cron":"0 */6 * * *","exclude":["uk"]},{"cron":"0 12 * * *"},
         {"cron":"30 9 * * *","exclude":["uk"],"on_excluded":"defer"}])");
     api.clock.advance(std::chrono::hours{72});
+    api.admin_token = api.log_in("root");
     // Of 2 January: 0, 6 and 18 h are dropped; at 12 h another schedule fires; 9:30 is deferred to the 3rd, where 0 h is due anyway.
     const auto ledger = api.get("/api/v1/ledger?from=2030-01-02T00:00:00Z&to=2030-01-03T00:00:01Z&task=" + id);
     INFO(ledger.body);
@@ -274,7 +275,7 @@ TEST_CASE("a calendar takes a dry run, a task stays free to be switched, copied 
     CHECK(api.count("SELECT count(*) FROM calendars") == 1);
 
     // A change that leaves nothing of a schedule is refused, unless the task is off anyway.
-    const std::string all = calendar_definition("uk", R"("holidays":[{"from":"2020-01-01","to":"2399-12-31"}])");
+    const std::string all = calendar_definition("uk", R"("holidays":[{"from":"2020-01-01","to":"2399-12-31"},{"date":"2399-12-31"}])");
     const auto refused = api.put(calendar, "1", all);
     CHECK(refused.status == 422);
     CHECK(holds(refused.body, "would leave nothing of /schedules/0 of the task reports/daily"));
