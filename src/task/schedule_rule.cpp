@@ -92,8 +92,9 @@ ClockRules usual_clock_rules(const CronRule& cron) {
 
 ClockRules Schedule::Rule::clock() const {
     const auto* cron = std::get_if<CronRule>(&what);
-    const ClockRules usual = cron != nullptr ? usual_clock_rules(*cron) : ClockRules{};
-    return {gap.value_or(usual.gap), overlap.value_or(usual.overlap)};
+    const bool in_real_time = cron != nullptr && cron->runs_every_hour();
+    return {gap.value_or(in_real_time ? GapRule::skip : GapRule::first_valid),
+            overlap.value_or(in_real_time ? OverlapRule::both : OverlapRule::first)};
 }
 
 const WorkingDays& Schedule::Rule::working_days() const {
