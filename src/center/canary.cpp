@@ -5,6 +5,7 @@
 
 #include "center/audit_store.h"
 #include "center/version_store.h"
+#include "cloudtask/task/attempts.h"
 #include "cloudtask/task/codec.h"
 #include "cloudtask/task/definition.h"
 
@@ -71,7 +72,7 @@ std::optional<CanaryJudge::Decision> CanaryJudge::on_end(const task::Run& run) {
     if (found == running_->end() || !counts(run, found->second)) return std::nullopt;
     Decision decision{found->second, {}, run.id};
     Canary& canary = decision.canary;
-    const bool failed = run.state == task::RunState::failed || run.state == task::RunState::timed_out;
+    const bool failed = run.state == task::RunState::failed || run.state == task::RunState::timed_out || task::is_given_up(run);
     if (!failed && run.state != task::RunState::succeeded) return std::nullopt;
     const std::int64_t succeeded = count_succeeded(sql_, canary);
     if (!failed && succeeded == canary.succeeded) return std::nullopt;

@@ -1,6 +1,6 @@
-// Canary: a new version of a task on trial. Its first fires decide: when one ends FAILED or TIMED_OUT the task goes back to the version
-// before, when enough have succeeded the version is confirmed. Decided where the end of a run is recorded, in that transaction, from the
-// history itself: whatever is repeated or restarted, the decision is the same.
+// Canary: a new version of a task on trial. Its first fires decide: when the last attempt of one ends FAILED or TIMED_OUT, or is given up,
+// the task goes back to the version before, when enough have succeeded the version is confirmed. Decided where the end of a run is
+// recorded, in that transaction, from the history itself: whatever is repeated or restarted, the decision is the same.
 //
 // Worker threads, within a write transaction. What a change of the task is, is in task_changes.h.
 #pragma once
@@ -35,7 +35,7 @@ class CanaryJudge {
         task::Task task;     // as it is now
         std::string run_id;  // that decided
     };
-    // A run has got a final state. Something is decided at most once per trial.
+    // A run has got a final state, and no further attempt of it follows. Something is decided at most once per trial.
     std::optional<Decision> on_end(const task::Run& run);
 
     // The newest catalog revisions that roll-backs have made, by runtime; nodes are told after the commit.

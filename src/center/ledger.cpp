@@ -18,20 +18,20 @@ constexpr std::uint64_t kAskEvery = 256;  // fires, between two looks at the tim
 constexpr std::string_view kNames[kFireVerdicts] = {"ran",  "late",    "running", "pending", "skipped",    "missed",
                                                     "lost", "changed", "not_yet", "awaited", "unexplained"};
 
-// The attempt that tells most: one that began and ended, else one that goes on, else the last word.
+// The attempt that tells most: one that succeeded, else the last one that began or is yet to begin, else the last word.
 int weight(const FireRecord& record) {
     switch (record.state) {
         case RunState::succeeded:
+            return record.started_at ? 4 : 1;
         case RunState::failed:
         case RunState::timed_out:
         case RunState::stopped:
-            return record.started_at ? 5 : 1;
+            return record.started_at ? 3 : 1;
         case RunState::running:
-            return 4;
         case RunState::pending:
             return 3;
         case RunState::lost:
-            return 2;
+            return record.started_at ? 3 : 2;
         case RunState::skipped:
             return 1;
     }
@@ -50,6 +50,15 @@ Judgement unstarted(RunState state, const std::string& reason, bool began) {
         default:
             return {FireVerdict::missed, std::move(category)};
     }
+}
+
+// That of a retry is that of the attempt before it.
+Duration lateness_of(const FireRecord& record, const std::vector<FireRecord>& attempts) {
+    const FireRecord* tells = &record;
+    for (const auto& each : attempts) {
+        if (!tells->lateness && each.lateness && each.attempt < record.attempt) tells = &each;
+    }
+    return tells->lateness.value_or(*record.started_at - record.fire_time);
 }
 
 bool overlap(const Absence& absence, Instant from, Instant to) { return absence.since <= to && (!absence.until || *absence.until >= from); }
@@ -184,8 +193,8 @@ Judgement judge_attempts(const std::vector<FireRecord>& attempts, const LedgerRu
     }
     if (best->state == RunState::running) return {FireVerdict::running, {}};
     if (best->state == RunState::pending) return {FireVerdict::pending, {}};
-    if (weight(*best) < 5) return unstarted(best->state, best->reason, best->started_at.has_value());
-    const Duration lateness = best->lateness.value_or(*best->started_at - best->fire_time);
+    if (best->state == RunState::lost || weight(*best) < 3) return unstarted(best->state, best->reason, best->started_at.has_value());
+    const Duration lateness = lateness_of(*best, attempts);
     return {lateness > rules.late ? FireVerdict::late : FireVerdict::ran, {}};
 }
 

@@ -182,7 +182,8 @@ Judgement judge_excluded(const task::ScheduledFire& fire);
 // The category of a reason: the text before its ':', at most 64 bytes.
 std::string reason_category(std::string_view reason);
 
-// What became of a fire by its attempts (at least one). A later attempt counts more, unless only an earlier one began.
+// What became of a fire by its attempts (at least one). One that succeeded counts most; else a later one more than an earlier one, unless
+// only the earlier one began.
 Judgement judge_attempts(const std::vector<FireRecord>& attempts, const LedgerRules& rules);
 
 // What is to be said of a fire that has no run. `overtaken_until`: the latest fire that was dealt with by a version from before this

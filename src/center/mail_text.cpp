@@ -31,6 +31,8 @@ std::string_view what_happened(RunState state) {
             return "timed out";
         case RunState::lost:
             return "was lost";
+        case RunState::running:
+            return "takes long";
         default:
             return "failed";
     }

@@ -22,8 +22,8 @@ struct MailText {
 inline constexpr std::size_t kMailTailBytes = 4096;
 inline constexpr std::size_t kMailTailLines = 40;
 
-// What is said of a run that FAILED, TIMED_OUT or was LOST. `stderr_tail`: the end of its standard error (any bytes; bounded again here);
-// `site_url`: where the site is, without a '/' at its end, or empty.
+// What is said of a run that FAILED, TIMED_OUT or was LOST, or is RUNNING for longer than its soft limit. `stderr_tail`: the end of its
+// standard error (any bytes; bounded again here); `site_url`: where the site is, without a '/' at its end, or empty.
 MailText failure_mail(const task::Run& run, std::string_view stderr_tail, std::string_view log_note, std::string_view site_url);
 
 // What is said of a canary that was decided against: `detail` is a sentence on why and what became of it.

@@ -8,6 +8,7 @@
 #include "center/mail_text.h"
 #include "center/run_metrics.h"
 #include "cloudtask/core/log.h"
+#include "cloudtask/task/attempts.h"
 
 namespace cloudtask::center {
 
@@ -88,8 +89,11 @@ Result<Verdict> RunRecorder::record(const task::Run& reported, std::string_view 
         effects_.ended.insert(run.id);
         if (known) withdraw_commands(sql_, run.id);
     }
-    if (is_failure(run.state)) queue_failure_mail(run);
-    if (!task::is_terminal(run.state)) return verdict;
+    const bool given_up = task::is_given_up(run);
+    const bool again = is_failure(run.state) && tried_again(run);
+    if ((is_failure(run.state) || given_up) && !again) queue_mail_about(run, "run-failed");
+    if (run.state == RunState::running && !run.reason.empty()) queue_mail_about(run, "run-slow");
+    if (!task::is_terminal(run.state) || again) return verdict;
     if (const auto decided = canaries_.on_end(run)) {
         queue_canary_mail(*decided);
         effects_.catalog_changes = canaries_.catalog_changes();
@@ -97,7 +101,13 @@ Result<Verdict> RunRecorder::record(const task::Run& reported, std::string_view 
     return verdict;
 }
 
-void RunRecorder::queue_failure_mail(const task::Run& run) {
+// Who reports the end of an attempt has reported the next one before.
+bool RunRecorder::tried_again(const task::Run& run) {
+    const auto made_at = run.fire_time ? run.fire_time : run.ended_at;
+    return made_at && runs_.find(task::retry_id(run.id, *made_at)).has_value();
+}
+
+void RunRecorder::queue_mail_about(const task::Run& run, std::string_view subject) {
     std::vector<std::string> recipients = find_recipients(sql_, run.task_id, run.runtime, run.group);
     if (recipients.empty() && mail_.fallback.empty()) {
         ++effects_.mails_for_nobody;
@@ -108,7 +118,8 @@ void RunRecorder::queue_failure_mail(const task::Run& run) {
     const auto stored = find_run(sql_, run.id);
     std::string note = stored ? stored->log_note : std::string{};
     if (!tail) note += (note.empty() ? "" : "; ") + tail.error().message;
-    queue("run-failed:" + run.id, std::move(recipients), failure_mail(run, tail ? *tail : std::string{}, note, mail_.site_url));
+    queue(fmt::format("{}:{}", subject, run.id), std::move(recipients),
+          failure_mail(run, tail ? *tail : std::string{}, note, mail_.site_url));
 }
 
 void RunRecorder::queue_canary_mail(const CanaryJudge::Decision& decision) {

@@ -58,9 +58,12 @@ class RunRecorder {
     const RecordEffects& effects() const { return effects_; }
 
   private:
-    void queue_failure_mail(const task::Run& run);
     void queue_canary_mail(const CanaryJudge::Decision& decision);
     void queue(const std::string& key, std::vector<std::string> recipients, const MailText& text);
+    // Of a failure, or of a run that takes long: once for each `subject` and run.
+    void queue_mail_about(const task::Run& run, std::string_view subject);
+    // It failed, and another attempt of it is planned already.
+    bool tried_again(const task::Run& run);
 
     soci::session& sql_;
     const MailSettings& mail_;

@@ -358,10 +358,11 @@ void RunWriter::update_task(const task::Run& run, std::optional<RunState> before
         i.task_running->execute(true);
     }
     if (run.state == RunState::skipped) return;
+    // By the milliseconds of the ids: further attempts of a fire have those of its first.
     if (!i.task_last) {
         i.task_last = std::make_unique<soci::statement>(
             (i.sql.prepare << "UPDATE tasks SET last_run_id = :run, last_run_state = :state, last_run_at = :at WHERE id = :id AND "
-                              "(last_run_id IS NULL OR last_run_id <= :run2)",
+                              "(last_run_id IS NULL OR substr(last_run_id, 1, 13) <= substr(:run2, 1, 13))",
              soci::use(i.last_id), soci::use(i.last_state), soci::use(i.last_at), soci::use(i.task_id), soci::use(i.last_id)));
     }
     i.last_id = run.id;

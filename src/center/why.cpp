@@ -164,7 +164,8 @@ class Explanation {
                                            format_instant(run.started_at.value_or(why_.at)), run.attempt));
                 break;
             case FireVerdict::pending:
-                say("pending", fmt::format("It waits on node {} to be started, attempt {}.", run.node_name, run.attempt));
+                say("pending", fmt::format("It waits on node {} to be started, attempt {}{}.", run.node_name, run.attempt,
+                                           run.reason.empty() ? std::string{} : ": " + run.reason));
                 break;
             case FireVerdict::lost:
                 say("lost", lost_sentence(stored));
@@ -207,7 +208,11 @@ class Explanation {
     // Skipped or missed, by a run of its own or by an entry that covers it.
     void tell_not_started(const Judgement& judgement, RunState state, const std::string& reason, Instant decided) {
         if (judgement.verdict == FireVerdict::lost) return say("lost", fmt::format("It is LOST: {}.", reason));
+        // The one that was in the way is named by the reason itself, where a queue was full or a later fire went before.
+        const bool told = reason.find("queue") != std::string::npos || reason.find("replaced") != std::string::npos;
+        if (judgement.reason == "overlap" && told) return say("overlap", fmt::format("It was skipped: {}.", reason));
         if (judgement.reason == "overlap") return tell_overlap(decided);
+        if (judgement.reason == "deadline") return say("deadline", fmt::format("It was skipped: {}.", reason));
         if (judgement.reason == "disabled") return tell_disabled();
         if (judgement.reason == "deleted") return tell_deleted();
         if (judgement.reason == "misfire") return tell_misfire(reason);

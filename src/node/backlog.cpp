@@ -24,7 +24,8 @@ Backlog gather_backlog(const Fire& first, Instant now) {
     // What lies beyond may be another node's by now.
     const auto belongs = [&](const Fire& fire) { return fire.time < latest && fire.time <= first.permitted_until; };
     std::optional<Fire> fire = first;
-    while (fire && belongs(*fire) && backlog.late.size() < kMaxMisfires) {
+    const auto most = static_cast<std::size_t>(first.misfire == task::Misfire::all ? first.task->misfire_limit : task::kMostMisfires);
+    while (fire && belongs(*fire) && backlog.late.size() < most) {
         backlog.late.push_back(*fire);
         fire = next_fire(first.task, fire->time);
     }

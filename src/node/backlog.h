@@ -10,7 +10,7 @@
 namespace cloudtask::node {
 
 // Individually recorded at the most; of a longer backlog the rest is recorded in one sentence.
-inline constexpr std::size_t kMaxMisfires = 1000;
+inline constexpr auto kMaxMisfires = static_cast<std::size_t>(task::kMostMisfires);
 
 struct Backlog {
     std::vector<Fire> late;   // the fires of one task that are later than its tolerance, oldest first
@@ -19,7 +19,7 @@ struct Backlog {
 };
 
 // The backlog that begins with `first`, as of `now`. Empty when `first` is within its tolerance. It ends where first.permitted_until does:
-// fires beyond the horizon may be another node's by now.
+// fires beyond the horizon may be another node's by now. Where each is to be run, `late` holds no more than the task's misfire_limit.
 Backlog gather_backlog(const Fire& first, Instant now);
 
 struct MisfireDecision {

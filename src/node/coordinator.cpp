@@ -62,6 +62,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     ring::Memory memory;
     zk::Client::Subscription subscription;
     bool member = false;  // of the ring, as the allocation was last seen
+    bool took_part = false;
     bool cordoned = false;
     bool departing = false;  // for good: no session registers any more
     std::function<void()> on_left;
@@ -559,6 +560,8 @@ std::string Coordinator::running_elsewhere(const std::string& task_id) const {
     return impl_->neighbours ? impl_->neighbours->running(task_id) : std::string{};
 }
 
+bool Coordinator::owns(const std::string& task_id) const { return impl_->duties && impl_->duties->owns(task_id); }
+
 bool Coordinator::recall(const ring::Memory& past) {
     if (past.epoch <= impl_->memory.epoch) return false;
     impl_->memory = past;
@@ -569,6 +572,11 @@ const std::string& Coordinator::incarnation() const { return impl_->incarnation;
 std::int64_t Coordinator::epoch() const { return std::max(impl_->duties ? impl_->duties->epoch() : 0, impl_->memory.epoch); }
 std::size_t Coordinator::owned_count() const { return impl_->duties ? impl_->duties->owned_count() : 0; }
 bool Coordinator::registered() const { return impl_->registered; }
+bool Coordinator::took_part() const {
+    Impl& i = *impl_;
+    i.took_part = i.took_part || (i.duties && i.registered && (i.member || i.cordoned) && !i.duties->waiting());
+    return i.took_part;
+}
 bool Coordinator::leading() const { return impl_->election && impl_->election->leading(); }
 
 void Coordinator::set_cordoned(bool cordoned) {

@@ -75,6 +75,8 @@ class Coordinator {
     void set_running(const std::string& task_id, bool running);
     // The name of a node, other than this one, that has said that it has a run of the task which is still going; empty if there is none.
     std::string running_elsewhere(const std::string& task_id) const;
+    // By the allocation that this session has seen.
+    bool owns(const std::string& task_id) const;
 
     // The present incarnation; the last one while there is no session.
     const std::string& incarnation() const;
@@ -82,6 +84,9 @@ class Coordinator {
     std::int64_t epoch() const;
     std::size_t owned_count() const;
     bool registered() const;
+    // Since this process began it has been a member of the ring that knew what it gained, or it is cordoned: from then on
+    // running_elsewhere() tells of what others began meanwhile.
+    bool took_part() const;
     bool leading() const;
 
     // A cordoned node stays registered, and may lead, but is no member of the ring: what it owned is handed over, and runs go on. Holds for

@@ -6,6 +6,8 @@
 #include <unordered_map>
 
 #include "cloudtask/core/log.h"
+#include "cloudtask/core/units.h"
+#include "node/retries.h"
 #include "node/run_texts.h"
 
 namespace cloudtask::node {
@@ -26,9 +28,14 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         RunningRecord process;
         std::uint64_t stdout_sent = 0, stderr_sent = 0;
         bool stop_asked = false;
-        bool noted = true;  // its beginning is in the journal, or on the way there; before that `process` does not name the process
+        bool noted = true;      // its beginning is in the journal, or on the way there; before that `process` does not name the process
+        TaskPointer task = {};  // if its definition is needed yet
+        std::int64_t retry = 0;
+        Timer soft_timer = {};
 
-        JournalEntry entry() const { return {run, noted ? Phase::started : Phase::intent, process, stdout_sent, stderr_sent, stop_asked}; }
+        JournalEntry entry() const {
+            return {run, noted ? Phase::started : Phase::intent, process, stdout_sent, stderr_sent, stop_asked, task, retry};
+        }
     };
 
     Surroundings around;
@@ -49,9 +56,11 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
     }
 
     void count_out(const std::string& task_id) {
-        if (--count_of[task_id] > 0) return;
-        count_of.erase(task_id);
-        around.task_changed(task_id);
+        if (--count_of[task_id] == 0) {
+            count_of.erase(task_id);
+            around.task_changed(task_id);
+        }
+        around.run_ended(task_id);
     }
 
     Supervisor::OnEnd on_end() {
@@ -60,13 +69,17 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         };
     }
 
-    void start(task::Run run, const TaskPointer& task, OnStarted on_started) {
+    void start(task::Run run, const TaskPointer& task, std::int64_t retry, OnStarted on_started) {
         std::string folder = around.folders.of(run.id);
         LaunchSpec spec = launch_spec(*task, run, folder);
         const std::string id = run.id;
-        RunningRecord process{id, std::move(folder), {}, now(), task->time_limit, task->grace, task->output_limit};
+        run.reason.clear();  // why it waited
+        RunningRecord process = limits_of(*task, id, std::move(folder), now());
         count_in(run.task_id);
-        live.insert_or_assign(id, Live{.run = std::move(run), .process = std::move(process), .noted = false});
+        Live entry{.run = std::move(run), .process = std::move(process), .noted = false};
+        if (needs_definition(*task)) entry.task = task;
+        entry.retry = retry;
+        live.insert_or_assign(id, std::move(entry));
         ++starting;
         around.supervisor.start(
             std::move(spec),
@@ -80,25 +93,49 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         --starting;
         const auto found = live.find(id);
         if (!started) {
-            const task::Run run = std::move(found->second.run);
+            const Live refused = std::move(found->second);
             live.erase(found);
-            count_out(run.task_id);
-            return on_started(propagate(started), run);
+            count_out(refused.run.task_id);
+            return on_started(propagate(started), refused.run, refused.task, refused.retry);
         }
         task::Run& run = found->second.run;
         found->second.process.started_at = started->started_at;
         run.state = task::RunState::running;
         run.started_at = started->started_at;
-        if (run.fire_time) run.lateness = started->started_at - *run.fire_time;
+        if (run.fire_time && run.trigger != task::Trigger::retry) run.lateness = started->started_at - *run.fire_time;
         RunCounters& counters = around.counters;
         ++counters.started;
         if (run.lateness) {
             counters.last_lateness = *run.lateness;
             counters.max_lateness = std::max(counters.max_lateness, *run.lateness);
         }
+        watch_soft_limit(found->second);
         begun.push_back(id);
         if (!note_timer) note_timer = around.loop.after(kNotePeriod, [this] { note_begun(); });
-        on_started({}, run);
+        on_started({}, run, found->second.task, found->second.retry);
+    }
+
+    // It is told once, in the run's reason, while the run goes on.
+    void watch_soft_limit(Live& run) {
+        if (!run.task || !run.task->soft_limit || !run.run.reason.empty()) return;
+        const Instant limit = run.process.started_at + *run.task->soft_limit;
+        run.soft_timer = around.loop.after(std::max<Duration>(limit - now(), Duration{}), [this, id = run.run.id] { pass_soft_limit(id); });
+    }
+
+    void pass_soft_limit(const std::string& run_id) {
+        const auto found = live.find(run_id);
+        if (found == live.end() || found->second.stop_asked) return;
+        Live& run = found->second;
+        Batch batch;
+        const bool noted = note(batch, run);
+        const std::string told = fmt::format("its soft limit of {} has passed", format_duration(*run.task->soft_limit));
+        if (!noted || around.journal.failing()) {
+            run.soft_timer = around.loop.after(kLogPeriod, [this, run_id] { pass_soft_limit(run_id); });
+        } else {
+            run.run.reason = run.run.reason.empty() ? told : run.run.reason + "; " + told;
+            add_started(batch, run);
+        }
+        if (!batch.empty()) around.journal.write(std::move(batch));
     }
 
     void note_begun() {
@@ -128,9 +165,10 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         batch.reports.push_back(run_report(around.incarnation(), run.run));
     }
 
-    std::optional<JournalEntry> stop(const std::string& run_id) {
+    std::optional<JournalEntry> stop(const std::string& run_id, const std::string& note_of_stop) {
         if (const auto found = adopting.find(run_id); found != adopting.end()) {
             found->second.stop_asked = true;  // once it is watched
+            if (!note_of_stop.empty()) found->second.run.reason = note_of_stop;
             return found->second;
         }
         const auto found = live.find(run_id);
@@ -139,6 +177,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         run.stop_asked = true;
         Batch batch;
         if (note(batch, run) && !batch.empty()) around.journal.write(std::move(batch));
+        if (!note_of_stop.empty()) run.run.reason = note_of_stop;  // for its end
         return run.entry();
     }
 
@@ -197,6 +236,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             append_log(batch, ending, Stream::err, {limit, end.stderr_bytes, true});
         }
         task::Run& run = ending.run;
+        const std::string noted_before = std::move(run.reason);
         run.state = end.state();
         run.ended_at = end.ended_at;
         run.exit_code = end.exit_code;
@@ -205,11 +245,14 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         run.stderr_bytes = end.stderr_bytes;
         run.output_truncated = end.output_truncated;
         run.reason = end_reason(end, ending.process.time_limit);
+        if (ending.task && ending.task->success) judge_success(ending, end);
+        if (!noted_before.empty()) run.reason = run.reason.empty() ? noted_before : run.reason + "; " + noted_before;
         count(run.state);
+        auto next = follow(batch, run, ending.task, ending.retry);
         batch.reports.push_back(run_report(around.incarnation(), run));
         const std::string task_id = run.task_id;
         batch.entries.push_back(
-            {std::move(run), Phase::ended, std::move(ending.process), ending.stdout_sent, ending.stderr_sent, ending.stop_asked});
+            {std::move(run), Phase::ended, std::move(ending.process), ending.stdout_sent, ending.stderr_sent, ending.stop_asked, {}, 0});
         if (silent) {
             // No report needs its folder: the next run gets it.
             around.journal.write(std::move(batch), [this, id = end.run_id] { around.folders.clear_and_release(id); });
@@ -217,7 +260,39 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             around.journal.write(std::move(batch));
             around.folders.clear_work(end.run_id);
         }
+        if (next) around.waits(std::move(*next));  // before the run counts no more: its fire goes on
         count_out(task_id);
+    }
+
+    // What exited by itself is held against the task's rule.
+    static void judge_success(Live& ending, const Ended& end) {
+        task::Run& run = ending.run;
+        if (!end.exit_code || (run.state != task::RunState::succeeded && run.state != task::RunState::failed)) return;
+        const task::SuccessRule& rule = *ending.task->success;
+        std::string problem;
+        if (rule.output && end.output_lost && rule.exit_codes.contains(*end.exit_code)) {
+            problem = "its output could not be kept, so that nobody can tell whether it succeeded";
+        } else {
+            problem = task::why_no_success(rule, *end.exit_code, tail_of(ending.process, end, rule));
+        }
+        run.state = problem.empty() ? task::RunState::succeeded : task::RunState::failed;
+        run.reason = problem;
+    }
+
+    static std::string tail_of(const RunningRecord& process, const Ended& end, const task::SuccessRule& rule) {
+        if (!rule.output) return {};
+        const Stream stream = rule.output->standard_error ? Stream::err : Stream::out;
+        const LogShape shape{process.output_limit, stream == Stream::err ? end.stderr_bytes : end.stdout_bytes, true};
+        const std::uint64_t from = shape.available() - std::min<std::uint64_t>(shape.available(), task::kOutputLookedAt);
+        auto tail = read_log(output_path(process.folder, stream), shape, from, task::kOutputLookedAt);
+        if (tail) return std::move(*tail);
+        log::error("the end of the output of run {} cannot be read: {}", process.run_id, tail.error().message);
+        return {};
+    }
+
+    std::optional<JournalEntry> follow(Batch& batch, task::Run& run, const TaskPointer& task, std::int64_t retry) const {
+        if (!task || !task->retry) return std::nullopt;
+        return add_next_attempt(batch, run, {task, retry, around.refused(run.task_id), around.incarnation()}, around.folders);
     }
 
     void count(task::RunState state) {
@@ -299,9 +374,11 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
     void adopt(JournalEntry entry) {
         log::info("run {} of {} goes on: taken over from the earlier process of this node", entry.run.id, entry.run.task_name);
         const std::string id = entry.run.id;
-        const Live& run = live.insert_or_assign(id, Live{std::move(entry.run), std::move(*entry.process), entry.stdout_sent,
-                                                         entry.stderr_sent, entry.stop_asked})
-                              .first->second;
+        Live taken{std::move(entry.run), std::move(*entry.process), entry.stdout_sent, entry.stderr_sent, entry.stop_asked};
+        taken.task = std::move(entry.task);
+        taken.retry = entry.retry;
+        Live& run = live.insert_or_assign(id, std::move(taken)).first->second;
+        watch_soft_limit(run);
         if (entry.phase == Phase::intent) {
             Batch batch;
             add_started(batch, run);
@@ -322,11 +399,14 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             append_rest(batch, entry, Stream::out, entry.stdout_sent);
             append_rest(batch, entry, Stream::err, entry.stderr_sent);
         }
+        auto next = follow(batch, run, entry.task, entry.retry);
         batch.reports.push_back(run_report(around.incarnation(), run));
         entry.phase = Phase::ended;
+        entry.task.reset();
         around.folders.clear_work(run.id);
         batch.entries.push_back(std::move(entry));
         around.journal.write(std::move(batch));
+        if (next) around.waits(std::move(*next));
     }
 
     // What a process that is gone wrote after its output was reported last: of a lost run it is the best that can be had.
@@ -349,15 +429,28 @@ LiveRuns::LiveRuns(Surroundings surroundings) : impl_(std::make_shared<Impl>(std
 
 LiveRuns::~LiveRuns() = default;
 
-void LiveRuns::start(task::Run run, const TaskPointer& task, OnStarted on_started) {
-    impl_->start(std::move(run), task, std::move(on_started));
+void LiveRuns::start(task::Run run, const TaskPointer& task, std::int64_t retry, OnStarted on_started) {
+    impl_->start(std::move(run), task, retry, std::move(on_started));
 }
-std::optional<JournalEntry> LiveRuns::stop(const std::string& run_id) { return impl_->stop(run_id); }
+
+std::optional<JournalEntry> LiveRuns::stop(const std::string& run_id, const std::string& note) { return impl_->stop(run_id, note); }
+
 void LiveRuns::recover(std::vector<JournalEntry> unfinished) { impl_->recover(std::move(unfinished)); }
 
 std::int64_t LiveRuns::count_of(const std::string& task_id) const {
     const auto found = impl_->count_of.find(task_id);
     return found == impl_->count_of.end() ? 0 : found->second;
+}
+
+std::vector<std::string> LiveRuns::ids_of(const std::string& task_id) const {
+    std::vector<std::string> ids;
+    for (const auto& [id, run] : impl_->live) {
+        if (run.run.task_id == task_id) ids.push_back(id);
+    }
+    for (const auto& [id, entry] : impl_->adopting) {
+        if (entry.run.task_id == task_id) ids.push_back(id);
+    }
+    return ids;
 }
 
 std::size_t LiveRuns::size() const { return impl_->live.size() + impl_->adopting.size(); }

@@ -32,28 +32,33 @@ class LiveRuns {
         JournalWriter& journal;
         RunFolders& folders;
         RunCounters& counters;
-        std::function<std::string()> incarnation;              // the one to report by
-        std::function<void(const std::string&)> task_changed;  // the task has its first running run, or its last one has ended
+        std::function<std::string()> incarnation;                // the one to report by
+        std::function<void(const std::string&)> task_changed;    // the task has its first running run, or its last one has ended
+        std::function<void(const std::string&)> run_ended;       // of the task: there is room for another
+        std::function<std::string(const std::string&)> refused;  // why the task starts nothing any more; empty: it does
+        std::function<void(JournalEntry)> waits;                 // an attempt that is to follow one that ended; it is being written
     };
     explicit LiveRuns(Surroundings surroundings);
     ~LiveRuns();
 
-    // Told of a start that has come to pass, or of why it has not (errors: those of Supervisor::start()); never inline.
-    using OnStarted = std::function<void(const Result<>& started, const task::Run& run)>;
+    // Told of a start that has come to pass, or of why it has not (errors: those of Supervisor::start()); never inline. `task`: if its
+    // definition is needed yet (needs_definition()).
+    using OnStarted = std::function<void(const Result<>& started, const task::Run& run, const TaskPointer& task, std::int64_t retry)>;
 
-    // Starts the run's process. From here on the run is going on, as far as count_of() and stop() are concerned, until its start fails. It
-    // is written down a little later, or with its end if that comes first.
-    void start(task::Run run, const TaskPointer& task, OnStarted on_started);
+    // Starts the run's process; `retry`: see JournalEntry. From here on the run is going on, as far as count_of() and stop() are concerned,
+    // until its start fails. It is written down a little later, or with its end if that comes first.
+    void start(task::Run run, const TaskPointer& task, std::int64_t retry, OnStarted on_started);
 
-    // Ends the run's tree, at once or when its start has come to pass. What has to go on disk so that the stop outlives this process;
-    // nothing if there is no such run, or it is ending.
-    std::optional<JournalEntry> stop(const std::string& run_id);
+    // Ends the run's tree, at once or when its start has come to pass; `note`: what its end is told with. What has to go on disk so that
+    // the stop outlives this process; nothing if there is no such run, or it is ending.
+    std::optional<JournalEntry> stop(const std::string& run_id, const std::string& note = {});
 
     // What the journal holds of runs that have not ended: a process that still runs is taken over, the others are LOST.
     void recover(std::vector<JournalEntry> unfinished);
 
     // Runs of the task that are going on here.
     std::int64_t count_of(const std::string& task_id) const;
+    std::vector<std::string> ids_of(const std::string& task_id) const;
     std::size_t size() const;
     // Of these, those whose start is on its way.
     std::size_t starting() const;

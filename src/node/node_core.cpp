@@ -41,7 +41,14 @@ Result<Loaded> load_from(NodeStore& from, const std::string& runs_folder) {
     auto run_ids = from.load_run_ids();
     if (!run_ids) return propagate(run_ids);
     loaded.run_ids = std::move(*run_ids);
-    if (const auto aside = RunFolders::set_strays_aside(runs_folder, loaded.run_ids); !aside) log::warn("{}", aside.error().message);
+    // What waits begins in a fresh folder.
+    std::unordered_set<std::string> waiting;
+    for (const auto& entry : loaded.unfinished) {
+        if (entry.phase == Phase::waiting) waiting.insert(entry.run.id);
+    }
+    auto in_folders = loaded.run_ids;
+    std::erase_if(in_folders, [&](const std::string& id) { return waiting.contains(id); });
+    if (const auto aside = RunFolders::set_strays_aside(runs_folder, in_folders); !aside) log::warn("{}", aside.error().message);
     auto command_ids = from.load_command_ids();
     if (!command_ids) return propagate(command_ids);
     loaded.command_ids = std::move(*command_ids);

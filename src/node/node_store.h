@@ -32,17 +32,22 @@ struct Identity {
 
 // How far a run is, as the journal knows it.
 enum class Phase {
-    intent,   // it is going to be started: nobody else will, and after a crash it may have been
-    started,  // its process is known
+    waiting = -1,  // it certainly has not begun: it is to be, when its time or its turn comes
+    intent = 0,    // it is going to be started: nobody else will, and after a crash it may have been
+    started,       // its process is known
     ended,
 };
 
 struct JournalEntry {
     task::Run run;
     Phase phase = Phase::intent;
-    std::optional<RunningRecord> process;            // from `started` on
+    // From `started` on; before that without a process, and `started_at` is when it is due.
+    std::optional<RunningRecord> process = {};
     std::uint64_t stdout_sent = 0, stderr_sent = 0;  // bytes of the log views that are in the outbox already
     bool stop_asked = false;                         // who takes the process over ends it
+    // What is needed once the run ends, or while it waits; nothing if that is nothing.
+    std::shared_ptr<const task::Task> task = {};
+    std::int64_t retry = 0;  // attempts before it since its fire, or the rerun of it, was begun
 };
 
 // A report to the center, as docs/wire.md has it. `log` reports carry no bytes: these are read from the run's output when the report is

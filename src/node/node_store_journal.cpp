@@ -29,7 +29,7 @@ Instant age_of(const task::Run& run) {
 }
 
 Result<> put_entry(Database& database, const JournalEntry& entry, std::int64_t position) {
-    Query put(database, "INSERT OR REPLACE INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    Query put(database, "INSERT OR REPLACE INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     put.bind(entry.run.id)
         .bind(static_cast<std::int64_t>(entry.phase))
         .bind(to_column(age_of(entry.run)))
@@ -48,7 +48,13 @@ Result<> put_entry(Database& database, const JournalEntry& entry, std::int64_t p
     } else {
         for (int column = 0; column < 8; ++column) put.bind_null();
     }
-    return put.bind(entry.stdout_sent).bind(entry.stderr_sent).bind(std::int64_t{entry.stop_asked}).run();
+    put.bind(entry.stdout_sent).bind(entry.stderr_sent).bind(std::int64_t{entry.stop_asked});
+    if (entry.task && entry.phase != Phase::ended) {
+        put.bind(task::to_json(*entry.task));
+    } else {
+        put.bind_null();
+    }
+    return put.bind(entry.retry).run();
 }
 
 Result<JournalEntry> entry_of(const Query& row, const std::string& path) {
@@ -65,7 +71,16 @@ Result<JournalEntry> entry_of(const Query& row, const std::string& path) {
                        .process = {},
                        .stdout_sent = row.size(11),
                        .stderr_sent = row.size(12),
-                       .stop_asked = row.integer(13) != 0};
+                       .stop_asked = row.integer(13) != 0,
+                       .task = {},
+                       .retry = row.integer(15)};
+    if (!row.is_null(14)) {
+        const auto definition = json::parse(row.text(14));
+        if (!definition) return damaged(definition.error());
+        auto task = task::read_task(*definition);
+        if (!task) return damaged(task.error());
+        entry.task = std::make_shared<const task::Task>(std::move(*task));
+    }
     if (!row.is_null(3)) {
         entry.process =
             RunningRecord{.run_id = id,
@@ -128,7 +143,7 @@ Result<std::vector<JournalEntry>> NodeStore::load_unfinished() {
     std::vector<JournalEntry> entries;
     Query query(impl_->database,
                 "SELECT run_id, phase, document, pid, start_time, boot_id, folder, started_at, time_limit, grace, output_limit, "
-                "stdout_sent, stderr_sent, stop_asked FROM journal WHERE phase < ? ORDER BY run_id");
+                "stdout_sent, stderr_sent, stop_asked, task, retry FROM journal WHERE phase < ? ORDER BY run_id");
     query.bind(static_cast<std::int64_t>(Phase::ended));
     while (query.next()) {
         auto entry = entry_of(query, impl_->database.path());

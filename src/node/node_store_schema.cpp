@@ -63,6 +63,8 @@ CREATE TABLE superseded (
     PRIMARY KEY (task_id, version)) WITHOUT ROWID;
 CREATE INDEX superseded_until ON superseded (until);
 )sql",
+    // What a run that goes on, or waits, goes by; and which attempt it is.
+    "ALTER TABLE journal ADD COLUMN task TEXT; ALTER TABLE journal ADD COLUMN retry INTEGER NOT NULL DEFAULT 0",
 };
 
 Result<std::int64_t> version_of(Database& database) {

@@ -1,6 +1,10 @@
 // PreparedRuns: runs that are going to be started on this node, from the intent to the start. It writes the intents, has folders made and
 // packages unpacked ahead of time, starts what is due in order of time, and accounts for what is not started after all.
 //
+// A run that has to wait (for its time, being the next attempt of one that failed; for its turn, where the task lets fires queue) is in the
+// journal as waiting: certainly not begun. Before it is started its intent is written again. So a kill between any two steps neither loses
+// it nor has it begun twice.
+//
 // Nothing on the way from "due" to the spawn waits for a disk or for ZooKeeper, unless the fire came in too late for its intent to be
 // written before.
 //
@@ -41,6 +45,10 @@ class PreparedRuns {
         RunCounters& counters;
         std::function<std::string()> incarnation;                                  // the one to report by
         std::function<std::string(const std::string& task_id)> running_elsewhere;  // see Coordinator
+        std::function<bool(const std::string& task_id)> owns;                      // see Coordinator
+        std::function<bool()> took_part;                                           // see Coordinator
+        std::function<std::string(const std::string& task_id)> refused;            // why the task starts nothing any more; empty: it does
+        std::function<void(const std::string& task_id)> task_changed;              // waits(task) may be another
         std::function<void()> fires_closed;                                        // earliest_unstarted() may be another
     };
     explicit PreparedRuns(Surroundings surroundings);
@@ -58,6 +66,13 @@ class PreparedRuns {
     void add_unstarted(Batch& batch, task::Run run, task::RunState state, std::string reason);
     void write_unstarted(Batch batch, Instant fire_time);
 
+    // A run that waits, as the journal has it or is about to have it.
+    void resume(JournalEntry entry);
+    // Runs of the task wait for others of it, or for their time: its fires go on.
+    bool waits(const std::string& task_id) const;
+    // A run of the task has ended: there may be room for one that waits.
+    void wake(const std::string& task_id);
+
     // Starts what is due.
     void start_due();
 
@@ -69,6 +84,8 @@ class PreparedRuns {
     // The time of the earliest fire that was taken and is not accounted for yet: neither started, nor on disk as not to be started.
     std::optional<Instant> earliest_unstarted() const;
     std::size_t size() const;
+    // Of these, what does not only wait: that may be left to the next process of this node.
+    std::size_t under_way() const;
 
   private:
     struct Impl;

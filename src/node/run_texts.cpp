@@ -54,11 +54,26 @@ std::string end_reason(const Ended& end, Duration time_limit) {
     return reason.empty() ? lost : reason + "; " + lost;
 }
 
-std::string overlap_reason(std::int64_t here, const std::string& elsewhere) {
-    if (!elsewhere.empty() && here == 0) return fmt::format("overlap: the run before it is still going, on {}", elsewhere);
-    if (here == 1 && elsewhere.empty()) return "overlap: the run before it is still going";
-    return fmt::format("overlap: {} runs are still going{}", here + (elsewhere.empty() ? 0 : 1),
+std::string overlap_reason(std::int64_t here, const std::string& elsewhere, std::int64_t waiting) {
+    if (here == 0 && elsewhere.empty()) return "overlap: an attempt of the fire before it is still to come";
+    if (!elsewhere.empty() && here + waiting == 0) return fmt::format("overlap: the run before it is still going, on {}", elsewhere);
+    if (here + waiting == 1 && elsewhere.empty()) return "overlap: the run before it is still going";
+    return fmt::format("overlap: {} runs are still going{}", here + waiting + (elsewhere.empty() ? 0 : 1),
                        elsewhere.empty() ? "" : fmt::format(", one of them on {}", elsewhere));
+}
+
+std::string waits_reason(std::int64_t here, const std::string& elsewhere) {
+    if (here == 0 && !elsewhere.empty()) return fmt::format("overlap: it waits for the run before it, on {}", elsewhere);
+    return "overlap: it waits for the run before it";
+}
+
+std::string full_reason(std::size_t queued) {
+    return queued == 1 ? "overlap: the queue is full, as one fire waits in it"
+                       : fmt::format("overlap: the queue is full, as {} fires wait in it", queued);
+}
+
+std::string deadline_reason(Duration start_deadline) {
+    return fmt::format("deadline: it had not begun {} after it was due", format_duration(start_deadline));
 }
 
 std::string bounded_reason(std::string reason) {

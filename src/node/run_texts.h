@@ -14,8 +14,15 @@ LaunchSpec launch_spec(const task::Task& task, const task::Run& run, std::string
 // Why the run did not simply succeed; empty if it did.
 std::string end_reason(const Ended& end, Duration time_limit);
 
-// Why a run was not begun: `here` runs of its task are going on on this node, and one on `elsewhere` if that names a node.
-std::string overlap_reason(std::int64_t here, const std::string& elsewhere);
+// Why a run was not begun: `here` runs of its task are going on on this node, and one on `elsewhere` if that names a node; `waiting` more
+// are still to be begun before it.
+std::string overlap_reason(std::int64_t here, const std::string& elsewhere, std::int64_t waiting);
+// Why it waits for its turn.
+std::string waits_reason(std::int64_t here, const std::string& elsewhere);
+// Why it may not even wait: so many do.
+std::string full_reason(std::size_t queued);
+// Why it is not begun any more.
+std::string deadline_reason(Duration start_deadline);
 
 // The reason within the length that the codec takes, cut between characters of UTF-8. Reasons quote errors of others, which may be of any
 // length.

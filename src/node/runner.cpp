@@ -21,6 +21,8 @@ namespace {
 constexpr Duration kAhead = std::chrono::milliseconds{500};
 // And in handfuls: each taking is a turn of the loop, a trip to the disk and a wake-up of the thread that makes folders.
 constexpr Duration kTakePeriod = std::chrono::milliseconds{50};
+constexpr const char* kDisabled = "disabled: the task was disabled before the fire was started";
+constexpr const char* kDeleted = "deleted: the task was deleted before the fire was started";
 
 }  // namespace
 
@@ -47,9 +49,16 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
           journal(l, disk, [this] { journal_written(); }),
           folders(scratch, options.runs_folder),
           live({l, supervisor, journal, folders, counters, [this] { return incarnation(); },
-                [this](const std::string& task_id) { running_changed(task_id); }}),
+                [this](const std::string& task_id) { running_changed(task_id); },
+                [this](const std::string& task_id) { prepared.wake(task_id); },
+                [this](const std::string& task_id) { return refused(task_id); },
+                [this](JournalEntry entry) { prepared.resume(std::move(entry)); }}),
           prepared({l, p, journal, folders, live, counters, [this] { return incarnation(); },
                     [this](const std::string& task_id) { return coordinator->running_elsewhere(task_id); },
+                    [this](const std::string& task_id) { return coordinator->owns(task_id); },
+                    [this] { return coordinator != nullptr && coordinator->took_part(); },
+                    [this](const std::string& task_id) { return refused(task_id); },
+                    [this](const std::string& task_id) { running_changed(task_id); },
                     [this] {
                         if (coordinator != nullptr) coordinator->started();
                     }}) {}
@@ -180,7 +189,13 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     }
 
     void running_changed(const std::string& task_id) {
-        if (coordinator != nullptr) coordinator->set_running(task_id, live.count_of(task_id) > 0);
+        if (coordinator != nullptr) coordinator->set_running(task_id, live.count_of(task_id) > 0 || prepared.waits(task_id));
+    }
+
+    std::string refused(const std::string& task_id) const {
+        const auto why = ended.find(task_id);
+        if (why == ended.end()) return {};
+        return why->second == kDisabled ? "the task was disabled" : "the task was deleted";
     }
 
     // --- commands
@@ -223,7 +238,16 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
                  const std::vector<std::string>& command_ids) {
         prepared.know(run_ids);
         known_commands.insert(command_ids.begin(), command_ids.end());
-        live.recover(std::move(unfinished));
+        // What waited is there before an end of what ran has anything follow it.
+        std::vector<JournalEntry> begun;
+        for (auto& entry : unfinished) {
+            if (entry.phase == Phase::waiting && entry.task && entry.process) {
+                prepared.resume(std::move(entry));
+            } else {
+                begun.push_back(std::move(entry));
+            }
+        }
+        live.recover(std::move(begun));
     }
 
     // From the moment that the node learns of it, also of fires that were taken by a version before.
@@ -250,11 +274,11 @@ void Runner::put_task(TaskPointer task) {
         impl_->ended.erase(task->id);
         return;
     }
-    impl_->end_task(task->id, "disabled: the task was disabled before the fire was started");
+    impl_->end_task(task->id, kDisabled);
 }
 
 void Runner::erase_task(const std::string& task_id) {
-    impl_->end_task(task_id, "deleted: the task was deleted before the fire was started");
+    impl_->end_task(task_id, kDeleted);
     impl_->forget_deleted();
     impl_->deleted.emplace_back(impl_->now(), task_id);
 }
@@ -265,7 +289,7 @@ std::optional<Instant> Runner::earliest_unstarted() const { return impl_->prepar
 
 void Runner::handle(Command command) { impl_->handle(command); }
 
-bool Runner::idle() const { return impl_->live.size() == 0 && impl_->prepared.size() == 0 && impl_->journal.idle(); }
+bool Runner::idle() const { return impl_->live.size() == 0 && impl_->prepared.under_way() == 0 && impl_->journal.idle(); }
 std::size_t Runner::running() const { return impl_->live.size(); }
 std::size_t Runner::prepared() const { return impl_->prepared.size(); }
 const RunCounters& Runner::counters() const { return impl_->counters; }

@@ -56,12 +56,15 @@ class Writer {
             node_lost();
             uncertain();
         }
-        add("runs-lost", "A run that is going on when its node dies is LOST. It is not run again.");
+        runs_lost();
         if (out_.fires) {
             missed();
+            start_deadline();
             overlap();
         }
         time_limit();
+        success();
+        retry();
         drain();
         if (out_.fires) away();
         return std::move(out_);
@@ -127,28 +130,110 @@ class Writer {
             if (policies.size() > 1) {
                 which = policy == task::Misfire::once ? " of an `at` schedule" : " of another schedule";
             }
-            add("missed", fmt::format("A fire{} that cannot be started within {} {}.", which, format_duration(task_.misfire_tolerance),
-                                      fate_text(policy)));
+            std::string text = fmt::format("A fire{} that cannot be started within {} {}.", which, format_duration(task_.misfire_tolerance),
+                                           fate_text(policy));
+            if (policy == task::Misfire::all && task_.misfire_limit < task::kMostMisfires) {
+                text += fmt::format(" Of more than {} the first {} are run.", task_.misfire_limit, task_.misfire_limit);
+            }
+            add("missed", std::move(text));
         }
+    }
+
+    void runs_lost() {
+        std::string text = "A run that is going on when its node dies is LOST. It is not run again.";
+        if (task_.retry && task::asks_for_retry(*task_.retry, task::RunState::lost, std::nullopt)) {
+            text += " If the node comes back and cannot tell how the run ended, that node makes a further attempt.";
+        }
+        add("runs-lost", std::move(text));
+    }
+
+    void start_deadline() {
+        if (!task_.start_deadline) return;
+        add("start-deadline",
+            fmt::format("What has not begun {} after its fire was due, for whatever reason, is skipped, and recorded as such.",
+                        format_duration(*task_.start_deadline)));
     }
 
     void overlap() {
         const std::int64_t most = task::runs_at_once(task_);
-        add("overlap",
-            most == 1 ? std::string("A fire that comes due while a run of it is in progress is skipped, and recorded as such.")
-                      : fmt::format("Up to {} runs of it may be in progress at one time; a fire that comes due beyond that is skipped, and "
-                                    "recorded as such.",
-                                    most));
+        std::string text = most == 1
+                               ? std::string("A fire that comes due while a run of it is in progress")
+                               : fmt::format("Up to {} runs of it may be in progress at one time; a fire that comes due beyond that", most);
+        switch (task::without_room(task_)) {
+            case task::NoRoom::skip:
+                text += " is skipped, and recorded as such.";
+                break;
+            case task::NoRoom::queue:
+                text += fmt::format(" waits for its turn; while {} wait, further ones are skipped, and recorded as such.",
+                                    task_.queue_limit == 1 ? "one does" : std::to_string(task_.queue_limit));
+                break;
+            case task::NoRoom::replace:
+                text += " stops that run, and begins once its processes are gone; of several that wait for that only the latest is run.";
+                break;
+        }
+        if (task_.retry) text += " A run that is to be tried again counts as in progress.";
+        add("overlap", std::move(text));
     }
 
     void time_limit() {
+        std::string text;
+        if (task_.soft_limit) {
+            text = fmt::format("A run that takes longer than {} goes on, and a mail says so. ", format_duration(*task_.soft_limit));
+        }
         const std::string limit = format_duration(task_.time_limit);
-        add("time-limit",
-            task_.grace > Duration::zero()
-                ? fmt::format("A run that takes longer than {} is asked to end (TERM), is killed with all its processes {} later, "
-                              "and is TIMED_OUT.",
-                              limit, format_duration(task_.grace))
-                : fmt::format("A run that takes longer than {} is killed with all its processes, and is TIMED_OUT.", limit));
+        text += task_.grace > Duration::zero()
+                    ? fmt::format(
+                          "A run that takes longer than {} is asked to end (TERM), is killed with all its processes {} later, "
+                          "and is TIMED_OUT.",
+                          limit, format_duration(task_.grace))
+                    : fmt::format("A run that takes longer than {} is killed with all its processes, and is TIMED_OUT.", limit);
+        add("time-limit", std::move(text));
+    }
+
+    void success() {
+        if (!task_.success) return;
+        std::string text = "A run has succeeded if it exits with " + codes_text(task_.success->exit_codes);
+        if (const auto& output = task_.success->output) {
+            text += fmt::format(" and the end of its {} {} '{}'", output->standard_error ? "stderr" : "stdout",
+                                output->matches ? "matches" : "does not match", output->pattern);
+        }
+        add("success", text + "; else it has FAILED.");
+    }
+
+    void retry() {
+        if (!task_.retry) {
+            add("failed", "A run that fails is not run again.");
+            return;
+        }
+        const task::Retry& retry = *task_.retry;
+        std::string which;
+        if (retry.failed) {
+            which = retry.exit_codes.empty() ? "FAILED" : fmt::format("FAILED with exit code {}", codes_text(retry.exit_codes));
+        }
+        if (retry.timed_out) which += which.empty() ? "TIMED_OUT" : ", or is TIMED_OUT,";
+        if (which.empty()) return;  // only what is LOST
+        std::string text = fmt::format("A run that {} {} is tried again on the same node, {} times at the most, after {}",
+                                       retry.failed ? "has" : "is", which, retry.attempts - 1, delays_text(retry));
+        if (retry.jitter > 0) text += fmt::format(" and up to {:g} % more", retry.jitter * 100);
+        add("failed", text + ". A mail about the failure is sent when no further attempt follows.");
+    }
+
+    // Without the jitter, by what the node reckons with.
+    static std::string delays_text(task::Retry retry) {
+        constexpr std::int64_t kTold = 4;
+        retry.jitter = 0;
+        std::string text;
+        for (std::int64_t made = 1; made < retry.attempts && made <= kTold; ++made) {
+            text += (made == 1 ? "" : ", ") + format_duration(task::retry_delay(retry, made, {}));
+        }
+        if (retry.attempts - 1 <= kTold) return text;
+        return text + fmt::format(", ... {}", format_duration(task::retry_delay(retry, retry.attempts - 1, {})));
+    }
+
+    static std::string codes_text(const task::ExitCodes& codes) {
+        std::string text;
+        for (const auto& range : codes.ranges()) text += (text.empty() ? "" : ", ") + task::ExitCodes::to_string(range);
+        return text;
     }
 
     void drain() {

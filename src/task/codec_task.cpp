@@ -2,9 +2,9 @@
 #include <fmt/format.h>
 
 #include "cloudtask/core/hash.h"
-#include "cloudtask/core/units.h"
 #include "cloudtask/task/codec.h"
 #include "cloudtask/task/definition.h"
+#include "task/codec_policies.h"
 #include "task/codec_rules.h"
 
 namespace cloudtask::task {
@@ -15,9 +15,6 @@ constexpr std::size_t kMostSchedules = 32;
 constexpr std::size_t kMostArguments = 64;
 constexpr std::size_t kLongestArgument = 4 * 1024;
 constexpr std::size_t kLongestShell = 16 * 1024;
-constexpr json::DurationRule kTimeLimitRule{.min = std::chrono::seconds{1}, .max = std::chrono::hours{24 * 366}};
-constexpr json::DurationRule kGraceRule{.min = Duration::zero(), .max = std::chrono::hours{1}};
-constexpr json::SizeRule kOutputRule{.min = 4ULL << 10, .max = 1ULL << 30};
 
 void read_program(json::ObjectReader& reader, Task& task) {
     const FaultCount count{reader.faults()};
@@ -63,22 +60,6 @@ void read_embedded_calendars(json::ObjectReader& reader, Task& task) {
         for (const std::string& name : schedule.calendar_names()) {
             if (!task.calendars.contains(name)) reader.faults().add(reader.pointer("calendars"), "lacks the calendar " + name);
         }
-    }
-}
-
-void read_policies(json::ObjectReader& reader, Task& task) {
-    reader.read_duration("time_limit", task.time_limit, kTimeLimitRule);
-    reader.read_duration("grace", task.grace, kGraceRule);
-    reader.read_size("output_limit", task.output_limit, kOutputRule);
-    std::string choice;
-    if (reader.read_choice("misfire", choice, {"skip", "once", "all"})) {
-        task.misfire = choice == "skip" ? Misfire::skip : choice == "once" ? Misfire::once : Misfire::all;
-    }
-    reader.read_duration("misfire_tolerance", task.misfire_tolerance);
-    if (reader.read_choice("overlap", choice, {"forbid", "allow"})) task.overlap = choice == "allow" ? Overlap::allow : Overlap::forbid;
-    reader.read("max_parallel", task.max_parallel, {.min = 1, .max = 1000});
-    if (reader.read_choice("guarantee", choice, {"at_most_once", "at_least_once"})) {
-        task.guarantee = choice == "at_least_once" ? Guarantee::at_least_once : Guarantee::at_most_once;
     }
 }
 
@@ -157,14 +138,7 @@ void write(json::Writer& out, const Task& task) {
     }
     out.member("targets", task.targets);
     out.member("labels", task.labels);
-    out.member("time_limit", format_duration(task.time_limit));
-    out.member("grace", format_duration(task.grace));
-    out.member("output_limit", format_size(task.output_limit));
-    if (task.misfire) out.member("misfire", to_string(*task.misfire));
-    out.member("misfire_tolerance", format_duration(task.misfire_tolerance));
-    out.member("overlap", to_string(task.overlap));
-    out.member("max_parallel", task.max_parallel);
-    out.member("guarantee", to_string(task.guarantee));
+    write_policies(out, task);
     out.member("notify", task.notify);
     out.member("version", task.version);
     out.member("revision", task.revision);

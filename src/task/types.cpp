@@ -24,9 +24,11 @@ constexpr Names<RunState, 8> kRunStates{{{RunState::pending, "PENDING"},
                                          {RunState::stopped, "STOPPED"},
                                          {RunState::lost, "LOST"},
                                          {RunState::skipped, "SKIPPED"}}};
-constexpr Names<Trigger, 3> kTriggers{{{Trigger::schedule, "schedule"}, {Trigger::manual, "manual"}, {Trigger::rerun, "rerun"}}};
+constexpr Names<Trigger, 4> kTriggers{
+    {{Trigger::schedule, "schedule"}, {Trigger::manual, "manual"}, {Trigger::rerun, "rerun"}, {Trigger::retry, "retry"}}};
 constexpr Names<Misfire, 3> kMisfires{{{Misfire::skip, "skip"}, {Misfire::once, "once"}, {Misfire::all, "all"}}};
-constexpr Names<Overlap, 2> kOverlaps{{{Overlap::forbid, "forbid"}, {Overlap::allow, "allow"}}};
+constexpr Names<Overlap, 4> kOverlaps{
+    {{Overlap::forbid, "forbid"}, {Overlap::allow, "allow"}, {Overlap::queue, "queue"}, {Overlap::replace, "replace"}}};
 constexpr Names<Guarantee, 2> kGuarantees{{{Guarantee::at_most_once, "at_most_once"}, {Guarantee::at_least_once, "at_least_once"}}};
 
 template <class Enum, std::size_t N>

@@ -34,6 +34,7 @@ LIBRARIES = [
     (r"archive(_entry)?\.h", r"src/(archive/|cli/pack\.cpp)"),
     (r"curl/", r"src/center/"),
     (r"yaml-cpp/", r"src/cli/"),
+    (r"re2/", r"src/task/"),
 ]
 
 

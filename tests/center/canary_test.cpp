@@ -10,6 +10,7 @@
 #include "center/mail_store.h"
 #include "center/runtime_store.h"
 #include "center/tasks.h"
+#include "cloudtask/task/attempts.h"
 #include "ingest_fixture.h"
 
 using namespace cloudtask;
@@ -114,6 +115,28 @@ TEST_CASE("canary: after enough fires that succeed the version is confirmed, and
     f.report({f.run_of(6, 2, RunState::failed)});
     CHECK(f.now().task.version == 2);
     CHECK(f.number("SELECT count(*) FROM mails WHERE unique_key LIKE 'canary:%'") == 0);
+}
+
+TEST_CASE("canary: a fire that is tried again has not failed yet, and has once no attempt follows") {
+    const auto retry_of = [](task::Run ended, RunState state) {
+        ended.id = task::retry_id(ended.id, *ended.fire_time);
+        ended.trigger = task::Trigger::retry;
+        ++ended.attempt;
+        ended.state = state;
+        if (state == RunState::pending) ended.ended_at.reset();
+        return ended;
+    };
+    for (const RunState last : {RunState::succeeded, RunState::failed, RunState::skipped}) {
+        CanaryFixture f;
+        f.update("new", 1);
+        const task::Run first = f.run_of(1, 2, RunState::failed);
+        f.report({retry_of(first, RunState::pending), first});
+        CHECK((f.canary().state == Canary::State::running));
+        CHECK(f.number("SELECT count(*) FROM mails") == 0);
+        f.report({retry_of(first, last)});
+        CHECK((f.canary().state == (last == RunState::succeeded ? Canary::State::confirmed : Canary::State::rolled_back)));
+        CHECK(f.number("SELECT count(*) FROM mails WHERE unique_key LIKE 'run-failed:%'") == (last == RunState::succeeded ? 0 : 1));
+    }
 }
 
 TEST_CASE("canary: it survives being enabled and disabled, and ends with any other change") {

@@ -284,6 +284,25 @@ TEST_CASE("what becomes of a fire by its attempts", "[ledger]") {
     // A rerun that did not begin does not hide the loss.
     CHECK(judged({record_of(0, 1, RunState::lost), record_of(0, 1, RunState::skipped, "overlap: x", 2)}).verdict == FireVerdict::lost);
 
+    // Of several attempts that began the last one tells, unless one succeeded; lateness is that of the first.
+    auto second = record_of(0, 1, RunState::failed, "it exited with 1", 2);
+    second.started_at = at(60);
+    second.lateness.reset();
+    CHECK(judged({record_of(0, 1, RunState::failed), second}).verdict == FireVerdict::ran);
+    second.state = RunState::running;
+    CHECK(judged({record_of(0, 1, RunState::failed), second}).verdict == FireVerdict::running);
+    CHECK(judged({record_of(0, 1, RunState::succeeded), second}).verdict == FireVerdict::ran);
+    second.state = RunState::lost;
+    CHECK(judged({record_of(0, 1, RunState::failed), second}).verdict == FireVerdict::lost);
+    CHECK(judged({second, record_of(0, 1, RunState::succeeded, "", 3)}).verdict == FireVerdict::ran);
+    second.started_at.reset();
+    for (const auto unbegun : {RunState::lost, RunState::skipped, RunState::stopped}) {
+        second.state = unbegun;
+        CHECK(judged({record_of(0, 1, RunState::failed), second}).verdict == FireVerdict::ran);
+    }
+    second.state = RunState::pending;
+    CHECK(judged({record_of(0, 1, RunState::failed), second}).verdict == FireVerdict::pending);
+
     auto late = record_of(0, 1);
     late.lateness = seconds{1} + Duration{1};
     CHECK(judged({late}).verdict == FireVerdict::late);

@@ -173,7 +173,7 @@ def history(api):
 def entry_of(run):
     covers = run.get("covers_until")
     return fire_checker.Entry(run["task_id"], reference.parse_instant(run["fire_time"]), run["attempt"], run["state"], run.get("reason", ""),
-                         run.get("node_name", ""), reference.parse_instant(covers) if covers else 0, run.get("exit_code"))
+                         run.get("node_name", ""), reference.parse_instant(covers) if covers else 0, run.get("exit_code"), run["id"])
 
 
 def main():

@@ -10,6 +10,7 @@ import collections
 import dataclasses
 import re
 
+import policies as rules
 import reference
 
 FOREVER = 1 << 62
@@ -37,6 +38,7 @@ class Story:
     name: str
     at_least_once: bool = False
     changes: list = dataclasses.field(default_factory=list)
+    policies: rules.Policies = dataclasses.field(default_factory=rules.Policies)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Entry:
     node: str = ""
     covers_until: int = 0  # it accounts for all fires of the task up to here
     exit_code: int = None
+    run: str = ""  # the id of the attempt's run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +70,8 @@ class Offence:
 class Verdict:
     expected: int = 0  # fires that had to be accounted for
     ran: int = 0  # of these, in the sink
-    rerun: int = 0  # attempts after the first, in the sink
+    rerun: int = 0  # attempts after the first, in the sink, of tasks without retries
+    retried: int = 0  # the same, of tasks with retries
     lost_but_ran: int = 0  # LOST in the history, and in the sink: "may have been started"
     unfulfilled: int = 0  # asked for at least once, LOST, in the sink with no attempt, and the history has no further one
     not_owed: int = 0  # in the sink, yielded by only one of two definitions at a time at which both may have been in force
@@ -125,13 +129,17 @@ def fires_of(story, after, until):
 
 
 def _check_starts(verdict, story, task, fire, lines):
-    """No (task, fire, attempt) twice, no second attempt of what is started at most once, and nothing before its time."""
+    """No run twice, no attempt beyond those that the task asks for, and nothing before its time."""
+    runs = collections.Counter(line.run for line in lines)
     attempts = collections.Counter(line.attempt for line in lines)
+    most = story.policies.attempts if story else 1
+    again = story is not None and story.at_least_once
     where = ", ".join(f"attempt {line.attempt} on {line.node} at {reference.format_instant(line.clock)}" for line in lines)
-    if any(count > 1 for count in attempts.values()):
+    # The second attempt may be one by its own node, as the first failed, and one by another node, as that one died.
+    if any(count > 1 for count in runs.values()) or (not (again and most > 1) and any(count > 1 for count in attempts.values())):
         verdict.offences.append(Offence("double", task, fire, f"started more than once: {where}"))
-    elif len(attempts) > 1 and not (story and story.at_least_once):
-        verdict.offences.append(Offence("double", task, fire, f"started again, though at most once was asked for: {where}"))
+    elif len(attempts) > most and not again:
+        verdict.offences.append(Offence("double", task, fire, f"started again, more often than was asked for: {where}"))
     soonest = min(lines, key=lambda line: line.clock)
     if soonest.clock < fire - EARLY:
         verdict.offences.append(Offence("early", task, fire, f"started {(fire - soonest.clock) / 1e6:.1f} s too early on {soonest.node}"))
@@ -143,9 +151,12 @@ def _check_fire(verdict, story, fire, owed, possible, lines, entries, covering):
     def unexplained(text):
         verdict.offences.append(Offence("unexplained", story.task, fire, text))
 
-    told = {entry.attempt: entry for entry in entries}
+    told = {entry.run for entry in entries}
     first = [line for line in lines if line.attempt == 1]
-    verdict.rerun += len(lines) - len(first)
+    if story.policies.attempts > 1:
+        verdict.retried += len(lines) - len(first)
+    else:
+        verdict.rerun += len(lines) - len(first)
     if first:
         verdict.lateness.append((fire, first[0].clock - fire))
     if owed:
@@ -157,14 +168,17 @@ def _check_fire(verdict, story, fire, owed, possible, lines, entries, covering):
         states = [f"{entry.state} by {entry.node}" for entry in entries]
         return unexplained(f"no definition that may have been in force yields it; {len(lines)} starts, history: {states or 'nothing'}")
     for line in lines:
-        if line.attempt not in told:
+        if line.run not in told:
             return unexplained(f"attempt {line.attempt} was started on {line.node}, and the history never had it")
     for entry in entries:
-        problem = _contradiction(entry, [line for line in lines if line.attempt == entry.attempt])
+        problem = _contradiction(entry, [line for line in lines if line.run == entry.run])
         if problem:
             return unexplained(problem)
-        if entry.state == "LOST" and any(line.attempt == entry.attempt for line in lines):
+        if entry.state == "LOST" and any(line.run == entry.run for line in lines):
             verdict.lost_but_ran += 1
+    problem = rules.problem(story.policies, story.at_least_once, fire, lines, entries)
+    if problem:
+        return unexplained(problem)
     if lines:
         return None
     if owed and story.at_least_once and entries and _last(entries).state == "LOST":

@@ -11,6 +11,7 @@ import reference
 import zookeeper_log
 from fire_checker import EARLY, Change, Entry, Story, Verdict
 from faults import Fault
+from policies import Policies
 from sink import Line
 from world import SESSION_SECONDS
 
@@ -45,7 +46,8 @@ class Findings:
     def from_json(value):
         from chaos import Options  # it uses this module
 
-        stories = [Story(**{**story, "changes": [Change(**change) for change in story["changes"]]}) for story in value["stories"]]
+        stories = [Story(**{**story, "changes": [Change(**change) for change in story["changes"]], "policies": Policies(**story["policies"])})
+                   for story in value["stories"]]
         return Findings(Options(**value["options"]), value["after"], value["until"], stories, [Line(**line) for line in value["lines"]],
                         [Entry(**entry) for entry in value["entries"]], [Fault(**fault) for fault in value["faults"]], Verdict(), value["problems"])
 
@@ -81,6 +83,7 @@ def render(findings):
         f"| started | {verdict.ran} |",
         f"| of these more than {LATE_SECONDS:g} s late | {sum(1 for each in late if each > LATE_SECONDS * SECOND)} |",
         f"| started again by `at_least_once` (attempt 2 and on) | {verdict.rerun} |",
+        f"| started again by `retry` | {verdict.retried} |",
         f"| not started, with the reason in the history | {sum(verdict.explained.values())} |",
         f"| of these told by an entry that stands for many | {verdict.covered} |",
         f"| LOST in the history although they were started (\"may have been started\") | {verdict.lost_but_ran} |",

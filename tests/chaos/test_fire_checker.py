@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import reference  # noqa: E402
 from fire_checker import Change, Entry, Story, check  # noqa: E402
+from policies import Policies  # noqa: E402
 from sink import Line  # noqa: E402
 
 SECOND = reference.SECOND
@@ -20,6 +21,10 @@ SEEDS = range(40)
 
 def line(task, fire, attempt=1, node="node-1", late=1000):
     return Line(task, fire, attempt, node, f"{task}-{fire}-{attempt}", 1, fire + late)
+
+
+def entry(task, fire, attempt=1, state="SUCCEEDED", reason="", **fields):
+    return Entry(task, fire, attempt, state, reason, run=f"{task}-{fire}-{attempt}", **fields)
 
 
 class World:
@@ -34,7 +39,7 @@ class World:
             self.stories.append(story)
             for fire in reference.fires(schedules, BEGIN + SECOND, UNTIL + 10 * SECOND):
                 self.lines.append(line(story.task, fire))
-                self.entries.append(Entry(story.task, fire, 1, "SUCCEEDED", node="node-1", exit_code=0))
+                self.entries.append(entry(story.task, fire, 1, "SUCCEEDED", node="node-1", exit_code=0))
 
     def check(self):
         return check(self.stories, self.lines, self.entries, AFTER, UNTIL)
@@ -79,9 +84,9 @@ class SeededFaults(unittest.TestCase):
     def test_a_second_attempt_where_at_most_once_was_asked_for(self):
         def damage(world):
             hit = world.a_start(at_least_once=False)
-            world.lines.append(dataclasses.replace(hit, attempt=2, node="node-2"))
+            world.lines.append(line(hit.task, hit.fire, 2, "node-2"))
             world.replace(world.entry_of(hit), state="LOST", reason="its node went away")
-            world.entries.append(Entry(hit.task, hit.fire, 2, "SUCCEEDED", exit_code=0))
+            world.entries.append(entry(hit.task, hit.fire, 2, "SUCCEEDED", exit_code=0))
             return hit
 
         self.each_seed("double", damage)
@@ -131,7 +136,7 @@ class SeededFaults(unittest.TestCase):
         def damage(world):
             hit = line(world.a_start().task, AFTER + world.pick.randrange(1, 50) * SECOND + 123_456)
             world.lines.append(hit)
-            world.entries.append(Entry(hit.task, hit.fire, 1, "SUCCEEDED", exit_code=0))
+            world.entries.append(entry(hit.task, hit.fire, 1, "SUCCEEDED", exit_code=0))
             return hit
 
         self.each_seed("unexplained", damage)
@@ -173,9 +178,9 @@ class WhatIsAllowed(unittest.TestCase):
 
     def test_a_rerun_of_at_least_once_is_no_double(self):
         hit = self.world.a_start(at_least_once=True)
-        self.world.lines.append(dataclasses.replace(hit, attempt=2, node="node-2"))
+        self.world.lines.append(line(hit.task, hit.fire, 2, "node-2"))
         self.world.replace(self.world.entry_of(hit), state="LOST", reason="its node went away", exit_code=None)
-        self.world.entries.append(Entry(hit.task, hit.fire, 2, "SUCCEEDED", exit_code=0))
+        self.world.entries.append(entry(hit.task, hit.fire, 2, "SUCCEEDED", exit_code=0))
         verdict = self.world.check()
         self.assertEqual((verdict.offences, verdict.rerun, verdict.lost_but_ran, verdict.unfulfilled), ([], 1, 1, 0))
 
@@ -191,7 +196,7 @@ class WhatIsAllowed(unittest.TestCase):
         for each in gone:
             self.world.lines.remove(each)
             self.world.entries.remove(self.world.entry_of(each))
-        self.world.entries.append(Entry(task, gone[4].fire, 1, "SKIPPED", "misfire: so were all further ones", covers_until=gone[14].fire))
+        self.world.entries.append(entry(task, gone[4].fire, 1, "SKIPPED", "misfire: so were all further ones", covers_until=gone[14].fire))
         verdict = self.world.check()
         self.assertEqual({each.fire for each in verdict.offences}, {each.fire for each in [*gone[:4], *gone[15:]]})
         self.assertEqual(verdict.covered, 10)
@@ -203,6 +208,72 @@ class WhatIsAllowed(unittest.TestCase):
         self.assertEqual([each.kind for each in self.world.check().offences], ["double"])
 
 
+class WhatPoliciesAsk(unittest.TestCase):
+    """A task that is tried up to three times, and no later than 10 s after it is due."""
+
+    FIRE = AFTER + 10 * SECOND
+
+    def verdict(self, *ends, at_least_once=False, late=1000, reasons=("", "", "", ""), **fields):
+        """Of attempts that ended so."""
+        asked = {"attempts": 3, "failed": True, "codes": [1, 2], "deadline": 10 * SECOND, **fields}
+        story = Story("id", "task", at_least_once, [Change(0, 0, [{"at": reference.format_instant(self.FIRE)}])], Policies(**asked))
+        lines, entries = [], []
+        for number, (state, code) in enumerate(ends, 1):
+            lines.append(line("id", self.FIRE, number, late=late))
+            entries.append(entry("id", self.FIRE, number, state, reasons[number - 1], exit_code=code))
+        return check([story], lines, entries, AFTER, UNTIL)
+
+    def text(self, *ends, **fields):
+        offences = self.verdict(*ends, **fields).offences
+        self.assertLessEqual(len(offences), 1, offences)
+        return f"{offences[0].kind}: {offences[0].text}" if offences else ""
+
+    def test_attempts_as_they_are_asked_for(self):
+        for ends in ([("SUCCEEDED", 0)], [("FAILED", 1), ("SUCCEEDED", 0)], [("FAILED", 1)] * 3, [("FAILED", 9)], [("LOST", None)],
+                     [("FAILED", 1), ("FAILED", 3)], [("TIMED_OUT", None)], [("LOST", None), ("SUCCEEDED", 0)]):
+            verdict = self.verdict(*ends)
+            self.assertEqual(verdict.offences, [], ends)
+            self.assertEqual((verdict.rerun, verdict.retried), (0, len(ends) - 1))
+        self.assertEqual(self.text(("FAILED", 1), reasons=["no further attempt, as the task was disabled"]), "")
+
+    def test_too_many_and_too_few(self):
+        self.assertIn("double: started again, more often", self.text(*[("FAILED", 1)] * 4))
+        self.assertIn("was not tried again", self.text(("FAILED", 1), ("FAILED", 2)))
+        self.assertIn("was not tried again", self.text(("TIMED_OUT", None), timed_out=True))
+        self.assertIn("was not tried again", self.text(("LOST", None), reasons=["the node was restarted while it ran"], lost=True))
+        self.assertEqual(self.text(("LOST", None), reasons=["its node went away"], lost=True), "")
+
+    def test_an_attempt_that_nothing_asked_for(self):
+        self.assertIn("though attempt 1 is FAILED", self.text(("FAILED", 9), ("SUCCEEDED", 0)))
+        self.assertIn("though attempt 1 is SUCCEEDED", self.text(("SUCCEEDED", 0), ("SUCCEEDED", 0)))
+
+    def test_a_success_that_is_none_by_the_rule(self):
+        self.assertIn("exited with 7 and is SUCCEEDED", self.text(("SUCCEEDED", 7)))
+        self.assertEqual(self.text(("SUCCEEDED", 7), success=[0, 7]), "")
+        self.assertIn("exited with 7 and is FAILED", self.text(("FAILED", 7), success=[0, 7]))
+
+    def test_a_start_after_its_deadline(self):
+        self.assertIn("in spite of its start deadline", self.text(("SUCCEEDED", 0), late=19 * SECOND))
+        self.assertEqual(self.text(("SUCCEEDED", 0), late=9 * SECOND), "")
+
+    def test_two_second_attempts_only_by_two_runs_of_at_least_once(self):
+        for at_least_once in (False, True):
+            verdict = self.verdict(("FAILED", 1), ("SUCCEEDED", 0), at_least_once=at_least_once)
+            self.assertEqual(verdict.offences, [])
+        story = Story("id", "task", True, [Change(0, 0, [{"at": reference.format_instant(self.FIRE)}])], Policies(attempts=3, failed=True))
+        lines = [line("id", self.FIRE, attempt) for attempt in (1, 2)] + [dataclasses.replace(line("id", self.FIRE, 2), run="retry")]
+        entries = [entry("id", self.FIRE, 1, "LOST", "gone"), entry("id", self.FIRE, 2, exit_code=0),
+                   dataclasses.replace(entry("id", self.FIRE, 2, exit_code=0), run="retry")]
+        self.assertEqual(check([story], lines, entries, AFTER, UNTIL).offences, [])
+        story.at_least_once = False
+        self.assertEqual([each.kind for each in check([story], lines, entries, AFTER, UNTIL).offences], ["double"])
+
+    def test_policies_of_a_definition(self):
+        definition = {"retry": {"attempts": 4, "on": ["lost"], "exit_codes": [1, "75-77"]}, "success": {"exit_codes": [0, "2-3"]}, "start_deadline": "90s"}
+        self.assertEqual(Policies.of(definition), Policies(4, False, False, True, [1, 75, 76, 77], [0, 2, 3], 90 * SECOND))
+        self.assertEqual(Policies.of({}), Policies())
+
+
 class Changes(unittest.TestCase):
     """Every 2 s, from second 20 to 24 turning into every 3 s (fires in both: 24, 30, ...)."""
 
@@ -211,7 +282,7 @@ class Changes(unittest.TestCase):
 
     def verdict(self, *seconds):
         fires = [second * SECOND for second in seconds]
-        return check([self.story], [line("id", fire) for fire in fires], [Entry("id", fire, 1, "SUCCEEDED", exit_code=0) for fire in fires],
+        return check([self.story], [line("id", fire) for fire in fires], [entry("id", fire, 1, "SUCCEEDED", exit_code=0) for fire in fires],
                      13 * SECOND, 31 * SECOND)
 
     def test_in_between_either_may_count(self):

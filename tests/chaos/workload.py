@@ -12,8 +12,9 @@ import time
 import reference
 import sink
 from api import ApiError
-from fire_checker import Change, Story
 from cluster import RUNTIME
+from fire_checker import Change, Story
+from policies import Policies
 
 SECOND = reference.SECOND
 GROUP = "tests"
@@ -79,6 +80,8 @@ class Workload:
         elif kind < 0.14:  # runs for long at times when its node goes
             definition["schedules"] = [{"every": "20s", "anchor": self.anchor()}]
             then = "sleep 9"
+        elif kind < 0.40:
+            then = self.invent_policies(definition, int((kind - 0.14) / 0.26 * 7))
         definition["shell"] = sink.shell(self._sink, then)
         if pick.random() < 0.25:
             definition["guarantee"] = "at_least_once"
@@ -88,6 +91,35 @@ class Workload:
             definition["misfire_tolerance"] = pick.choice(("2s", "5s", "30s"))
         self.invent_placement(definition)
         return definition
+
+    def invent_policies(self, definition, which):
+        """The command that a task with such policies runs."""
+        pick = self._random
+        retry = {"attempts": pick.randint(2, 3), "delay": pick.choice(("200ms", "1s", "4s")), "factor": 1.5, "jitter": 0.2}
+        if which == 0:  # fails at first, or always
+            definition["retry"] = {**retry, "on": pick.choice((["failed"], ["failed", "lost"], ["failed", "timed_out", "lost"]))}
+            return f'[ "$CLOUDTASK_ATTEMPT" -ge {pick.randint(2, 4)} ]'
+        if which == 1:  # fails in a way that is tried again, or in one that is not
+            definition["retry"] = {**retry, "exit_codes": pick.choice((["9-12"], [1, 2]))}
+            return "exit 9"
+        if which == 2:  # takes too long
+            definition["schedules"] = [{"every": "5s", **self.maybe_anchor()}]
+            definition.update(retry={**retry, "on": ["timed_out"]}, time_limit="2s", soft_limit="1s", grace="1s")
+            return "sleep 6"
+        if which == 3:  # its fires wait for their turn
+            definition["schedules"] = [{"every": "2s"}]
+            definition.update(overlap="queue", queue_limit=pick.randint(1, 3), max_parallel=pick.randint(1, 2))
+            return pick.choice(("sleep 1.5", "sleep 2.5", "sleep 5"))
+        if which == 4:  # the newest goes before the others
+            definition["schedules"] = [{"every": pick.choice(("2s", "5s"))}]
+            definition.update(overlap="replace", grace="1s")
+            return "sleep 4"
+        if which == 5:  # too late it need not begin
+            definition["schedules"] = [{"every": "2s"}]
+            definition.update(overlap="queue", start_deadline=pick.choice(("2s", "6s")), misfire="all", misfire_tolerance="30s", misfire_limit=5)
+            return pick.choice(("true", "sleep 3"))
+        definition["success"] = {"exit_codes": [0, "7-8"], "output": {"pattern": "^done$"}}
+        return f"echo done; exit {pick.choice((0, 7, 9))}"
 
     def invent_placement(self, definition):
         pick = self._random
@@ -142,7 +174,7 @@ class Workload:
         if task:
             self._defined[task["id"]] = task
             self.stories.append(Story(task["id"], task["name"], definition.get("guarantee") == "at_least_once",
-                                      [Change(since, now(), yields(definition), "created")]))
+                                      [Change(since, now(), yields(definition), "created")], Policies.of(definition)))
 
     def change(self, api, task_id, what, change):
         """`change(definition)` alters it in place. Nothing but the enabled flag is altered for "enable" and "disable"."""

@@ -67,6 +67,24 @@ TEST_CASE("a backlog ends where the permission ends") {
     CHECK(cut.passed_until == kStart + 5000s);
 }
 
+TEST_CASE("of a backlog no more than the task's limit are run, the oldest, and one entry tells of the others") {
+    auto made = std::make_shared<task::Task>(*task_with_misfire(task::Misfire::all));
+    made->misfire_limit = 2;
+    const auto first = *next_fire(TaskPointer{made}, kStart);
+    const Instant now = kStart + 100s;
+    const auto backlog = gather_backlog(first, now);
+    CHECK(times_of(backlog.late) == Times{10s, 20s});
+    CHECK(backlog.passed_until == kStart + 85s);
+    const auto decision = decide_misfires(backlog, now);
+    CHECK(times_of(decision.run) == Times{10s, 20s});
+    REQUIRE(decision.skipped.size() == 1);
+    CHECK(decision.skipped[0].fire.time == kStart + 30s);
+    CHECK(decision.skipped[0].covers_until == kStart + 85s);
+    // It is not for what is not run in any case.
+    made->misfire = task::Misfire::skip;
+    CHECK(gather_backlog(*next_fire(TaskPointer{made}, kStart), now).late.size() == 8);
+}
+
 TEST_CASE("a fire that is taken says how far its task may be followed") {
     Timetable timetable;
     timetable.open(task_with_misfire(task::Misfire::all), kStart, kStart + 25s);

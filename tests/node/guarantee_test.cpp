@@ -7,8 +7,10 @@
 #include <random>
 
 #include "cloudtask/core/units.h"
+#include "cloudtask/task/attempts.h"
 #include "node/backlog.h"
 #include "node/duties.h"
+#include "node/waiting_line.h"
 
 using namespace cloudtask;
 using namespace cloudtask::node;
@@ -200,4 +202,84 @@ TEST_CASE("guarantee: a task that fires nothing is not said to") {
     CHECK(says(several, "overlap", "Up to 3 runs"));
     CHECK(says(several, "time-limit", "is killed with all its processes, and is TIMED_OUT"));
     CHECK(says(several, "owner", "No other node can"));
+}
+
+// A line in front of `going` runs.
+TEST_CASE("guarantee: what is said of a fire that meets runs of its task is what becomes of it") {
+    task::Task task;
+    task.id = "x";
+    task.schedules = {*task::Schedule::every(10s, kMidnight)};
+    task.max_parallel = 2;
+    task.queue_limit = 3;
+    const auto told = [&] { return ring::describe_guarantee(task, {.members = {}, .session_timeout = 6s}); };
+    const auto asked = [&](std::int64_t going, const WaitingLine& line = {}) {
+        static const std::string kRun = "run";
+        return line.ask(task, {kRun, kMidnight, task::Trigger::schedule}, going);
+    };
+    for (const auto overlap : {task::Overlap::forbid, task::Overlap::allow}) {
+        task.overlap = overlap;
+        const bool several = overlap == task::Overlap::allow;
+        CHECK((asked(several ? 1 : 0) == Admission::begin));
+        CHECK((asked(several ? 2 : 1) == Admission::skip));
+        CHECK(says(told(), "overlap", several ? "Up to 2 runs" : "while a run of it is in progress is skipped"));
+    }
+    task.overlap = task::Overlap::queue;
+    WaitingLine full;
+    for (const std::string id : {"a", "b", "c"}) full.queue({id, kMidnight - 1s, task::Trigger::schedule});
+    CHECK((asked(2) == Admission::queue));
+    CHECK((asked(2, full) == Admission::full));
+    CHECK(says(told(), "overlap",
+               "Up to 2 runs of it may be in progress at one time; a fire that comes due beyond that waits for its turn; "
+               "while 3 wait, further ones are skipped"));
+    task.overlap = task::Overlap::replace;
+    CHECK((asked(1) == Admission::replace));
+    CHECK(says(told(), "overlap", "stops that run"));
+}
+
+TEST_CASE("guarantee: what is said of failures, limits and deadlines is what the policies say") {
+    task::Task task;
+    task.id = "x";
+    task.schedules = {*task::Schedule::every(10s, kMidnight)};
+    const auto told = [&] { return ring::describe_guarantee(task, {.members = {}, .session_timeout = 6s}); };
+    CHECK(says(told(), "failed", "not run again"));
+    CHECK(text_of(told(), "start-deadline").empty());
+    CHECK(text_of(told(), "success").empty());
+
+    task::Retry retry;
+    retry.attempts = 3;
+    retry.delay = 2s;
+    retry.jitter = 0.5;
+    retry.exit_codes = task::ExitCodes({{1, 1}, {75, 78}});
+    task.retry = std::make_shared<const task::Retry>(retry);
+    CHECK(says(told(), "failed",
+               "FAILED with exit code 1, 75-78, or is TIMED_OUT, is tried again on the same node, 2 times at the most, after 2s, 4s "
+               "and up to 50 % more"));
+    CHECK_FALSE(says(told(), "runs-lost", "further attempt"));
+    // As often, and after as long, as is said.
+    task::Run run;
+    run.task_id = "x";
+    run.state = task::RunState::timed_out;
+    run.ended_at = kMidnight;
+    std::int64_t made = 1;
+    for (auto next = task::next_attempt(task, run, made, {}); next.run; next = task::next_attempt(task, run, ++made, {})) {
+        CHECK(next.due - kMidnight >= made * 2s);
+        CHECK(next.due - kMidnight <= made * 3s);
+    }
+    CHECK(made == 3);
+    retry.attempts = 10;
+    retry.lost = true;
+    task.retry = std::make_shared<const task::Retry>(retry);
+    CHECK(says(told(), "failed", "after 2s, 4s, 8s, 16s, ... 8min32s"));
+    CHECK(says(told(), "runs-lost", "further attempt"));
+
+    task.start_deadline = 30s;
+    task.soft_limit = 10s;
+    task.success = std::make_shared<const task::SuccessRule>(
+        task::SuccessRule{task::ExitCodes({{0, 0}, {3, 3}}), task::OutputRule{.standard_error = true, .pattern = "bad", .matches = false}});
+    CHECK(says(told(), "start-deadline", "not begun 30s after"));
+    CHECK(says(told(), "time-limit", "longer than 10s goes on, and a mail says so. A run that takes longer than 1h"));
+    CHECK(says(told(), "success", "exits with 0, 3 and the end of its stderr does not match 'bad'; else it has FAILED"));
+    task.misfire = task::Misfire::all;
+    task.misfire_limit = 5;
+    CHECK(says(told(), "missed", "Of more than 5 the first 5 are run"));
 }

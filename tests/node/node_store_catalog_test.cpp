@@ -197,6 +197,8 @@ TEST_CASE("a database of before there were superseded versions is brought forwar
         Database database;
         REQUIRE(database.open(f.path));
         REQUIRE(database.execute("DROP TABLE superseded"));
+        REQUIRE(database.execute("ALTER TABLE journal DROP COLUMN task"));
+        REQUIRE(database.execute("ALTER TABLE journal DROP COLUMN retry"));
         REQUIRE(database.execute("PRAGMA user_version = 5"));
     }
     f.store = open_store(f.path);

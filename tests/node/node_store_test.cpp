@@ -106,6 +106,8 @@ TEST_CASE("a database of before there were cordons is brought forward") {
         REQUIRE(database.open(fixture.path));
         REQUIRE(database.execute("DELETE FROM counters WHERE name = 'cordoned'"));
         REQUIRE(database.execute("ALTER TABLE journal DROP COLUMN stop_asked"));
+        REQUIRE(database.execute("ALTER TABLE journal DROP COLUMN task"));
+        REQUIRE(database.execute("ALTER TABLE journal DROP COLUMN retry"));
         REQUIRE(database.execute("DROP TABLE past"));
         REQUIRE(database.execute("DROP TABLE superseded"));
         REQUIRE(database.execute("PRAGMA user_version = 1"));
@@ -113,6 +115,29 @@ TEST_CASE("a database of before there were cordons is brought forward") {
     fixture.reopen();
     CHECK_FALSE(*fixture.store->load_cordoned());
     CHECK(fixture.store->load_run_ids()->size() == 1);
+}
+
+TEST_CASE("a run that waits keeps its definition until it has ended") {
+    StoreFile fixture;
+    JournalEntry entry = batch_of(ended(kNoon)).entries.front();
+    auto task = task_named(7);
+    task.retry = std::make_shared<const task::Retry>();
+    entry.task = std::make_shared<const task::Task>(task);
+    entry.retry = 2;
+    entry.phase = Phase::waiting;
+    Batch batch;
+    batch.entries.push_back(entry);
+    REQUIRE(fixture.store->commit(batch));
+    fixture.reopen();
+    const auto waiting = *fixture.store->load_unfinished();
+    REQUIRE(waiting.size() == 1);
+    CHECK(waiting[0].phase == Phase::waiting);
+    CHECK(waiting[0].retry == 2);
+    REQUIRE(waiting[0].task);
+    CHECK(task::to_json(*waiting[0].task) == task::to_json(task));
+    batch.entries.front().phase = Phase::ended;
+    REQUIRE(fixture.store->commit(batch));
+    CHECK(fixture.store->load_unfinished()->empty());
 }
 
 TEST_CASE("the catalog takes changes and full answers") {

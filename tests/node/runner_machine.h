@@ -114,7 +114,7 @@ class NotingSupervisor final : public Supervisor {
         written[run_id] = bytes;
         tell_(run_id, {bytes, 0});
     }
-    void end(const std::string& run_id, std::int64_t exit_code = 0) {
+    void end(const std::string& run_id, std::int64_t exit_code = 0, bool timed_out = false) {
         const auto call = ends_.extract(run_id);
         REQUIRE_FALSE(call.empty());
         processes_.alive.erase(run_id);
@@ -122,6 +122,7 @@ class NotingSupervisor final : public Supervisor {
         ended.run_id = run_id;
         ended.exit_code = exit_code;
         ended.stopped = stopped.contains(run_id);
+        ended.timed_out = timed_out;
         ended.stdout_bytes = written[run_id];
         ended.ended_at = loop_.clock().now();
         call.mapped()(ended);

@@ -1,6 +1,7 @@
 // Processes and FakeSupervisor: see fake_processes.h.
 #include "tests/sim/fake_processes.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "cloudtask/core/hash.h"
@@ -30,7 +31,8 @@ Result<Started> Processes::start(const LaunchSpec& spec, Instant now) {
     if (const auto time = said("CLOUDTASK_FIRE_TIME"); !time.empty()) start.fire_time = *parse_instant(time);
     Process& process = alive_[spec.run_id];
     process.identity = {static_cast<pid_t>(next_pid_++), 1, std::to_string(boot_)};
-    process.exit_code = random_.below(8) == 0 ? 1 : 0;
+    process.task_id = start.task_id;
+    process.exit_code = random_.below(8) < 2 ? 1 : 0;
     const auto longest = static_cast<std::uint64_t>(run_for_(start.task_id).count());
     process.end = world_.after(Duration{static_cast<Duration::rep>(random_.below(longest + 1))}, [this, id = spec.run_id] { end(id); });
     on_start_(start);
@@ -41,6 +43,18 @@ void Processes::end(const std::string& run_id) {
     const auto process = alive_.extract(run_id);
     if (process.empty()) return;
     if (supervisor_ != nullptr) supervisor_->ended(run_id, process.mapped().exit_code);
+}
+
+std::size_t Processes::running_of(const std::string& task_id) const {
+    return static_cast<std::size_t>(
+        std::count_if(alive_.begin(), alive_.end(), [&](const auto& process) { return process.second.task_id == task_id; }));
+}
+
+// It was told to.
+void Processes::end_soon(const std::string& run_id) {
+    const auto process = alive_.find(run_id);
+    if (process == alive_.end()) return;
+    process->second.end = world_.after(std::chrono::milliseconds{100}, [this, run_id] { end(run_id); });
 }
 
 void Processes::end_all() {
@@ -68,6 +82,7 @@ void FakeSupervisor::spawn(const std::string& run_id) {
     Starting starting = std::move(starting_.extract(run_id).mapped());
     auto started = processes_.start(starting.spec, loop_.clock().now());
     if (started) watched_[run_id] = {std::move(starting.on_end), false, starting.stopped, false};
+    if (started && starting.stopped) processes_.end_soon(run_id);
     loop_.post([this, run_id, started = std::move(started), on_started = std::move(starting.on_started)] {
         if (started) watched_.at(run_id).told = true;
         on_started(started);
@@ -102,6 +117,7 @@ bool FakeSupervisor::stop(std::string_view run_id) {
     const auto watched = watched_.find(run_id);
     if (watched == watched_.end() || watched->second.stopped) return false;
     watched->second.stopped = true;
+    processes_.end_soon(std::string{run_id});
     return true;
 }
 

@@ -34,16 +34,19 @@ class Processes {
     void end_all();
     void set_refusing(bool refusing) { refusing_ = refusing; }
     std::size_t running() const { return alive_.size(); }
+    std::size_t running_of(const std::string& task_id) const;
 
   private:
     friend class FakeSupervisor;
     struct Process {
         node::ProcessIdentity identity;
+        std::string task_id;
         std::int64_t exit_code = 0;
         Timer end;
     };
     Result<node::Started> start(const node::LaunchSpec& spec, Instant now);
     void end(const std::string& run_id);
+    void end_soon(const std::string& run_id);
 
     FakeLoop& world_;
     Random& random_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cloudtask/core/units.h"
+#include "cloudtask/task/attempts.h"
 
 namespace cloudtask::sim {
 
@@ -14,6 +15,9 @@ namespace {
 // For so long before its end a version has to have had a node. An owner may have been unable to work until then; nothing that works takes so
 // long.
 constexpr Duration kBacklog = std::chrono::seconds{20};
+
+// So long a fire may wait for those before it.
+constexpr Duration kPatience = std::chrono::seconds{30};
 
 // In a calm world: so long after the task's first owner came, its fires are on time.
 constexpr Duration kJoin = std::chrono::seconds{3};
@@ -132,6 +136,11 @@ std::optional<Violation> Invariants::allocation_written(const std::string& data,
     return std::nullopt;
 }
 
+bool Invariants::owns(const std::string& node_id, const task::Task& task) const {
+    const auto* owner = ring_->owner(task.id, {task.targets, task.labels});
+    return owner != nullptr && owner->id == node_id;
+}
+
 bool Invariants::had_owner(const task::Task& task, Instant from, Instant until) const {
     const ring::Placement placement{task.targets, task.labels};
     for (std::size_t i = 0; i < epochs_.size(); ++i) {
@@ -188,6 +197,16 @@ std::optional<Violation> Invariants::settled(Instant until, std::optional<Instan
                                                           begun.node_id, recorded->second.run.reason)};
         }
     }
+    // What is to follow a run follows it.
+    for (const auto& [run_id, recorded] : history) {
+        const task::Run& run = recorded.run;
+        if (!run.fire_time || run.reason.find(" follows at ") == std::string::npos) continue;
+        const auto next = history.find(task::retry_id(run_id, *run.fire_time));
+        const std::string attempt = fmt::format("attempt {} of {} at {}", run.attempt + 1, run.task_name, format_instant(*run.fire_time));
+        if (next == history.end()) return Violation{"retry", attempt + " is not in the history"};
+        const bool waits = next->second.run.state == RunState::pending;
+        if (waits && next->second.at < until - kPatience) return Violation{"retry", attempt + " is pending for ever"};
+    }
     fires_ = 0;
     for (const auto& [id, versions] : center_.all_versions()) {
         const auto rules = rules_of(id);
@@ -204,19 +223,24 @@ std::optional<Violation> Invariants::settled(Instant until, std::optional<Instan
                                  fmt::format("{} has no verdict{}", fire, expected.superseded ? " (its version was superseded)" : "")};
             }
             const task::Run& run = recorded->second.run;
-            if (run.state == RunState::pending) return Violation{"I5", fmt::format("{} is pending for ever", fire)};
+            if (run.state == RunState::pending && recorded->second.at < until - kPatience) {
+                return Violation{"I5", fmt::format("{} is pending for ever: {}", fire, run.reason)};
+            }
             if (!calm_from || expected.time <= *calm_from) continue;
             // While nobody is there, or for a moment before, nobody can.
             if (!had_owner_throughout(task, expected.time - kJoin, expected.time)) continue;
             // A definition's change has to reach the nodes first.
             const bool young = expected.time < rules[expected.version].known_at + std::chrono::seconds{20};
             if (begun == starts_.end()) {
-                const bool explained =
-                    run.reason.starts_with("overlap") || run.reason.starts_with("disabled") || run.reason.starts_with("deleted");
+                const auto says = [&run](const char* category) { return run.reason.starts_with(category); };
+                const bool explained = says("overlap") || says("disabled") || says("deleted") || says("deadline");
+                if (run.state == RunState::pending && says("overlap")) continue;
                 if (run.state == RunState::skipped && (explained || young || expected.superseded)) continue;
                 return Violation{"I2", fmt::format("{} was not started: {} ({})", fire, task::to_string(run.state), run.reason)};
             }
-            if (const Duration late = begun->second.at - expected.time; late > bound && !young) {
+            // It may have waited for the run before it.
+            const bool waited = task.overlap == task::Overlap::queue || task.overlap == task::Overlap::replace;
+            if (const Duration late = begun->second.at - expected.time; late > bound && !young && !waited) {
                 return Violation{"late", fmt::format("{} was started {} late by {}", fire, format_duration(late), begun->second.node_id)};
             }
         }

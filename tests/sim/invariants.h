@@ -42,6 +42,8 @@ class Invariants {
     std::optional<Violation> settled(Instant until, std::optional<Instant> calm_from, Duration bound) const;
 
     const ring::Allocation& allocation() const { return allocation_; }
+    // By the allocation as it is now, and this version of the task.
+    bool owns(const std::string& node_id, const task::Task& task) const;
     std::uint64_t starts() const { return starts_.size(); }
     std::uint64_t fires() const { return fires_; }
 

@@ -88,6 +88,7 @@ class Machine {
     void set_clock(Duration offset);
     void set_slow_disk(Duration each);
     void set_full_disk(bool full);
+    std::size_t running_of(const std::string& task_id) const { return processes_.running_of(task_id); }
     void set_refusing(bool refusing) { processes_.set_refusing(refusing); }
     void set_center_cut(bool cut) { center_cut_ = cut; }
     // Out of 1,000 calls to ZooKeeper.

@@ -2,6 +2,7 @@
 //   sim --seeds A..B      plays them; prints each that fails, what was violated, the shortest script that fails so, and its log
 //   sim --seed N          plays one and prints its log
 //   sim --mutation NAME   with a deliberate flaw
+//   sim --plain           by chance alone: no troubles are brought together on purpose
 //   sim --wipe            in each seed ZooKeeper loses all its data once
 //   sim --scale           the figures for 1,000 nodes and 1,000,000 tasks
 #include <fmt/format.h>
@@ -22,12 +23,12 @@ using namespace cloudtask::sim;
 
 struct Arguments {
     std::uint64_t from = 1, to = 0;
-    bool one = false, scale = false, no_shrink = false, keep_going = false, wiped = false;
+    bool one = false, scale = false, no_shrink = false, keep_going = false, wiped = false, plain = false;
     Mutation mutation = Mutation::none;
 };
 
 int usage() {
-    fmt::print(stderr, "sim --seeds A..B | --seed N | --scale  [--mutation NAME] [--wipe] [--no-shrink] [--keep-going]\n");
+    fmt::print(stderr, "sim --seeds A..B | --seed N | --scale  [--mutation NAME] [--plain] [--wipe] [--no-shrink] [--keep-going]\n");
     return 2;
 }
 
@@ -54,6 +55,8 @@ bool read_arguments(const std::vector<std::string_view>& given, Arguments& argum
             if (!known) return false;
         } else if (given[i] == "--scale") {
             arguments.scale = true;
+        } else if (given[i] == "--plain") {
+            arguments.plain = true;
         } else if (given[i] == "--wipe") {
             arguments.wiped = true;
         } else if (given[i] == "--no-shrink") {
@@ -76,7 +79,7 @@ int play_seeds(const Arguments& arguments) {
     const auto began = std::chrono::steady_clock::now();
     std::uint64_t failed = 0, played = 0, fires = 0, starts = 0, lost = 0, skipped = 0;
     for (std::uint64_t seed = arguments.from; seed <= arguments.to; ++seed) {
-        const Script script = make_script(seed, arguments.wiped);
+        const Script script = arguments.plain ? make_plain_script(seed, arguments.wiped) : make_script(seed, arguments.wiped);
         const Outcome outcome = play(script, {arguments.mutation, arguments.one, arguments.one});
         ++played;
         fires += outcome.fires;

@@ -29,6 +29,25 @@ ScriptTask make_task(Dice& dice, const Script& script) {
     return task;
 }
 
+// By dice of their own, so that a seed's troubles are what they were.
+void add_policies(Script& script) {
+    Dice dice(script.seed * 0x94d049bb133111ebULL + 1);
+    for (ScriptTask& task : script.tasks) {
+        if (dice.one_in(3)) {
+            task.attempts = static_cast<int>(dice.between(2, 4));
+            task.delay = dice.time(100ms, 2s);
+            task.retries_lost = dice.one_in(2);
+        }
+        const auto policy = task.overlapping ? 3 : dice.below(4);
+        if (policy == 0) {
+            task.queue = static_cast<int>(dice.between(1, 3));
+            task.run_for = std::min<Duration>(task.run_for, 2s);
+        }
+        task.replaces = policy == 1;
+        if (dice.one_in(6)) task.deadline = dice.time(2s, 15s);
+    }
+}
+
 // What does not touch any promise but that of I2.
 Event calm_event(Dice& dice) {
     using enum Happening;
@@ -205,6 +224,7 @@ Script make_plain_script(std::uint64_t seed, bool wiped) {
         script.events.push_back({dice.time(8s, script.trouble - 5s), Happening::zookeeper_wiped});
     }
     std::stable_sort(script.events.begin(), script.events.end(), [](const Event& a, const Event& b) { return a.at < b.at; });
+    add_policies(script);
     return script;
 }
 
@@ -234,13 +254,21 @@ std::string describe(const Script& script) {
     static constexpr const char* kMisfires[] = {"skip", "once", "all"};
     for (std::size_t i = 0; i < script.tasks.size(); ++i) {
         const ScriptTask& task = script.tasks[i];
-        text += fmt::format("  task {}: {}, runs up to {}, misfire {} after {}{}{}{}\n", i,
+        std::string policies;
+        if (task.attempts > 1) {
+            policies += fmt::format(", {} attempts after {}{}", task.attempts, format_duration(task.delay),
+                                    task.retries_lost ? ", also of what is lost" : "");
+        }
+        if (task.queue > 0) policies += fmt::format(", {} may queue", task.queue);
+        if (task.replaces) policies += ", replaces";
+        if (task.deadline > 0s) policies += fmt::format(", not later than {}", format_duration(task.deadline));
+        text += fmt::format("  task {}: {}, runs up to {}, misfire {} after {}{}{}{}{}\n", i,
                             task.interval == 0s ? "at " + time_text(task.offset)
                                                 : fmt::format("every {} + {}", format_duration(task.interval), time_text(task.offset)),
                             format_duration(task.run_for), kMisfires[task.misfire], format_duration(task.tolerance),
                             (task.targets == 0 ? "" : "," + nodes_text(task.targets)) +
                                 (task.zone == kNoZone ? "" : fmt::format(", in zone {}", zone_name(task.zone))),
-                            task.at_least_once ? ", at least once" : "", task.overlapping ? ", overlapping" : "");
+                            task.at_least_once ? ", at least once" : "", task.overlapping ? ", overlapping" : "", policies);
     }
     for (const Event& event : script.events) text += describe(event) + "\n";
     return text;

@@ -64,6 +64,12 @@ struct ScriptTask {
     bool overlapping = false;
     int misfire = 0;  // task::Misfire
     Duration tolerance{};
+    int attempts = 1;  // in all
+    Duration delay{};  // before the second
+    bool retries_lost = false;
+    int queue = 0;           // fires that wait for their turn; 0: it has no queue
+    bool replaces = false;   // the newest fire stops the run before it
+    Duration deadline{};     // to start; zero: none
     bool from_start = true;  // else create_task brings it
 
     friend bool operator==(const ScriptTask&, const ScriptTask&) = default;

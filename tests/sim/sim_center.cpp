@@ -113,7 +113,7 @@ bool SimCenter::take(const std::string& node_id, const std::vector<node::Report>
         note_(fmt::format("center: {} of {} by {}: {}{}", task::to_string(run->state), run->id, node_id,
                           verdict == center::Verdict::apply ? "applied" : (verdict == center::Verdict::late ? "late" : "known"),
                           run->reason.empty() ? "" : " (" + run->reason + ")"));
-        if (verdict == center::Verdict::apply) history_[run->id] = {*run, node_id};
+        if (verdict == center::Verdict::apply) history_[run->id] = {*run, node_id, clock_.now()};
     }
     return true;
 }

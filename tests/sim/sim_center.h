@@ -28,6 +28,7 @@ struct Version {
 struct Recorded {
     task::Run run;
     std::string node_id;
+    Instant at{};  // when it was last told of
 };
 
 class SimCenter {

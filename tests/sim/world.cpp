@@ -3,6 +3,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -72,6 +73,7 @@ class World {
     // Runs later, unless the world is healed before.
     void later(Duration delay, std::function<void()> function);
     void heal();
+    void check_alone(int machine, const Start& start);
     bool at_peace();
     void look_at_catalogs();
     task::Task make_task(std::size_t index) const;
@@ -118,6 +120,7 @@ World::World(const Script& script, const Options& options)
                         note(machine, fmt::format("starts {} of {} for {}, attempt {}", start.run_id, start.task_id,
                                                   start.fire_time ? format_instant(*start.fire_time) : "nobody", start.attempt));
                         violated(invariants_.started(machines_[static_cast<std::size_t>(machine)]->id(), start, now()));
+                        if (script_.calm) check_alone(machine, start);
                     },
                     [this](const std::string& task_id) {
                         return script_.tasks[static_cast<std::size_t>(std::stoul(task_id.substr(24), nullptr, 16) / 7919)].run_for;
@@ -225,6 +228,21 @@ task::Task World::make_task(std::size_t index) const {
     made.misfire_tolerance = described.tolerance;
     made.overlap = described.overlapping ? task::Overlap::allow : task::Overlap::forbid;
     made.max_parallel = described.overlapping ? 100 : 1;
+    if (described.replaces) made.overlap = task::Overlap::replace;
+    if (described.queue > 0) {
+        made.overlap = task::Overlap::queue;
+        made.queue_limit = described.queue;
+    }
+    if (described.attempts > 1) {
+        task::Retry retry;
+        retry.attempts = described.attempts;
+        retry.delay = described.delay;
+        retry.factor = 1.5;
+        retry.jitter = 0.2;
+        retry.lost = described.retries_lost;
+        made.retry = std::make_shared<const task::Retry>(retry);
+    }
+    if (described.deadline > 0s) made.start_deadline = described.deadline;
     made.guarantee = described.at_least_once ? task::Guarantee::at_least_once : task::Guarantee::at_most_once;
     made.targets = node_names(described.targets);
     if (described.zone != kNoZone) made.labels = {{"zone", zone_name(described.zone)}};
@@ -366,6 +384,23 @@ void World::look_at_catalogs() {
             violated(Violation{"late catalog", std::move(*late)});
     }
     look_ = loop_.after(kLook, [this] { look_at_catalogs(); });
+}
+
+// Where nothing dies, all runs are known to the owner of the task who starts another. Who owned it before may begin what waited there, or
+// what an older version still owes.
+void World::check_alone(int machine, const Start& start) {
+    const task::Task* task = center_.find(start.task_id);
+    if (task == nullptr || task->overlap == task::Overlap::allow) return;
+    if (!invariants_.owns(machines_[static_cast<std::size_t>(machine)]->id(), *task)) return;
+    // Nor does it hear of a run that begins elsewhere right before a change of targets or labels is in force.
+    const auto& versions = center_.versions(start.task_id);
+    const auto is_elsewhere = [task](const Version& version) {
+        return version.task.targets != task->targets || version.task.labels != task->labels;
+    };
+    if (std::any_of(versions.begin(), versions.end(), is_elsewhere)) return;
+    std::size_t running = 0;
+    for (const auto& each : machines_) running += each->running_of(start.task_id);
+    if (running > 1) violated(Violation{"overlap", fmt::format("{} runs {} times at once", task->name, running)});
 }
 
 // Every node that is to run is a member of a settled ring, and the center has heard all that there is to tell.

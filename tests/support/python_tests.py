@@ -21,7 +21,7 @@ import xml.etree.ElementTree as ElementTree
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOLDERS = ("tests/architecture", "tests/model", "tests/integration", "tests/chaos")
 # The files that take longest (40 to 90 s), the longest first: begun early, they do not keep the others' end waiting.
-LONGEST = ("test_ledger.py", "test_model.py", "test_runs.py", "test_drain.py", "test_chaos.py")
+LONGEST = ("test_ledger.py", "test_model.py", "test_runs.py", "test_drain.py", "test_policies.py", "test_chaos.py")
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
 import shared_cluster  # noqa: E402

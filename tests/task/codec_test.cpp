@@ -71,6 +71,32 @@ std::string list_of(std::size_t count, const std::string& item) {
     return text + "]";
 }
 
+ExitCodes random_exit_codes(std::mt19937_64& random) {
+    const auto first = static_cast<std::int64_t>(random() % 200);
+    return ExitCodes({{first, first}, {first, first + static_cast<std::int64_t>(random() % 56)}});
+}
+
+Retry random_retry(std::mt19937_64& random) {
+    Retry retry;
+    retry.attempts = 2 + static_cast<std::int64_t>(random() % 99);
+    retry.delay = Duration{random() % 1'000'000'000};
+    retry.factor = 1 + static_cast<double>(random() % 9000) / 1000;
+    retry.max_delay = Duration{random() % 1'000'000'000};
+    retry.jitter = static_cast<double>(random() % 1001) / 1000;
+    retry.failed = random() % 2 == 0;
+    retry.timed_out = random() % 2 == 0;
+    retry.lost = !retry.failed && !retry.timed_out;
+    if (random() % 2 == 0) retry.exit_codes = random_exit_codes(random);
+    return retry;
+}
+
+SuccessRule random_success_rule(std::mt19937_64& random) {
+    SuccessRule rule;
+    if (random() % 2 == 0) rule.exit_codes = random_exit_codes(random);
+    if (random() % 2 == 0) rule.output = OutputRule{random() % 2 == 0, "^done: \\d+ \"ä\"$", random() % 2 == 0};
+    return rule;
+}
+
 Task random_task(std::mt19937_64& random) {
     const auto below = [&](std::uint64_t bound) { return static_cast<std::int64_t>(random() % bound); };
     const auto duration = [&](std::int64_t least) { return Duration{least + below(3'000'000'000)}; };
@@ -116,8 +142,15 @@ Task random_task(std::mt19937_64& random) {
     const auto misfire = below(4);
     if (misfire < 3) task.misfire = static_cast<Misfire>(misfire);
     task.misfire_tolerance = duration(0);
-    task.overlap = below(2) == 0 ? Overlap::allow : Overlap::forbid;
+    task.misfire_limit = 1 + below(1000);
+    task.overlap = static_cast<Overlap>(below(4));
     task.max_parallel = 1 + below(1000);
+    task.queue_limit = 1 + below(1000);
+    if (below(2) == 0) task.soft_limit = Duration{1'000'000 + below(3'000'000'000)};
+    task.time_limit = std::max(task.time_limit, task.soft_limit.value_or(Duration{}) + Duration{1});
+    if (below(2) == 0) task.start_deadline = duration(1'000'000);
+    if (below(2) == 0) task.retry = std::make_shared<const Retry>(random_retry(random));
+    if (below(2) == 0) task.success = std::make_shared<const SuccessRule>(random_success_rule(random));
     task.guarantee = below(2) == 0 ? Guarantee::at_least_once : Guarantee::at_most_once;
     if (below(2) == 0) task.notify = {"ops@example.org", "a.b+c@example.com"};
     task.version = 1 + below(100);
@@ -150,6 +183,14 @@ void check_equal(const Task& a, const Task& b) {
     REQUIRE(a.misfire_tolerance == b.misfire_tolerance);
     REQUIRE((a.overlap == b.overlap));
     REQUIRE(a.max_parallel == b.max_parallel);
+    REQUIRE(a.queue_limit == b.queue_limit);
+    REQUIRE(a.misfire_limit == b.misfire_limit);
+    REQUIRE((a.soft_limit == b.soft_limit));
+    REQUIRE((a.start_deadline == b.start_deadline));
+    REQUIRE((a.retry == nullptr) == (b.retry == nullptr));
+    if (a.retry) REQUIRE((*a.retry == *b.retry));
+    REQUIRE((a.success == nullptr) == (b.success == nullptr));
+    if (a.success) REQUIRE((*a.success == *b.success));
     REQUIRE((a.guarantee == b.guarantee));
     REQUIRE(a.notify == b.notify);
     REQUIRE(a.version == b.version);

@@ -1,5 +1,5 @@
-// Guarantee: what happens to the fires and runs of a task when its node dies, when a run takes too long, when a fire is missed: in
-// sentences for people, made by the ring and the policies that nodes decide by (task/decisions.h), so that it is what happens.
+// Guarantee: what happens to the fires and runs of a task when its node dies, when a run fails or takes too long, when a fire is missed:
+// in sentences for people, made by the ring and the policies that nodes decide by (task/decisions.h), so that it is what happens.
 //
 // Pure.
 #pragma once
@@ -23,7 +23,8 @@ struct GuaranteeFacts {
 };
 
 struct Sentence {
-    std::string_view topic;  // owner, node-lost, uncertain, runs-lost, overlap, time-limit, missed, drain, zookeeper, center
+    // owner, node-lost, uncertain, runs-lost, missed, start-deadline, overlap, time-limit, success, failed, drain, zookeeper, center
+    std::string_view topic;
     std::string text;
 };
 

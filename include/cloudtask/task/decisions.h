@@ -11,7 +11,16 @@ inline bool is_made_up_for(Misfire policy, bool last) { return policy == Misfire
 // A fire that a node may have started or not when it died: is it begun again?
 inline bool is_begun_again(const Task& task) { return task.guarantee == Guarantee::at_least_once; }
 
-// A fire comes due while so many runs of the task go on: may it start beside them?
-inline std::int64_t runs_at_once(const Task& task) { return task.overlap == Overlap::forbid ? 1 : task.max_parallel; }
+// So many runs of the task go on at one time at the most.
+inline std::int64_t runs_at_once(const Task& task) {
+    return task.overlap == Overlap::allow || task.overlap == Overlap::queue ? task.max_parallel : 1;
+}
+
+// What a fire does that comes due while so many go on.
+enum class NoRoom { skip, queue, replace };
+inline NoRoom without_room(const Task& task) {
+    if (task.overlap == Overlap::queue) return NoRoom::queue;
+    return task.overlap == Overlap::replace ? NoRoom::replace : NoRoom::skip;
+}
 
 }  // namespace cloudtask::task

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 
 #include "cloudtask/core/clock.h"
 #include "cloudtask/task/calendar.h"
+#include "cloudtask/task/policies.h"
 #include "cloudtask/task/schedule.h"
 
 namespace cloudtask::task {
@@ -37,8 +39,11 @@ struct Group {
 };
 
 enum class Misfire { skip, once, all };
-enum class Overlap { forbid, allow };
+enum class Overlap { forbid, allow, queue, replace };
 enum class Guarantee { at_most_once, at_least_once };
+
+// Late fires of one task that are dealt with one by one; of a longer backlog the rest is recorded in one entry.
+inline constexpr std::int64_t kMostMisfires = 1000;
 
 // A versioned definition: what to run, when, and by which policies. (runtime, group, name) is unique.
 struct Task {
@@ -64,14 +69,20 @@ struct Task {
     std::map<std::string, std::string> labels;  // every one must be a label of the node
 
     Duration time_limit = std::chrono::hours{1};            // then the run is TIMED_OUT
+    std::optional<Duration> soft_limit;                     // then it is told that the run takes long
+    std::optional<Duration> start_deadline;                 // no attempt of a fire begins later than so long after the fire time
     Duration grace = std::chrono::seconds{10};              // between TERM and KILL
     std::uint64_t output_limit = 16ULL << 20;               // bytes kept per stream of a run: first and last half
     std::optional<Misfire> misfire;                         // default: once for `at`, skip for periodic schedules
     Duration misfire_tolerance = std::chrono::seconds{10};  // a fire later than this is a misfire
+    std::int64_t misfire_limit = kMostMisfires;             // of a backlog so many are run at the most (Misfire::all)
     Overlap overlap = Overlap::forbid;
-    std::int64_t max_parallel = 1;  // with Overlap::allow
+    std::int64_t max_parallel = 1;  // with Overlap::allow and Overlap::queue
+    std::int64_t queue_limit = 10;  // with Overlap::queue: fires that wait
     Guarantee guarantee = Guarantee::at_most_once;
-    std::vector<std::string> notify;  // mail addresses told when a run fails
+    std::shared_ptr<const Retry> retry;          // none: a run is tried once
+    std::shared_ptr<const SuccessRule> success;  // none: exit code 0
+    std::vector<std::string> notify;             // mail addresses told when a run fails
 
     std::int64_t version = 1;           // the ETag
     std::int64_t revision = 0;          // the catalog revision of the last change
@@ -107,26 +118,28 @@ struct Package {
 };
 
 enum class RunState { pending, running, succeeded, failed, timed_out, stopped, lost, skipped };
-enum class Trigger { schedule, manual, rerun };
+// rerun: of a fire whose node went away (Guarantee::at_least_once); retry: of a run that did not succeed (Retry).
+enum class Trigger { schedule, manual, rerun, retry };
 
-// One attempt to execute: of a fire, or of a manual start. For a fire its id follows from (task, instant, attempt), see run_id().
+// One attempt to execute: of a fire, or of a manual start. For a fire its id follows from (task, instant, attempt), see run_id(), and that
+// of a retry from the run before it, see attempts.h.
 struct Run {
     std::string id;
     std::string task_id;
     std::int64_t task_version = 0;
     std::string runtime, group, task_name;
     Trigger trigger = Trigger::schedule;
-    std::optional<Instant> fire_time;  // for schedule and rerun
+    std::optional<Instant> fire_time;  // for schedule and rerun, and their retries
     std::int64_t attempt = 1;
     RunState state = RunState::pending;
-    std::string reason;  // why it was skipped, lost or failed to start, as a sentence
+    std::string reason;  // why it was skipped, lost or failed, or waits, as a sentence; of a run that goes on: what is to be told of it
     std::string package;
 
     std::string node_id, node_name, incarnation;
     std::int64_t epoch = 0;  // of the allocation by which the node owned the task
 
     std::optional<Instant> started_at, ended_at;
-    std::optional<Duration> lateness;     // started_at - fire_time
+    std::optional<Duration> lateness;     // started_at - fire_time; not of a retry
     std::optional<Instant> covers_until;  // the entry also stands for all further fires of its task up to here (inclusive)
     std::optional<std::int64_t> exit_code, signal;
     std::uint64_t stdout_bytes = 0, stderr_bytes = 0;  // written by the child; what was cut is not in the log

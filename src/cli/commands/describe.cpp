@@ -76,7 +76,7 @@ Result<> describe(Invocation& invocation) {
 std::vector<Command> describe_commands() {
     return {{
         .name = "describe",
-        .summary = "Say what a task is, and what happens when its node dies, a run takes too long, or a fire is missed",
+        .summary = "Say what a task is, and what happens when its node dies, a run fails or takes too long, or a fire is missed",
         .details =
             "The sentences follow from the task's policies and the nodes that are there now, by the rules that the nodes act by. With -o "
             "json they come with their topics.",

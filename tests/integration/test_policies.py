@@ -1,0 +1,141 @@
+"""The policies of tasks on real processes: retry, queue, replace, start deadline, soft limit, the rule of success; across kills of the node
+that has what waits. In the end the ledger explains every fire."""
+
+import itertools
+import json
+import unittest
+
+import shared_cluster
+from cluster import CliError, NotYet, instants, parse_instant
+from mail_receiver import text_of
+
+# Fails twice, then succeeds; says which attempt it is.
+THIRD_TIME = 'echo "attempt $CLOUDTASK_ATTEMPT"; [ "$CLOUDTASK_ATTEMPT" -ge 3 ]'
+
+
+def setUpModule():
+    shared_cluster.start(nodes=2, center_options=["--ledger.grace=2s"])
+
+
+def tearDownModule():
+    shared_cluster.stop()
+
+
+class Policies(unittest.TestCase):
+    def setUp(self):
+        self.cluster = shared_cluster.current
+        self.api = self.cluster.api
+
+    def make_task(self, name, schedules=(), **fields):
+        task = self.cluster.make_task(name, schedules, **fields)
+        self.addCleanup(self.cluster.disable, task)
+        return task
+
+    def attempts(self, task, at_least, state=None):
+        """The runs of the first fire of the task, or of its manual starts, by attempt; NotYet before there are so many in that state."""
+        runs = self.cluster.runs(task)
+        fires = [list(group) for _, group in itertools.groupby(runs, key=lambda run: run.get("fire_time") or "")]
+        first = sorted(fires[0], key=lambda run: run["attempt"]) if fires else []
+        if len([run for run in first if state in (None, run["state"])]) < at_least:
+            raise NotYet(f"{[(run['attempt'], run['state'], run['reason']) for run in first]}")
+        return first
+
+    def in_state(self, task, state, at_least, reason=""):
+        runs = [run for run in self.cluster.runs(task, state=state) if reason in run["reason"]]
+        if len(runs) < at_least:
+            raise NotYet(f"{[(run['state'], run['reason']) for run in self.cluster.runs(task)][-6:]}")
+        return runs
+
+    def test_every_policy_and_the_ledger_explains_it_all(self):
+        retry = {"attempts": 3, "delay": "400ms", "factor": 2}
+        flaky = self.make_task("flaky", [{"every": "3s"}], shell=THIRD_TIME, retry=retry)
+        other_code = self.make_task("other-code", [{"every": "2s"}], shell="exit 1", retry={**retry, "exit_codes": ["75-78"]})
+        queue = self.make_task("queue", [{"every": "1s"}], shell="sleep 1.4", overlap="queue", queue_limit=2)
+        dated = self.make_task("dated", [{"every": "1s"}], shell="sleep 2.6", overlap="queue", start_deadline="1s")
+        newest = self.make_task("newest", [{"every": "2s"}], shell="trap 'sleep 0.3; exit 0' TERM; sleep 60 & wait", overlap="replace", grace="5s")
+        slow = self.make_task("slow", [{"every": "4s"}], shell="sleep 2", soft_limit="1s", notify=["slow@example.org"])
+        ready = self.make_task("ready", [{"every": "2s"}], shell="echo working; echo ready: 12; exit 3",
+                               success={"exit_codes": [0, "2-4"], "output": {"pattern": r"^ready: \d+$"}})
+        errors = self.make_task("errors", [{"every": "2s"}], shell="echo 'ERROR: no' >&2",
+                                success={"output": {"stream": "stderr", "pattern": "ERROR", "matches": False}})
+        slowly = self.make_task("slowly", [{"every": "6s"}], shell=THIRD_TIME, retry={"attempts": 3, "delay": "2s", "factor": 1})
+        wait_for = self.cluster.wait_for
+        self.assertIn("is tried again on the same node, 2 times at the most, after 400ms, 800ms", self.cluster.cli("describe", flaky["id"]))
+        self.assertIn("while 2 wait, further ones are skipped", self.cluster.cli("describe", queue["id"]))
+
+        runs = wait_for(lambda: self.attempts(flaky, 1, "SUCCEEDED"), 40, "a third attempt")
+        self.assertEqual([(run["attempt"], run["state"], run["trigger"]) for run in runs],
+                         [(1, "FAILED", "schedule"), (2, "FAILED", "retry"), (3, "SUCCEEDED", "retry")])
+        self.assertEqual(len({run["node_id"] for run in runs}), 1)
+        self.assertEqual(self.api.log(runs[2]["id"]).decode(), "attempt 3\n")
+        for earlier, later, delay in zip(runs, runs[1:], (0.4, 0.8)):
+            waited = parse_instant(later["started_at"]) - parse_instant(earlier["ended_at"])
+            self.assertGreaterEqual(waited, delay)
+            self.assertLess(waited, delay + 1.5)
+        self.assertIn("attempt 2 of 3 follows at", runs[0]["reason"])
+
+        wait_for(lambda: self.in_state(other_code, "FAILED", 2), 40, "runs that exit with another code")
+        self.assertEqual({run["attempt"] for run in self.cluster.runs(other_code)}, {1})
+
+        wait_for(lambda: self.in_state(queue, "SUCCEEDED", 4), 40, "runs of the queue")
+        wait_for(lambda: self.in_state(queue, "SKIPPED", 1, "the queue is full, as 2 fires wait in it"), 40, "a full queue")
+        ended = sorted(self.cluster.runs(queue, state="SUCCEEDED"), key=lambda run: run["fire_time"])
+        for earlier, later in zip(ended, ended[1:]):
+            self.assertLessEqual(parse_instant(earlier["ended_at"]), parse_instant(later["started_at"]), "two at once, or out of order")
+        late = wait_for(lambda: self.in_state(dated, "SKIPPED", 1, "deadline: it had not begun 1s after it was due"), 40, "a deadline")
+        self.assertEqual(self.cluster.cli("why", dated["id"], late[0]["fire_time"], "-q").strip(), "deadline")
+
+        stopped = wait_for(lambda: self.in_state(newest, "STOPPED", 2, "replaced by the run"), 40, "runs that are replaced")
+        runs = {run["id"]: run for run in self.cluster.runs(newest)}
+        for run in stopped:
+            by = runs[run["reason"].split("replaced by the run ")[1].split(" ")[0]]
+            self.assertGreater(by["fire_time"], run["fire_time"])
+            if by.get("started_at"):
+                self.assertGreaterEqual(parse_instant(by["started_at"]), parse_instant(run["ended_at"]))
+
+        wait_for(lambda: self.in_state(slow, "SUCCEEDED", 1, "its soft limit of 1s has passed"), 40, "a run beyond its soft limit")
+        mails = wait_for(lambda: self.mails_about("demo/tests/slow takes long"), 40, "the mail about it")
+        self.assertIn("its soft limit of 1s has passed", text_of(mails[0]))
+
+        self.assertEqual(wait_for(lambda: self.in_state(ready, "SUCCEEDED", 1), 40, "a success by the rule")[0]["exit_code"], 3)
+        self.assertEqual(wait_for(lambda: self.in_state(errors, "FAILED", 1), 40, "a failure by the rule")[0]["reason"],
+                         "the end of its stderr matches 'ERROR'")
+
+        # Whoever has what waits is killed.
+        waiting = wait_for(lambda: self.in_state(slowly, "PENDING", 1), 40, "an attempt that waits")[0]
+        self.assertIn("retry: attempt", waiting["reason"])
+        node = self.cluster.nodes[waiting["node_name"]]
+        node.kill()
+        node.start()
+        again = self.cluster.wait_for_run(waiting, 40)
+        self.assertIn(again["state"], ("SUCCEEDED", "FAILED"))
+        wait_for(lambda: self.attempts(slowly, 1, "SUCCEEDED"), 60, "its last attempt")
+
+        for task in (flaky, other_code, queue, dated, newest, slow, ready, errors, slowly):
+            self.cluster.disable(task)
+        ledger = wait_for(lambda: self.settled(flaky["created_at"]), 60, "every fire to be told of")
+        self.assertEqual(ledger["counts"]["unexplained"], 0, ledger["unexplained_fires"][:5])
+        self.assertEqual(ledger["unexpected"], 0, ledger["unexpected_fires"][:5])
+        doubles = [fire for fire, group in itertools.groupby(sorted(instants(self.cluster.runs(other_code)))) if len(list(group)) > 1]
+        self.assertEqual(doubles, [])
+
+    def mails_about(self, subject):
+        mails = [mail for mail in self.cluster.mail.mails() if subject in mail["Subject"]]
+        if not mails:
+            raise NotYet(f"{[mail['subject'] for mail in self.cluster.mail.mails()][-5:]}")
+        return mails
+
+    def settled(self, start):
+        try:
+            ledger = json.loads(self.cluster.cli("verify", "--from", start, "--to", "now", "-o", "json"))
+        except CliError as error:
+            if not error.out:
+                raise
+            ledger = json.loads(error.out)
+        if any(ledger["counts"][verdict] for verdict in ("not_yet", "awaited", "pending", "running")):
+            raise NotYet(f"{ledger['counts']}")
+        return ledger
+
+
+if __name__ == "__main__":
+    unittest.main()
