@@ -15,7 +15,7 @@
 
 namespace cloudtask::center {
 
-inline constexpr std::size_t kMaxReports = 200;
+inline constexpr std::size_t kMaxReports = 500;
 // A batch is 1 MiB at most; a node that counts a little differently is not turned away.
 inline constexpr std::size_t kMaxReportsBytes = 2 << 20;
 inline constexpr std::size_t kMaxChunkBytes = 64 * 1024;

@@ -12,8 +12,8 @@ namespace cloudtask::node {
 namespace {
 
 constexpr Duration kJournalRetry = std::chrono::milliseconds{500};
-// Writes begin no sooner after each other: each costs a sync of the disk and turns of two threads, whatever it holds. A first one never
-// waits.
+// Writes begin no sooner after each other: each costs a sync of the disk and turns of two threads, whatever it holds. A first one that
+// is wanted soon never waits.
 constexpr Duration kGather = std::chrono::milliseconds{5};
 
 struct Work {
@@ -31,6 +31,8 @@ void move_behind(std::vector<T>& to, std::vector<T>&& from) {
 }  // namespace
 
 struct JournalWriter::Impl : std::enable_shared_from_this<Impl> {
+    using Pace = JournalWriter::Pace;
+
     Impl(Loop& loop_in, Disk& disk_in, Done written_in) : loop(loop_in), disk(disk_in), written(std::move(written_in)) {}
 
     Loop& loop;
@@ -40,11 +42,15 @@ struct JournalWriter::Impl : std::enable_shared_from_this<Impl> {
     bool writing = false;  // `current` is at the disk
     bool failing = false;
     bool closed = false;
-    SteadyInstant next_write{};  // not before
+    SteadyInstant next_write{};                      // not before
+    SteadyInstant wanted_by = SteadyInstant::max();  // of what waits
+    SteadyInstant gather_until{};                    // while `gather` runs
     Timer gather, retry;
 
-    void add(Batch batch, Done done) {
+    void add(Batch batch, Pace pace, Done done) {
         loop.assert_on_loop();
+        const SteadyInstant now = loop.clock().steady_now();
+        wanted_by = std::min(wanted_by, pace == Pace::soon ? now : now + kGathered);
         move_behind(waiting.batch.entries, std::move(batch.entries));
         move_behind(waiting.batch.reports, std::move(batch.reports));
         move_behind(waiting.batch.commands, std::move(batch.commands));
@@ -53,16 +59,20 @@ struct JournalWriter::Impl : std::enable_shared_from_this<Impl> {
     }
 
     void next() {
-        if (waiting.empty() || gather) return;
-        const SteadyInstant now = loop.clock().steady_now();
-        if (now < next_write) {
-            gather = loop.after(next_write - now, [this] {
+        if (waiting.empty()) return;
+        const SteadyInstant now = loop.clock().steady_now(), begin = std::max(next_write, wanted_by);
+        if (now < begin) {
+            if (gather && gather_until <= begin) return;
+            gather_until = begin;
+            gather = loop.after(begin - now, [this] {
                 gather.cancel();
-                next();
+                if (!writing && !failing) next();
             });
             return;
         }
+        gather.cancel();
         next_write = now + kGather;
+        wanted_by = SteadyInstant::max();
         current = std::exchange(waiting, {});
         send();
     }
@@ -107,7 +117,7 @@ JournalWriter::JournalWriter(Loop& loop, Disk& disk, Done written) : impl_(std::
 
 JournalWriter::~JournalWriter() { impl_->close(); }
 
-void JournalWriter::write(Batch batch, Done done) { impl_->add(std::move(batch), std::move(done)); }
+void JournalWriter::write(Batch batch, Pace pace, Done done) { impl_->add(std::move(batch), pace, std::move(done)); }
 
 bool JournalWriter::failing() const { return impl_->failing; }
 

@@ -16,9 +16,10 @@ namespace {
 
 // What has begun is written down so much later, unless it is over by then: many commands are, and their end says it all. Until then a
 // process is found again by the run's id in its environment, as one of which only the intent is known.
-constexpr Duration kNotePeriod = std::chrono::milliseconds{10};
+constexpr Duration kNotePeriod = std::chrono::milliseconds{20};
 constexpr Duration kLogPeriod = std::chrono::milliseconds{100};
 constexpr Duration kAdoptRetry = std::chrono::seconds{1};
+using Pace = JournalWriter::Pace;
 
 }  // namespace
 
@@ -145,7 +146,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             const auto found = live.find(id);
             if (found != live.end() && !note(batch, found->second)) begun.push_back(std::move(id));
         }
-        if (!batch.empty()) around.journal.write(std::move(batch));
+        if (!batch.empty()) around.journal.write(std::move(batch), Pace::gathered);
         if (!begun.empty()) note_timer = around.loop.after(kNotePeriod, [this] { note_begun(); });
     }
 
@@ -176,7 +177,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         Live& run = found->second;
         run.stop_asked = true;
         Batch batch;
-        if (note(batch, run) && !batch.empty()) around.journal.write(std::move(batch));
+        if (note(batch, run) && !batch.empty()) around.journal.write(std::move(batch), Pace::soon);
         if (!note_of_stop.empty()) run.run.reason = note_of_stop;  // for its end
         return run.entry();
     }
@@ -208,7 +209,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             append_log(batch, run, Stream::err, {run.process.output_limit, progress->stderr_available, false});
             batch.entries.push_back(run.entry());
         }
-        if (!batch.reports.empty()) around.journal.write(std::move(batch));
+        if (!batch.reports.empty()) around.journal.write(std::move(batch), Pace::gathered);
     }
 
     // Reports what the log view has beyond what is in the outbox already.
@@ -251,13 +252,13 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         auto next = follow(batch, run, ending.task, ending.retry);
         batch.reports.push_back(run_report(around.incarnation(), run));
         const std::string task_id = run.task_id;
+        if (silent) ending.process.folder.clear();  // no report needs it: the next run gets it
         batch.entries.push_back(
             {std::move(run), Phase::ended, std::move(ending.process), ending.stdout_sent, ending.stderr_sent, ending.stop_asked, {}, 0});
         if (silent) {
-            // No report needs its folder: the next run gets it.
-            around.journal.write(std::move(batch), [this, id = end.run_id] { around.folders.clear_and_release(id); });
+            around.journal.write(std::move(batch), Pace::gathered, [this, id = end.run_id] { around.folders.release(id); });
         } else {
-            around.journal.write(std::move(batch));
+            around.journal.write(std::move(batch), Pace::gathered);
             around.folders.clear_work(end.run_id);
         }
         if (next) around.waits(std::move(*next));  // before the run counts no more: its fire goes on
@@ -292,7 +293,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
 
     std::optional<JournalEntry> follow(Batch& batch, task::Run& run, const TaskPointer& task, std::int64_t retry) const {
         if (!task || !task->retry) return std::nullopt;
-        return add_next_attempt(batch, run, {task, retry, around.refused(run.task_id), around.incarnation()}, around.folders);
+        return add_next_attempt(batch, run, {task, retry, around.refused(run.task_id), around.incarnation()});
     }
 
     void count(task::RunState state) {
@@ -382,7 +383,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         if (entry.phase == Phase::intent) {
             Batch batch;
             add_started(batch, run);
-            around.journal.write(std::move(batch));
+            around.journal.write(std::move(batch), Pace::gathered);
         }
         if (entry.stop_asked) around.supervisor.stop(id);  // its grace begins anew
     }
@@ -405,7 +406,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         entry.task.reset();
         around.folders.clear_work(run.id);
         batch.entries.push_back(std::move(entry));
-        around.journal.write(std::move(batch));
+        around.journal.write(std::move(batch), Pace::gathered);
         if (next) around.waits(std::move(*next));
     }
 

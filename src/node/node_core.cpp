@@ -2,7 +2,6 @@
 #include "node/node_core.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -22,12 +21,13 @@ struct Loaded {
     NodeStore::Catalog catalog;
     bool cordoned = false;
     std::vector<JournalEntry> unfinished;
-    std::vector<std::string> run_ids, command_ids;
+    std::vector<KnownRun> runs;
+    std::vector<std::string> command_ids;
     ring::Memory past;
 };
 
 // On the disk's worker.
-Result<Loaded> load_from(NodeStore& from, const std::string& runs_folder) {
+Result<Loaded> load_from(NodeStore& from) {
     Loaded loaded;
     auto replica = from.load_catalog();
     if (!replica) return propagate(replica);
@@ -38,17 +38,9 @@ Result<Loaded> load_from(NodeStore& from, const std::string& runs_folder) {
     auto unfinished = from.load_unfinished();
     if (!unfinished) return propagate(unfinished);
     loaded.unfinished = std::move(*unfinished);
-    auto run_ids = from.load_run_ids();
-    if (!run_ids) return propagate(run_ids);
-    loaded.run_ids = std::move(*run_ids);
-    // What waits begins in a fresh folder.
-    std::unordered_set<std::string> waiting;
-    for (const auto& entry : loaded.unfinished) {
-        if (entry.phase == Phase::waiting) waiting.insert(entry.run.id);
-    }
-    auto in_folders = loaded.run_ids;
-    std::erase_if(in_folders, [&](const std::string& id) { return waiting.contains(id); });
-    if (const auto aside = RunFolders::set_strays_aside(runs_folder, in_folders); !aside) log::warn("{}", aside.error().message);
+    auto runs = from.load_runs();
+    if (!runs) return propagate(runs);
+    loaded.runs = std::move(*runs);
     auto command_ids = from.load_command_ids();
     if (!command_ids) return propagate(command_ids);
     loaded.command_ids = std::move(*command_ids);
@@ -62,7 +54,6 @@ Result<Loaded> load_from(NodeStore& from, const std::string& runs_folder) {
 
 struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
     NodeParts parts;
-    const std::string runs_folder;
     Runner runner;
     std::unique_ptr<Coordinator> coordinator;
     Cordon cordon;
@@ -78,7 +69,6 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
 
     Impl(NodeParts p, CoordinatorOptions claims, RunnerOptions runs, std::function<void(std::int64_t)> revision_published)
         : parts(p),
-          runs_folder(runs.runs_folder),
           runner(parts.loop, parts.scratch, parts.disk, parts.supervisor, parts.packages, std::move(runs)),
           coordinator(std::make_unique<Coordinator>(parts.loop, parts.random, parts.keeper, std::move(claims),
                                                     Coordinator::Hooks{
@@ -94,23 +84,18 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
     // --- start
 
     void load(std::function<void(Result<>)> done) {
-        parts.disk.run<Loaded>([folder = runs_folder](NodeStore& from) { return load_from(from, folder); },
-                               [weak = weak_from_this(), done = std::move(done)](Result<Loaded> loaded) {
-                                   const auto self = weak.lock();
-                                   if (!self || self->halted) return;
-                                   if (!loaded) return done(propagate(loaded));
-                                   self->take_up(std::move(*loaded));
-                                   done({});
-                               });
+        parts.disk.run<Loaded>(load_from, [weak = weak_from_this(), done = std::move(done)](Result<Loaded> loaded) {
+            const auto self = weak.lock();
+            if (!self || self->halted) return;
+            if (!loaded) return done(propagate(loaded));
+            self->take_up(std::move(*loaded));
+            done({});
+        });
     }
 
     void take_up(Loaded loaded) {
-        parts.scratch.submit([strays = RunFolders::strays(runs_folder)] {
-            std::error_code ignored;  // a folder that stays costs space, nothing else
-            std::filesystem::remove_all(strays, ignored);
-        });
         coordinator->recall(loaded.past);
-        runner.recover(std::move(loaded.unfinished), loaded.run_ids, loaded.command_ids);
+        runner.recover(std::move(loaded.unfinished), loaded.runs, loaded.command_ids);
         coordinator->set_cordoned(loaded.cordoned);  // before there is a session, so that none ever takes part
         for (auto& task : loaded.catalog.tasks) put_task(std::move(task));
         for (const auto& deleted : loaded.catalog.deleted) erase_task(deleted);

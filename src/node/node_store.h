@@ -50,6 +50,11 @@ struct JournalEntry {
     std::int64_t retry = 0;  // attempts before it since its fire, or the rerun of it, was begun
 };
 
+struct KnownRun {
+    std::string id;
+    std::string folder;  // empty: it has none, or needs it no more
+};
+
 // A report to the center, as docs/wire.md has it. `log` reports carry no bytes: these are read from the run's output when the report is
 // sent.
 struct Report {
@@ -139,8 +144,8 @@ class NodeStore {
     Result<> commit(const Batch& batch);
     // Entries of runs that have not ended, for the recovery at start.
     Result<std::vector<JournalEntry>> load_unfinished();
-    // Ids of all runs in the journal, and of all commands that were taken on.
-    Result<std::vector<std::string>> load_run_ids();
+    // All runs in the journal, and the ids of all commands that were taken on.
+    Result<std::vector<KnownRun>> load_runs();
     Result<std::vector<std::string>> load_command_ids();
     struct Forgotten {
         std::vector<std::string> runs, commands;  // ids

@@ -154,9 +154,12 @@ Result<std::vector<JournalEntry>> NodeStore::load_unfinished() {
     return entries;
 }
 
-Result<std::vector<std::string>> NodeStore::load_run_ids() {
-    Query query(impl_->database, "SELECT run_id FROM journal");
-    return texts_of(query);
+Result<std::vector<KnownRun>> NodeStore::load_runs() {
+    std::vector<KnownRun> runs;
+    Query query(impl_->database, "SELECT run_id, folder FROM journal");
+    while (query.next()) runs.push_back({query.text(0), query.text(1)});
+    if (const auto read = query.finish(); !read) return propagate(read);
+    return runs;
 }
 
 Result<std::vector<std::string>> NodeStore::load_command_ids() {

@@ -15,7 +15,7 @@ namespace cloudtask::node {
 namespace {
 
 // Batches follow each other no sooner than this, unless a whole one waits already: each is a transaction of the center, whatever it holds.
-constexpr Duration kGather = std::chrono::milliseconds{50};
+constexpr Duration kGather = std::chrono::milliseconds{100};
 
 // The center read the batch and will never take it. Any other refusal (a proxy's 404, a lost token) says nothing of the reports.
 bool blames_content(int status) { return status == 400 || status == 413 || status == 422; }

@@ -26,6 +26,9 @@ constexpr Duration kClockStep = std::chrono::milliseconds{500};  // less is drif
 constexpr std::size_t kMostStarting = 16;                        // on their way at a time
 // Folders are made for so many runs that are due next, and not for all: a node that has fallen behind would spend its time on making them.
 constexpr std::size_t kFoldersAhead = 1000;
+// An intent that is given to the journal so long before it is due is there in time, whatever else is gathered with it.
+constexpr Duration kEarly = 10 * JournalWriter::kGathered;
+using Pace = JournalWriter::Pace;
 
 }  // namespace
 
@@ -33,6 +36,7 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
     struct Prepared : PreparedRun {
         bool intent_written = false;
         bool package_ready = false;
+        bool package_asked = false;  // it is being fetched or unpacked
         bool folder_asked = false;
         std::int64_t retry = 0;  // see JournalEntry
         Instant order{};         // in its task's line
@@ -86,7 +90,7 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
     void write_unstarted(Batch batch, Instant fire_time) {
         if (batch.empty()) return;
         open_fires.insert(fire_time);
-        around.journal.write(std::move(batch), [this, fire_time] { close_fire(fire_time); });
+        around.journal.write(std::move(batch), Pace::gathered, [this, fire_time] { close_fire(fire_time); });
     }
 
     void close_fire(const std::optional<Instant>& fire_time) {
@@ -108,15 +112,15 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
         if (entry.run.fire_time) open_fires.insert(*entry.run.fire_time);
         entry.order = entry.run.fire_time.value_or(entry.due);
         due.emplace(entry.due, id);
-        write_intent(std::move(batch), entry);
+        const bool with_folder = write_intent(std::move(batch), entry);
         const bool package_ready = entry.package_ready;
         const Instant entry_due = entry.due;
         prepared.insert_or_assign(id, std::move(entry));
-        if (package_ready) {
+        if (!package_ready) {
+            fetch_package(id);
+        } else if (!with_folder) {
             folderless.emplace(entry_due, id);
             make_folders();
-        } else {
-            fetch_package(id);
         }
         return true;
     }
@@ -130,12 +134,17 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
         return kept;
     }
 
-    void write_intent(Batch&& batch, const Prepared& entry) {
+    // Gives the run a folder, if it has none yet. False if nothing of that is there.
+    bool write_intent(Batch&& batch, const Prepared& entry) {
+        const std::string id = entry.run.id;
+        const bool with_folder = !around.folders.of(id).empty() || around.folders.assign(id);
         batch.entries.push_back(journal_entry(entry, Phase::intent));
-        around.journal.write(std::move(batch), [this, id = entry.run.id] {
+        const bool early = entry.due > now() + kEarly;
+        around.journal.write(std::move(batch), early ? Pace::gathered : Pace::soon, [this, id] {
             const auto found = prepared.find(id);
             if (found != prepared.end() && !found->second.parked) found->second.intent_written = true;
         });
+        return with_folder;
     }
 
     // Of a run without a package; PackageCache makes the others'.
@@ -172,13 +181,16 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
         const auto found = prepared.find(run_id);
         if (found == prepared.end()) return;
         const std::string sha256 = found->second.task->package;
+        found->second.package_asked = true;
         around.packages.ensure(sha256, [weak = weak_from_this(), run_id, sha256](const Result<>& fetched) {
             const auto self = weak.lock();
             if (!self || !self->prepared.contains(run_id)) return;
             if (!fetched) return self->package_failed(run_id, fetched.error());
+            self->around.folders.begin_unpacking(run_id);
             self->around.packages.materialise(sha256, self->around.folders.of(run_id), [weak, run_id](const Result<>& made) {
                 const auto again = weak.lock();
                 if (!again) return;
+                again->around.folders.end_unpacking(run_id);
                 const auto entry = again->prepared.find(run_id);
                 if (entry == again->prepared.end()) return;
                 if (!made) return again->package_failed(run_id, made.error());
@@ -221,17 +233,17 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
         run.state = state;
         run.reason = bounded_reason(std::move(reason));
         run.ended_at = now();
-        around.folders.clear_and_release(run.id);
         Batch batch;
         std::optional<JournalEntry> next;
         if (task && task->retry) {
-            next = add_next_attempt(batch, run, {task, retry, around.refused(run.task_id), around.incarnation()}, around.folders);
+            next = add_next_attempt(batch, run, {task, retry, around.refused(run.task_id), around.incarnation()});
         }
         batch.reports.push_back(run_report(around.incarnation(), run));
         const auto fire_time = run.fire_time;
-        const std::string task_id = run.task_id;
+        const std::string task_id = run.task_id, id = run.id;
         batch.entries.push_back({.run = std::move(run), .phase = Phase::ended});
-        around.journal.write(std::move(batch), [this, fire_time, closed] {
+        around.journal.write(std::move(batch), Pace::gathered, [this, id, fire_time, closed] {
+            around.folders.release(id);
             if (!closed) close_fire(fire_time);
         });
         if (next) resume(std::move(*next));
@@ -427,7 +439,7 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
     // From here on the journal has it as certainly not begun. The center is told once.
     void park(Prepared& entry, Batch&& batch, std::string reason) {
         if (entry.parked) {
-            if (!batch.empty()) around.journal.write(std::move(batch));
+            if (!batch.empty()) around.journal.write(std::move(batch), Pace::gathered);
             return;
         }
         entry.parked = true;
@@ -436,7 +448,7 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
         entry.run.reason = std::move(reason);
         if (!std::exchange(entry.reported, true)) batch.reports.push_back(run_report(around.incarnation(), entry.run));
         batch.entries.push_back(journal_entry(entry, Phase::waiting));
-        around.journal.write(std::move(batch));
+        around.journal.write(std::move(batch), Pace::gathered);
     }
 
     // It has its turn: it is held until its intent is on disk again.
@@ -448,7 +460,7 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
         entry.run.incarnation = around.incarnation();
         look_at(entry, now());
         write_intent({}, entry);
-        if (!entry.package_ready) fetch_package(entry.run.id);
+        if (!entry.package_ready && !entry.package_asked) fetch_package(entry.run.id);
     }
 
     // To be run is what its task wants: it waits for the run that is in its way.
@@ -556,7 +568,7 @@ PreparedRuns::PreparedRuns(Surroundings surroundings) : impl_(std::make_shared<I
 
 PreparedRuns::~PreparedRuns() = default;
 
-void PreparedRuns::know(const std::vector<std::string>& run_ids) { impl_->known_runs.insert(run_ids.begin(), run_ids.end()); }
+void PreparedRuns::know(const std::string& run_id) { impl_->known_runs.insert(run_id); }
 void PreparedRuns::forget(const std::string& run_id) { impl_->known_runs.erase(run_id); }
 void PreparedRuns::resume(JournalEntry entry) { impl_->resume(std::move(entry)); }
 bool PreparedRuns::waits(const std::string& task_id) const { return impl_->lines.contains(task_id); }

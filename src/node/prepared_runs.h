@@ -54,8 +54,8 @@ class PreparedRuns {
     explicit PreparedRuns(Surroundings surroundings);
     ~PreparedRuns();
 
-    // Runs that the journal knows: none of them is begun again.
-    void know(const std::vector<std::string>& run_ids);
+    // A run that the journal knows: it is not begun again.
+    void know(const std::string& run_id);
     void forget(const std::string& run_id);
 
     // Writes the intent, together with `batch`, and makes everything ready. False if the journal knows the run already: nothing is done.

@@ -9,7 +9,7 @@
 
 namespace cloudtask::node {
 
-inline constexpr std::size_t kMaxBatchReports = 200;
+inline constexpr std::size_t kMaxBatchReports = 500;
 inline constexpr std::size_t kMaxBatchBytes = 1 << 20;
 
 // A report, and for a log report the file that its bytes are in.

@@ -14,12 +14,12 @@ RunningRecord limits_of(const task::Task& task, const std::string& run_id, std::
     return {run_id, std::move(folder), {}, due, task.time_limit, task.grace, task.output_limit};
 }
 
-std::optional<JournalEntry> add_next_attempt(Batch& batch, task::Run& run, const EndedAttempt& ended, const RunFolders& folders) {
+std::optional<JournalEntry> add_next_attempt(Batch& batch, task::Run& run, const EndedAttempt& ended) {
     task::NextAttempt next = task::next_attempt(*ended.task, run, ended.retry + 1, ended.refused);
     if (!next.note.empty()) run.reason = bounded_reason(run.reason.empty() ? next.note : run.reason + "; " + next.note);
     if (!next.run) return std::nullopt;
     next.run->incarnation = ended.incarnation;
-    RunningRecord limits = limits_of(*ended.task, next.run->id, folders.of(next.run->id), next.due);
+    RunningRecord limits = limits_of(*ended.task, next.run->id, {}, next.due);
     JournalEntry entry{
         .run = std::move(*next.run), .phase = Phase::waiting, .process = std::move(limits), .task = ended.task, .retry = ended.retry + 1};
     batch.reports.push_back(run_report(ended.incarnation, entry.run));

@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include "node/node_store.h"
-#include "node/run_folders.h"
 
 namespace cloudtask::node {
 
@@ -26,6 +25,6 @@ struct EndedAttempt {
 
 // Adds the attempt that follows `run`, which has ended and whose task has a retry policy, to the batch, with its report, and says in the run's reason what follows. What was
 // added, if there is one: it waits from the batch's transaction on. The report that `run` has ended is to come behind it.
-std::optional<JournalEntry> add_next_attempt(Batch& batch, task::Run& run, const EndedAttempt& ended, const RunFolders& folders);
+std::optional<JournalEntry> add_next_attempt(Batch& batch, task::Run& run, const EndedAttempt& ended);
 
 }  // namespace cloudtask::node

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "cloudtask/core/ids.h"
+#include "cloudtask/core/log.h"
 #include "cloudtask/task/decisions.h"
 #include "node/backlog.h"
 #include "node/journal_writer.h"
@@ -231,12 +232,20 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     void answer(Batch batch, const Command& command, bool done, std::string_view detail) {
         batch.commands.push_back(command.id);
         batch.reports.push_back(command_report(incarnation(), command.id, done, detail));
-        journal.write(std::move(batch));
+        journal.write(std::move(batch), JournalWriter::Pace::soon);
     }
 
-    void recover(std::vector<JournalEntry> unfinished, const std::vector<std::string>& run_ids,
-                 const std::vector<std::string>& command_ids) {
-        prepared.know(run_ids);
+    void recover(std::vector<JournalEntry> unfinished, const std::vector<KnownRun>& runs, const std::vector<std::string>& command_ids) {
+        // What waits begins in another folder: this one may have half a package in it.
+        std::unordered_set<std::string> waiting;
+        for (const auto& entry : unfinished) {
+            if (entry.phase == Phase::waiting) waiting.insert(entry.run.id);
+        }
+        for (const auto& run : runs) {
+            prepared.know(run.id);
+            if (!run.folder.empty() && !waiting.contains(run.id)) folders.recall(run.id, run.folder);
+        }
+        folders.tidy();
         known_commands.insert(command_ids.begin(), command_ids.end());
         // What waited is there before an end of what ran has anything follow it.
         std::vector<JournalEntry> begun;
@@ -264,9 +273,9 @@ Runner::~Runner() = default;
 
 void Runner::set_coordinator(Coordinator& coordinator) { impl_->coordinator = &coordinator; }
 
-void Runner::recover(std::vector<JournalEntry> unfinished, const std::vector<std::string>& known_run_ids,
+void Runner::recover(std::vector<JournalEntry> unfinished, const std::vector<KnownRun>& known_runs,
                      const std::vector<std::string>& known_command_ids) {
-    impl_->recover(std::move(unfinished), known_run_ids, known_command_ids);
+    impl_->recover(std::move(unfinished), known_runs, known_command_ids);
 }
 
 void Runner::put_task(TaskPointer task) {
@@ -293,7 +302,12 @@ bool Runner::idle() const { return impl_->live.size() == 0 && impl_->prepared.un
 std::size_t Runner::running() const { return impl_->live.size(); }
 std::size_t Runner::prepared() const { return impl_->prepared.size(); }
 const RunCounters& Runner::counters() const { return impl_->counters; }
-std::string Runner::run_folder(const std::string& run_id) const { return impl_->folders.of(run_id); }
+std::string Runner::run_folder(const std::string& run_id) const {
+    std::string folder = impl_->folders.of(run_id);
+    if (!folder.empty()) return folder;
+    log::error("run {} has no folder any more: its output cannot be sent", run_id);
+    return impl_->options.runs_folder + "/none";
+}
 
 void Runner::forget(const NodeStore::Forgotten& forgotten) {
     for (const auto& id : forgotten.commands) impl_->known_commands.erase(id);

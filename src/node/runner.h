@@ -41,7 +41,7 @@ class Runner {
 
     // At start, before anything else: what an earlier process of this node left. Running processes are taken over; what was begun and is
     // gone is LOST.
-    void recover(std::vector<JournalEntry> unfinished, const std::vector<std::string>& known_run_ids,
+    void recover(std::vector<JournalEntry> unfinished, const std::vector<KnownRun>& known_runs,
                  const std::vector<std::string>& known_command_ids);
 
     // A task of the catalog is new or changed (its package is fetched ahead of time if this node may come to run it), or is gone.

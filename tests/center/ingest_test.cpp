@@ -217,7 +217,7 @@ TEST_CASE("what is not a batch changes nothing", "[ingest]") {
         REQUIRE_FALSE(taken);
         CHECK(taken.error().is(Errc::invalid_argument));
     }
-    CHECK_FALSE(f.send(std::vector<std::string>(201, "{}")));
+    CHECK_FALSE(f.send(std::vector<std::string>(501, "{}")));
     CHECK(f.number("SELECT count(*) FROM dead_letters") == 0);
 }
 

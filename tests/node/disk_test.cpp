@@ -48,7 +48,7 @@ struct SlowDisk {
     void look() {
         disk->run<std::size_t>(
             [](NodeStore& kept) -> Result<std::size_t> {
-                const auto ids = kept.load_run_ids();
+                const auto ids = kept.load_runs();
                 if (!ids) return propagate(ids);
                 return ids->size();
             },
@@ -71,7 +71,7 @@ TEST_CASE("commits that are asked for while one is under way go together") {
     REQUIRE(f.events.size() == 50);
     for (int i = 0; i < 50; ++i) CHECK(f.events[static_cast<std::size_t>(i)] == "kept " + std::to_string(i));
     CHECK(reported == 2);
-    CHECK(f.store->load_run_ids()->size() == 50);
+    CHECK(f.store->load_runs()->size() == 50);
     CHECK(f.store->oldest_reports(100)->back().sequence == 50);
 }
 
@@ -107,7 +107,7 @@ TEST_CASE("a failure concerns every batch of its group, and no reports are annou
     f.trips();
     CHECK(f.events == std::vector<std::string>{"saw 0", "lost 1", "lost it"});
     CHECK_FALSE(reported);
-    CHECK(f.store->load_run_ids()->empty());
+    CHECK(f.store->load_runs()->empty());
 }
 
 TEST_CASE("after the end nobody is told, and what was asked for is kept all the same") {
@@ -124,7 +124,7 @@ TEST_CASE("after the end nobody is told, and what was asked for is kept all the 
     }
     f.trips();
     CHECK(f.events.empty());
-    CHECK(f.store->load_run_ids()->size() == 2);
+    CHECK(f.store->load_runs()->size() == 2);
 }
 
 }  // namespace

@@ -114,7 +114,7 @@ TEST_CASE("a database of before there were cordons is brought forward") {
     }
     fixture.reopen();
     CHECK_FALSE(*fixture.store->load_cordoned());
-    CHECK(fixture.store->load_run_ids()->size() == 1);
+    CHECK(fixture.store->load_runs()->size() == 1);
 }
 
 TEST_CASE("a run that waits keeps its definition until it has ended") {
@@ -243,7 +243,7 @@ TEST_CASE("what was committed is there after a crash, whole") {
     CHECK(first.stderr_sent == 20);
     CHECK((*unfinished)[1].phase == Phase::intent);
     CHECK_FALSE((*unfinished)[1].process);
-    CHECK(after->load_run_ids()->size() == 3);
+    CHECK(after->load_runs()->size() == 3);
     CHECK(*after->load_command_ids() == std::vector<std::string>{id_of(7)});
     const auto reports = after->oldest_reports(10);
     REQUIRE(reports->size() == 2);
@@ -313,7 +313,7 @@ TEST_CASE("only what has ended, is old and is delivered is forgotten") {
     REQUIRE(f.store->delivered_until(delivered + 10));
     CHECK(f.store->forget_before(later(10))->runs == std::vector<std::string>{run_at(later(1)).id});
     CHECK(f.store->forget_before(later(10))->runs.empty());
-    CHECK(f.store->load_run_ids()->size() == 2);
+    CHECK(f.store->load_runs()->size() == 2);
 
     // Its log is on the way: the run's folder is still needed.
     Batch log;
@@ -377,7 +377,7 @@ TEST_CASE("a commit that the disk does not take leaves nothing, and the next one
     REQUIRE(f.store->commit(batch_of(ended(kNoon + std::chrono::seconds{2}))));
     CHECK(sequences(*f.store) == std::vector<std::int64_t>{1, 2});
     f.reopen();
-    CHECK(f.store->load_run_ids()->size() == 2);
+    CHECK(f.store->load_runs()->size() == 2);
     CHECK(*f.store->outbox_depth() == 2);
 }
 

@@ -57,7 +57,7 @@ struct SendingNode : Node {
 TEST_CASE("reports arrive in order, whatever happens to the requests") {
     SendingNode f;
     std::vector<Report> reports;
-    for (int i = 1; i <= 450; ++i) reports.push_back(run_with_reason(std::to_string(i)));
+    for (int i = 1; i <= 1125; ++i) reports.push_back(run_with_reason(std::to_string(i)));
     // The center fails, cuts the answer off after it has taken the batch (so it comes twice), is too busy, does not know the token.
     f.center.once("POST", FakeCenter::problem(503, "the store fails"));
     f.center.once("POST", [](const auto& exchange) { exchange->reply(http::Response::problem(500, "taken, but nobody knows")); });
@@ -70,7 +70,7 @@ TEST_CASE("reports arrive in order, whatever happens to the requests") {
     CHECK_FALSE(f.sender.pending());  // nobody has looked yet
     f.sender.start();
     REQUIRE(f.drained());
-    REQUIRE(f.until([&] { return f.sender.delivered() == 450; }));
+    REQUIRE(f.until([&] { return f.sender.delivered() == 1125; }));
     CHECK(told == 3);
 
     const auto bodies = f.center.bodies();
@@ -81,13 +81,13 @@ TEST_CASE("reports arrive in order, whatever happens to the requests") {
         const auto batch = read_batch(bodies[i]);
         CHECK(batch.size() <= kMaxBatchReports);
         // It says what is left behind it.
-        CHECK((*json::parse(bodies[i]))["pending"].GetInt64() == 450 - last - static_cast<std::int64_t>(batch.size()));
+        CHECK((*json::parse(bodies[i]))["pending"].GetInt64() == 1125 - last - static_cast<std::int64_t>(batch.size()));
         for (const auto& report : batch) {
             CHECK(report.sequence == ++last);
             CHECK(report.text == std::to_string(last));
         }
     }
-    CHECK(last == 450);
+    CHECK(last == 1125);
     CHECK(f.sender.pending() == 0);
 }
 

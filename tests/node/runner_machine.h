@@ -196,8 +196,7 @@ struct RunnerMachine {
 
     void boot() {
         process.emplace(cluster, disk_worker, folder.path(), processes);
-        REQUIRE(RunFolders::set_strays_aside(folder / "runs", *process->store->load_run_ids()));
-        process->runner.recover(*process->store->load_unfinished(), *process->store->load_run_ids(), *process->store->load_command_ids());
+        process->runner.recover(*process->store->load_unfinished(), *process->store->load_runs(), *process->store->load_command_ids());
         process->client.start();
     }
     // kill -9: what is not on disk is gone. ZooKeeper notices at once.

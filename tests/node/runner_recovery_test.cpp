@@ -28,7 +28,7 @@ TEST_CASE("a killed node finds again what runs, and reports as lost what is gone
         m.kill();
         m.processes.alive.clear();
         m.boot();
-        m.loop.settle();
+        m.loop.advance(20ms);
         CHECK(m.process->runner.running() == 0);
         CHECK(m.runs().at(id).state == RunState::lost);
         std::uint64_t bytes = 0;
@@ -41,7 +41,7 @@ TEST_CASE("a killed node finds again what runs, and reports as lost what is gone
         m.kill();
         m.processes.alive.clear();
         m.boot();
-        m.loop.settle();
+        m.loop.advance(20ms);
         CHECK(m.runs().at(id_of_fire(task, due + 10s)).state == RunState::lost);
     }
     SECTION("and no fire is started again") {
@@ -68,7 +68,7 @@ TEST_CASE("a run that was asked to stop is stopped by the next process as well")
     m.boot();
     CHECK(m.process->supervisor.stopped.contains(id));
     m.process->supervisor.end(id, 1);
-    m.loop.settle();
+    m.loop.advance(20ms);
     CHECK((m.runs().at(id).state == RunState::stopped));
 }
 
@@ -92,7 +92,7 @@ TEST_CASE("a process that cannot be watched yet is not lost, and no other run be
     m.processes.unwatchable = false;
     m.loop.advance(2s);
     m.process->supervisor.end(id);
-    m.loop.settle();
+    m.loop.advance(20ms);
     CHECK((m.runs().at(id).state == RunState::succeeded));
     CHECK(m.processes.started.size() == 1);
 }
@@ -147,7 +147,7 @@ TEST_CASE("what the journal forgets is forgotten here, folder and all") {
     REQUIRE(forgotten->commands == std::vector<std::string>{id_of(501)});
     m.process->runner.forget(*forgotten);
     m.loop.settle();
-    CHECK_FALSE(fs::exists(run_folder));
+    CHECK_FALSE(m.process->runner.run_folder(id_of(601)) == run_folder);
 }
 
 TEST_CASE("the folder of a run that wrote nothing is the next run's at once; of one that did, once its output is delivered") {
@@ -164,12 +164,18 @@ TEST_CASE("the folder of a run that wrote nothing is the next run's at once; of 
         m.loop.advance(20ms);
         return folder;
     };
-    CHECK_FALSE(fs::exists(run(1, 0)));
-    CHECK_FALSE(fs::is_empty(m.folder / "runs/spare"));
-    const std::string folder = run(2, 5);
+    const std::string folder = run(1, 0);
+    CHECK(run(2, 5) == folder);
     CHECK(fs::exists(folder + "/stdout"));
     CHECK(fs::is_empty(folder + "/work"));
-    CHECK(fs::is_empty(m.folder / "runs/spare"));
+    CHECK(run(3, 0) != folder);
+
+    // The next process of the node knows it from the journal.
+    m.kill();
+    m.boot();
+    CHECK(m.process->runner.run_folder(id_of(602)) == folder);
+    CHECK(fs::exists(folder + "/stdout"));
+    CHECK(m.process->runner.run_folder(id_of(601)) != folder);
 }
 
 TEST_CASE("a node that has fallen behind makes folders only for what is due next") {
@@ -194,19 +200,6 @@ TEST_CASE("a node that has fallen behind makes folders only for what is due next
     m.loop.advance(20ms);
     CHECK(m.processes.started.size() == 1100);
     CHECK(m.process->runner.prepared() == 0);
-}
-
-TEST_CASE("folders that the journal does not know are set aside before any run begins") {
-    TempFolder folder;
-    REQUIRE(RunFolders::make_shards(folder.path()));
-    fs::create_directories(folder / "01/known01/work");
-    fs::create_directories(folder / "02/stray02/work");
-    for (int round = 0; round < 2; ++round) {
-        REQUIRE(RunFolders::set_strays_aside(folder.path(), {"known01"}));
-        CHECK(fs::exists(folder / "01/known01/work"));
-        CHECK_FALSE(fs::exists(folder / "02/stray02"));
-        CHECK(fs::exists(RunFolders::strays(folder.path()) + "/stray02/work"));
-    }
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Launcher over mkdir(2), open(2), posix_spawn(3) and pidfd_open(2). Any thread.
+// Launcher over mkdir(2), open(2) and spawn(). Any thread.
 #include "node/process/launch.h"
 
 #include <fcntl.h>
@@ -28,6 +28,22 @@ Result<> make_run_folder(const std::string& path) {
     return tl::unexpected(system_error(errno, "cannot make the run's folder " + path));
 }
 
+Result<> open_outputs(const LaunchSpec& spec, Launched& launched) {
+    const std::string work = spec.folder + "/work";
+    // As a rule it was made ahead of time.
+    if (::access(work.c_str(), F_OK) != 0) {
+        for (const std::string& folder : {spec.folder, work}) {
+            if (Result<> made = make_run_folder(folder); !made) return propagate(made);
+        }
+    }
+    for (const auto& [stream, file] : {std::pair{Stream::out, &launched.out}, std::pair{Stream::err, &launched.err}}) {
+        if (Result<> opened = open_output(spec.folder, stream, spec.output_limit, *file, launched.output_lost); !opened) {
+            return propagate(opened);
+        }
+    }
+    return {};
+}
+
 }  // namespace
 
 Launcher::Launcher(const Clock& clock) : clock_(clock), base_environment_(base_environment()), null_device_(open_null_device()) {}
@@ -41,17 +57,7 @@ Launched Launcher::launch(LaunchSpec spec) const {
 Result<> Launcher::launch(LaunchSpec spec, Launched& launched) const {
     SpawnRequest request;
     request.working_folder = spec.folder + "/work";
-    // As a rule it was made ahead of time.
-    if (::access(request.working_folder.c_str(), F_OK) != 0) {
-        for (const std::string& folder : {spec.folder, request.working_folder}) {
-            if (Result<> made = make_run_folder(folder); !made) return propagate(made);
-        }
-    }
-    for (const auto& [stream, file] : {std::pair{Stream::out, &launched.out}, std::pair{Stream::err, &launched.err}}) {
-        if (Result<> opened = open_output(spec.folder, stream, spec.output_limit, *file, launched.output_lost); !opened) {
-            return propagate(opened);
-        }
-    }
+    if (Result<> opened = open_outputs(spec, launched); !opened) return propagate(opened);
 
     request.command = std::move(spec.command);
     request.shell = std::move(spec.shell);
@@ -63,15 +69,17 @@ Result<> Launcher::launch(LaunchSpec spec, Launched& launched) const {
     request.standard_output = launched.out.descriptor() >= 0 ? launched.out.descriptor() : null_device_.get();
     request.standard_error = launched.err.descriptor() >= 0 ? launched.err.descriptor() : null_device_.get();
 
-    launched.pid = spawn_registered([&request] { return spawn(request); });
+    launched.pid = spawn_registered([&request, &launched]() -> Result<pid_t> {
+        Result<Child> child = spawn(request);
+        if (!child) return propagate(child);
+        launched.pidfd = std::move(child->pidfd);
+        return child->pid;
+    });
     launched.started_at = clock_.now();
     if (!launched.pid) return propagate(launched.pid);
     launched.out.close();
     launched.err.close();
-    launched.pidfd = Pidfd(*launched.pid);
-    if (launched.pidfd) return {};
-    end_registered(*launched.pid);
-    return fail(Errc::unavailable, "the node has too few file descriptors to watch one more process");
+    return {};
 }
 
 Result<> open_output(const std::string& folder, Stream stream, std::uint64_t limit, OutputFile& file, bool& lost) {

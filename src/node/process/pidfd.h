@@ -14,6 +14,12 @@ class Pidfd {
     Pidfd() = default;
     // Close-on-exec; not open if there is no such process (errno tells).
     explicit Pidfd(pid_t pid);
+    // Takes over a descriptor that clone(2) has given.
+    static Pidfd taken(int descriptor) {
+        Pidfd pidfd;
+        pidfd.descriptor_ = descriptor;
+        return pidfd;
+    }
     ~Pidfd();
     Pidfd(Pidfd&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
     Pidfd& operator=(Pidfd&& other) noexcept {

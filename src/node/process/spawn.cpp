@@ -1,42 +1,144 @@
-// spawn() over posix_spawn(3), and sentences for what execve(2) only has a number for. Any thread.
+// spawn() over clone(2), and sentences for what execve(2) only has a number for. Any thread.
 #include "node/process/spawn.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstdlib>
 #include <fstream>
+#include <memory>
 #include <string_view>
 
 #include "cloudtask/core/check.h"
+
+// glibc's other name of clone(2). ThreadSanitizer takes every clone() for a fork(2) and says that no thread may be started after it; this
+// one shares the memory, and the parent waits.
+extern "C" int __clone(int (*function)(void*), void* stack, int flags, void* argument, ...);
 
 namespace cloudtask::node {
 namespace {
 
 constexpr const char* kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-// posix_spawn's two parameter objects, destroyed in any case.
-class Parameters {
-  public:
-    Parameters() {
-        ::posix_spawn_file_actions_init(&actions);
-        ::posix_spawnattr_init(&attributes);
-    }
-    ~Parameters() {
-        ::posix_spawn_file_actions_destroy(&actions);
-        ::posix_spawnattr_destroy(&attributes);
-    }
-    Parameters(const Parameters&) = delete;
-    Parameters& operator=(const Parameters&) = delete;
+// Room for the few calls of the child before it has its own memory.
+constexpr std::size_t kChildStack = 64 << 10;
 
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
+// What the child needs. It lives in the memory of the parent, which waits meanwhile.
+struct Plan {
+    const char* program;
+    char* const* arguments;
+    char* const* environment;
+    const char* folder;
+    int streams[3];
+    const int* signals;  // to be reset
+    std::size_t signal_count;
+    int error = 0;  // of the call that failed
 };
+
+// The kernel's struct sigaction, which the C library does not show of the signals that it uses itself. All zeros: the default.
+struct KernelAction {
+    void (*handler)(int) = SIG_DFL;
+    unsigned long flags = 0;
+    void (*restorer)() = nullptr;
+    unsigned long mask = 0;
+};
+
+// Signals that this process handles or ignores, or that one of its libraries may come to. What is ignored would stay so in the child, and a
+// handler must not run in the memory of the parent.
+std::vector<int> signals_to_reset() {
+    std::vector<int> signals;
+    for (int signal = 1; signal < NSIG; ++signal) {
+        KernelAction action;
+        const bool usual = signal == SIGHUP || signal == SIGINT || signal == SIGQUIT || signal == SIGPIPE || signal == SIGALRM ||
+                           signal == SIGTERM || signal == SIGUSR1 || signal == SIGUSR2 || signal == SIGCHLD || signal == SIGTSTP ||
+                           signal == SIGTTIN || signal == SIGTTOU;
+        if (signal == SIGKILL || signal == SIGSTOP || ::syscall(SYS_rt_sigaction, signal, nullptr, &action, sizeof action.mask) != 0)
+            continue;
+        if (usual || action.handler != SIG_DFL) signals.push_back(signal);
+    }
+    return signals;
+}
+
+// What follows runs in the child, on its own stack but in the parent's memory: bare system calls only, because what wraps them (a
+// sanitizer, for one) keeps account in that memory.
+#define CLOUDTASK_IN_CHILD __attribute__((no_sanitize("address", "thread", "undefined")))
+
+// For kernels before 5.9, and containers whose filter does not know close_range(2): closes what /proc/self/fd names, until that is nothing.
+CLOUDTASK_IN_CHILD bool close_by_name(unsigned first) {
+    const long folder = ::syscall(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY, 0);
+    if (folder < 0) return false;
+    alignas(dirent64) char buffer[1024];
+    for (bool closed = true; closed;) {
+        closed = false;
+        ::syscall(SYS_lseek, folder, 0, SEEK_SET);
+        for (long length = 0; (length = ::syscall(SYS_getdents64, folder, buffer, sizeof buffer)) > 0;) {
+            for (long at = 0; at < length;) {
+                const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
+                at += entry->d_reclen;
+                unsigned descriptor = 0;
+                for (const char* digit = entry->d_name; *digit >= '0' && *digit <= '9'; ++digit) {
+                    descriptor = descriptor * 10 + static_cast<unsigned>(*digit - '0');
+                }
+                if (descriptor < first || descriptor == static_cast<unsigned>(folder)) continue;
+                closed = ::syscall(SYS_close, descriptor) == 0 || closed;
+            }
+        }
+    }
+    ::syscall(SYS_close, folder);
+    return true;
+}
+
+CLOUDTASK_IN_CHILD bool close_from(unsigned first) { return ::syscall(SYS_close_range, first, ~0U, 0) == 0 || close_by_name(first); }
+
+// Returns only if the program could not be begun.
+CLOUDTASK_IN_CHILD int begin_program(void* argument) {
+    Plan& plan = *static_cast<Plan*>(argument);
+    const KernelAction action;
+    for (std::size_t i = 0; i < plan.signal_count; ++i) {
+        ::syscall(SYS_rt_sigaction, plan.signals[i], &action, nullptr, sizeof action.mask);
+    }
+    bool done = ::syscall(SYS_setsid) >= 0;
+    for (int stream = 0; stream < 3 && done; ++stream) {
+        const int from = plan.streams[stream];
+        done = (from == stream ? ::syscall(SYS_fcntl, stream, F_SETFD, 0) : ::syscall(SYS_dup3, from, stream, 0)) >= 0;
+    }
+    // The sockets of ZooKeeper's and the HTTP client's libraries are not close-on-exec.
+    done = done && close_from(STDERR_FILENO + 1) && ::syscall(SYS_chdir, plan.folder) == 0;
+    const unsigned long none = 0;
+    if (done && ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, sizeof none) == 0) {
+        ::syscall(SYS_execve, plan.program, plan.arguments, plan.environment);
+    }
+    plan.error = errno;
+    return 127;
+}
+
+// The child, or plan.error says why there is none.
+Child begin(Plan& plan) {
+    thread_local const std::unique_ptr<std::byte[]> stack(new std::byte[kChildStack]);
+    sigset_t all, before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    int pidfd = -1;
+    const pid_t pid = __clone(begin_program, stack.get() + kChildStack, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
+    if (pid < 0) plan.error = errno;
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (pid < 0) return {};
+    Child child{pid, Pidfd::taken(pidfd)};
+    if (plan.error == 0) return child;
+    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    return {};
+}
 
 bool is_program(const std::string& path) {
     struct stat status{};
@@ -132,7 +234,7 @@ Environment base_environment() {
     return environment;
 }
 
-Result<pid_t> spawn(const SpawnRequest& request) {
+Result<Child> spawn(const SpawnRequest& request) {
     CLOUDTASK_CHECK(request.command.empty() != request.shell.empty(), "a run has either a command or a shell text");
 
     std::string program = "/bin/sh";
@@ -158,26 +260,17 @@ Result<pid_t> spawn(const SpawnRequest& request) {
     for (std::string& variable : variables) environment.push_back(variable.data());
     environment.push_back(nullptr);
 
-    Parameters parameters;
-    ::posix_spawn_file_actions_adddup2(&parameters.actions, request.standard_input, STDIN_FILENO);
-    ::posix_spawn_file_actions_adddup2(&parameters.actions, request.standard_output, STDOUT_FILENO);
-    ::posix_spawn_file_actions_adddup2(&parameters.actions, request.standard_error, STDERR_FILENO);
-    // The sockets of ZooKeeper's and the HTTP client's libraries are not close-on-exec.
-    ::posix_spawn_file_actions_addclosefrom_np(&parameters.actions, STDERR_FILENO + 1);
-    ::posix_spawn_file_actions_addchdir_np(&parameters.actions, request.working_folder.c_str());
-
-    sigset_t none, all;
-    ::sigemptyset(&none);
-    ::sigfillset(&all);
-    ::posix_spawnattr_setsigmask(&parameters.attributes, &none);
-    ::posix_spawnattr_setsigdefault(&parameters.attributes, &all);
-    ::posix_spawnattr_setflags(&parameters.attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-
-    pid_t pid = 0;
-    const int error =
-        ::posix_spawn(&pid, program.c_str(), &parameters.actions, &parameters.attributes, arguments.data(), environment.data());
-    if (error != 0) return explain(error, program, request.working_folder);
-    return pid;
+    static const std::vector<int> signals = signals_to_reset();
+    Plan plan{program.c_str(),
+              arguments.data(),
+              environment.data(),
+              request.working_folder.c_str(),
+              {request.standard_input, request.standard_output, request.standard_error},
+              signals.data(),
+              signals.size()};
+    Child child = begin(plan);
+    if (plan.error != 0) return explain(plan.error, program, request.working_folder);
+    return child;
 }
 
 }  // namespace cloudtask::node

@@ -1,4 +1,4 @@
-// The Supervisor for Linux: posix_spawn, pidfds on Asio, /proc only where a tree does not end by itself. Lives on the loop, but for
+// The Supervisor for Linux: spawn(), pidfds on Asio, /proc only where a tree does not end by itself. Lives on the loop, but for
 // launched(), which the threads that start call as well.
 #include <utility>  // Asio 1.74 uses std::exchange without it
 
