@@ -136,7 +136,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             run.run.reason = run.run.reason.empty() ? told : run.run.reason + "; " + told;
             add_started(batch, run);
         }
-        if (!batch.empty()) around.journal.write(std::move(batch));
+        if (!batch.empty()) around.journal.write(std::move(batch), Pace::soon);
     }
 
     void note_begun() {

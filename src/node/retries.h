@@ -23,8 +23,9 @@ struct EndedAttempt {
     std::string incarnation;   // to report by
 };
 
-// Adds the attempt that follows `run`, which has ended and whose task has a retry policy, to the batch, with its report, and says in the run's reason what follows. What was
-// added, if there is one: it waits from the batch's transaction on. The report that `run` has ended is to come behind it.
+// Adds the attempt that follows `run`, which has ended and whose task has a retry policy, to the batch, with its report, and says in the
+// run's reason what follows. What was added, if there is one: it waits from the batch's transaction on. The report that `run` has ended is
+// to come behind it.
 std::optional<JournalEntry> add_next_attempt(Batch& batch, task::Run& run, const EndedAttempt& ended);
 
 }  // namespace cloudtask::node

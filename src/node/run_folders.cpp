@@ -147,7 +147,8 @@ void remove_folder(const std::string& folder) {
 // its lock, and looks first whose it is.
 class RunFolders::Shelf {
   public:
-    Shelf(std::string root, std::chrono::nanoseconds step) : step_(step), path_(std::move(root)), root_(::open(path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
+    Shelf(std::string root, std::chrono::nanoseconds step)
+        : step_(step), path_(std::move(root)), root_(::open(path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
 
     std::string path(const std::string& name) const { return fmt::format("{}/{}", path_, name); }
 

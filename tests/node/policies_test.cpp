@@ -20,7 +20,7 @@ std::string retry_of(const std::string& run_id, Instant fire) { return task::ret
 // Ends the run that was started last.
 void end_last(RunnerMachine& m, std::int64_t exit_code) {
     m.process->supervisor.end(m.processes.started.back().run_id, exit_code);
-    m.loop.settle();
+    m.loop.advance(20ms);
 }
 
 TEST_CASE("a run that fails is tried again after its delay, and each attempt is told") {
@@ -82,7 +82,7 @@ TEST_CASE("what is not to be tried again is not") {
     }
     SECTION("a task that is disabled while the next attempt waits") {
         m.process->supervisor.end(first, 76);
-        m.loop.settle();
+        m.loop.advance(20ms);
         auto disabled = std::make_shared<task::Task>(*task);
         disabled->enabled = false;
         m.put(disabled);
@@ -363,7 +363,7 @@ TEST_CASE("a run beyond its soft limit says so once, while it goes on and at its
     m.loop.advance(10s);
     CHECK(m.told_of(id).size() == 2);
     m.process->supervisor.end(id, 0);
-    m.loop.settle();
+    m.loop.advance(20ms);
     CHECK(m.runs().at(id).state == RunState::succeeded);
     CHECK(m.runs().at(id).reason == "its soft limit of 2s has passed");
 }
@@ -384,7 +384,7 @@ TEST_CASE("a run succeeds by its task's rule") {
         write_file(folder + "/stdout", std::string(output));
         m.process->supervisor.written[id] = output.size();
         m.process->supervisor.end(id, code, timed_out);
-        m.loop.settle();
+        m.loop.advance(20ms);
         return m.runs().at(id);
     };
     SECTION("code and output") { CHECK(end("working\ndone: 12\nbye\n", 4).state == RunState::succeeded); }

@@ -180,7 +180,8 @@ TEST_CASE("a folder that is not as it was made is not used again") {
         struct stat status{};
         REQUIRE(::stat((folder + "/stderr").c_str(), &status) == 0);
         const auto made = std::chrono::seconds{status.st_ctim.tv_sec} + std::chrono::nanoseconds{status.st_ctim.tv_nsec};
-        while (std::chrono::system_clock::now().time_since_epoch() < made + kStep + std::chrono::milliseconds{10}) std::this_thread::yield();
+        while (std::chrono::system_clock::now().time_since_epoch() < made + kStep + std::chrono::milliseconds{10})
+            std::this_thread::yield();
         f.folders->release(kFirstRun);
         f.folders->release(f.give(kSecond) == folder ? kSecond : "");
         REQUIRE(f.give(kFirstRun) == folder);
