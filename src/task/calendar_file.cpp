@@ -49,15 +49,17 @@ bool is_head(const std::vector<std::string>& fields) {
 
 std::optional<std::string> holiday_of(const std::vector<std::string>& fields, std::string& problem) {
     const auto from = parse_date(fields[0]);
-    const auto to = fields.size() >= 2 ? parse_date(fields[1]) : std::nullopt;
+    const bool second_is_date = fields.size() >= 2 && parse_date(fields[1]).has_value();
     if (!from) {
         problem = fmt::format("'{}' is not a date", fields[0].substr(0, 64));
-    } else if (fields.size() > (to ? 3U : 2U)) {
+    } else if (fields.size() > (second_is_date ? 3U : 2U)) {
         problem = fmt::format("has {} fields", fields.size());
-    } else if (to && *to <= *from) {
+    } else if (!second_is_date) {
+        return holiday_json(*from, *from + 1, fields.size() > 1 ? fields[1] : "");
+    } else if (const auto to = parse_date(fields[1]); *to <= *from) {
         problem = fmt::format("{} is not after {}: it is the first day after the holidays", fields[1], fields[0]);
     } else {
-        return holiday_json(*from, to.value_or(*from + 1), to ? (fields.size() > 2 ? fields[2] : "") : fields.size() > 1 ? fields[1] : "");
+        return holiday_json(*from, *to, fields.size() > 2 ? fields[2] : "");
     }
     return std::nullopt;
 }
