@@ -97,7 +97,8 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             const Live refused = std::move(found->second);
             live.erase(found);
             count_out(refused.run.task_id);
-            return on_started(propagate(started), refused.run, refused.task, refused.retry);
+            const TaskPointer nothing_follows;
+            return on_started(propagate(started), refused.run, refused.stop_asked ? nothing_follows : refused.task, refused.retry);
         }
         task::Run& run = found->second.run;
         found->second.process.started_at = started->started_at;
@@ -249,7 +250,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         if (ending.task && ending.task->success) judge_success(ending, end);
         if (!noted_before.empty()) run.reason = run.reason.empty() ? noted_before : run.reason + "; " + noted_before;
         count(run.state);
-        auto next = follow(batch, run, ending.task, ending.retry);
+        auto next = ending.stop_asked ? std::nullopt : follow(batch, run, ending.task, ending.retry);
         batch.reports.push_back(run_report(around.incarnation(), run));
         const std::string task_id = run.task_id;
         if (silent) ending.process.folder.clear();  // no report needs it: the next run gets it
@@ -274,21 +275,25 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         if (rule.output && end.output_lost && rule.exit_codes.contains(*end.exit_code)) {
             problem = "its output could not be kept, so that nobody can tell whether it succeeded";
         } else {
-            problem = task::why_no_success(rule, *end.exit_code, tail_of(ending.process, end, rule));
+            const auto tail = tail_of(ending.process, end, rule);
+            problem = tail ? task::why_no_success(rule, *end.exit_code, *tail)
+                           : "its output cannot be read, so that nobody can tell whether it succeeded";
         }
         run.state = problem.empty() ? task::RunState::succeeded : task::RunState::failed;
         run.reason = problem;
     }
 
-    static std::string tail_of(const RunningRecord& process, const Ended& end, const task::SuccessRule& rule) {
-        if (!rule.output) return {};
+    // Nothing if it cannot be read.
+    static std::optional<std::string> tail_of(const RunningRecord& process, const Ended& end, const task::SuccessRule& rule) {
+        if (!rule.output) return std::string{};
         const Stream stream = rule.output->standard_error ? Stream::err : Stream::out;
         const LogShape shape{process.output_limit, stream == Stream::err ? end.stderr_bytes : end.stdout_bytes, true};
         const std::uint64_t from = shape.available() - std::min<std::uint64_t>(shape.available(), task::kOutputLookedAt);
         auto tail = read_log(output_path(process.folder, stream), shape, from, task::kOutputLookedAt);
-        if (tail) return std::move(*tail);
-        log::error("the end of the output of run {} cannot be read: {}", process.run_id, tail.error().message);
-        return {};
+        if (tail && tail->size() == shape.available() - from) return std::move(*tail);
+        log::error("the end of the output of run {} cannot be read: {}", process.run_id,
+                   tail ? "it is shorter than it was" : tail.error().message);
+        return std::nullopt;
     }
 
     std::optional<JournalEntry> follow(Batch& batch, task::Run& run, const TaskPointer& task, std::int64_t retry) const {
@@ -400,7 +405,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             append_rest(batch, entry, Stream::out, entry.stdout_sent);
             append_rest(batch, entry, Stream::err, entry.stderr_sent);
         }
-        auto next = follow(batch, run, entry.task, entry.retry);
+        auto next = entry.stop_asked ? std::nullopt : follow(batch, run, entry.task, entry.retry);
         batch.reports.push_back(run_report(around.incarnation(), run));
         entry.phase = Phase::ended;
         entry.task.reset();

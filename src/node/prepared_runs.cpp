@@ -444,6 +444,7 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
         }
         entry.parked = true;
         entry.intent_written = false;
+        if (std::exchange(entry.folder_asked, false)) --folders_ahead;  // it is not next any more
         ++parked_count;
         entry.run.reason = std::move(reason);
         if (!std::exchange(entry.reported, true)) batch.reports.push_back(run_report(around.incarnation(), entry.run));

@@ -15,8 +15,10 @@
 #include <mutex>
 #include <optional>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
+#include "cloudtask/core/check.h"
 #include "cloudtask/core/descriptor.h"
 #include "cloudtask/core/log.h"
 #include "node/process/output.h"
@@ -158,7 +160,8 @@ class RunFolders::Shelf {
         if (cleared_.empty()) return std::nullopt;
         std::string name = std::move(cleared_.back());
         cleared_.pop_back();
-        owners_.insert_or_assign(name, run_id);
+        on_shelf_.erase(name);
+        CLOUDTASK_CHECK(owners_.emplace(name, run_id).second, "a cleared folder has no run");
         return name;
     }
 
@@ -194,7 +197,7 @@ class RunFolders::Shelf {
         const std::lock_guard folder_lock(lock_of(name));
         {
             const std::lock_guard lock(mutex_);
-            if (owners_.contains(name)) return;
+            if (owners_.contains(name) || on_shelf_.contains(name)) return;  // tidy() and a release() may both come by
         }
         if (give(name)) return;  // as a rule a run leaves nothing behind
         empty_work(path(name));
@@ -229,6 +232,7 @@ class RunFolders::Shelf {
         }
         if (cleared_.size() >= kMostCleared) return false;
         cleared_.push_back(name);
+        on_shelf_.insert(name);
         return true;
     }
 
@@ -252,6 +256,7 @@ class RunFolders::Shelf {
     std::array<std::mutex, 64> folder_locks_;  // each of some folders; taken before mutex_
     std::mutex mutex_;                         // of all that follows
     std::vector<std::string> cleared_;
+    std::unordered_set<std::string> on_shelf_;             // the same
     std::unordered_map<std::string, std::string> owners_;  // run ids
     std::unordered_map<std::string, Stamps> stamps_;       // of folders, as they were when they were found clear
 };

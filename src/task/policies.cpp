@@ -14,7 +14,9 @@ namespace cloudtask::task {
 
 namespace {
 
-constexpr std::int64_t kHighestExitCode = 255;                  // wait(2): eight bits
+constexpr std::int64_t kHighestExitCode = 255;  // wait(2): eight bits
+// The node judges on its event loop: even where RE2 falls back to following all states, 64 KiB of output take it a fraction of a second.
+constexpr int kPatternProgram = 1500;
 constexpr std::int64_t kPatternMemory = std::int64_t{1} << 20;  // bytes, for the pattern's program and its automata
 
 std::optional<std::int64_t> read_exit_code(std::string_view text) {
@@ -54,6 +56,10 @@ bool ExitCodes::contains(std::int64_t code) const {
 
 Result<> check_pattern(std::string_view pattern) {
     const RE2 compiled(for_lines(pattern), pattern_options());
+    if (compiled.ok() && compiled.ProgramSize() > kPatternProgram) {
+        return fail(Errc::invalid_argument, "is too large: it compiles to {} steps, {} is the most", compiled.ProgramSize(),
+                    kPatternProgram);
+    }
     if (compiled.ok()) return {};
     return fail(Errc::invalid_argument, "is not a regular expression: {}", compiled.error());
 }

@@ -152,6 +152,20 @@ TEST_CASE("a folder into which a package is being unpacked is not given away bef
     f.check_fresh(third);
 }
 
+TEST_CASE("a folder that is tidied up as its run ends is given to one run") {
+    Folders f;
+    const std::string first = f.give(kFirstRun);
+    LateWorker worker;
+    RunFolders folders(worker, f.root.path(), kStep);
+    folders.recall(kFirstRun, first);
+    folders.tidy();
+    folders.release(kFirstRun);
+    worker.work();
+    CHECK(folders.assign(kSecond));
+    CHECK(folders.of(kSecond) == first);
+    CHECK_FALSE(folders.assign(kFirstRun));
+}
+
 TEST_CASE("what is left to do of a folder is not done when it has another run") {
     test::TempFolder root;
     REQUIRE(RunFolders::make_shards(root.path()));

@@ -168,6 +168,8 @@ TEST_CASE("a run succeeds by code and by what its output ends with") {
     CHECK(check_pattern("^done: \\d+$"));
     CHECK_FALSE(check_pattern("done("));
     CHECK_FALSE(check_pattern("(?=ahead)"));
+    CHECK_FALSE(check_pattern("(a|b)*a(a|b){700}"));  // nobody is to wait for it
+    CHECK(check_pattern(std::string(1000, 'a')));
     CHECK_FALSE(check_pattern("((((((((((a{1,100}){1,100}){1,100}){1,100}))))))"));
 }
 
