@@ -164,7 +164,15 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
 
     void add_started(Batch& batch, const Live& run) const {
         batch.entries.push_back(run.entry());
-        batch.reports.push_back(run_report(around.incarnation(), run.run));
+        batch.reports.push_back(begun_report(run));
+    }
+
+    // Why it was stopped is said with its end: a reason of what goes on is that it takes long.
+    Report begun_report(const Live& run) const {
+        if (!run.stop_asked) return run_report(around.incarnation(), run.run);
+        task::Run told = run.run;
+        told.reason.clear();
+        return run_report(around.incarnation(), told);
     }
 
     std::optional<JournalEntry> stop(const std::string& run_id, const std::string& note_of_stop) {
@@ -231,7 +239,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         Batch batch;
         const bool silent = end.stdout_bytes == 0 && end.stderr_bytes == 0 && ending.stdout_sent == 0 && ending.stderr_sent == 0;
         // A log is of a run that the center knows.
-        if (!silent && !ending.noted) batch.reports.push_back(run_report(around.incarnation(), ending.run));
+        if (!silent && !ending.noted) batch.reports.push_back(begun_report(ending));
         const std::uint64_t limit = ending.process.output_limit;
         if (!end.output_lost) {
             append_log(batch, ending, Stream::out, {limit, end.stdout_bytes, true});

@@ -2,6 +2,7 @@
 #include "node/node_core.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -95,11 +96,17 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
 
     void take_up(Loaded loaded) {
         coordinator->recall(loaded.past);
+        std::set<std::string> with_runs;
+        for (const auto& entry : loaded.unfinished) with_runs.insert(entry.run.task_id);
         runner.recover(std::move(loaded.unfinished), loaded.runs, loaded.command_ids);
         coordinator->set_cordoned(loaded.cordoned);  // before there is a session, so that none ever takes part
         for (auto& task : loaded.catalog.tasks) put_task(std::move(task));
         for (const auto& deleted : loaded.catalog.deleted) erase_task(deleted);
         catalog_revision = loaded.catalog.revision;
+        for (const auto& id : with_runs) {
+            // Deleted so long ago that the replica has nothing of it: no further attempt begins.
+            if (catalog_revision > 0 && tasks.find(id) == nullptr) runner.erase_task(id);
+        }
         // 0 on disk: never synchronised. What the center holds, be it nothing, has to be heard first.
         if (catalog_revision > 0) coordinator->set_catalog_revision(catalog_revision);
     }

@@ -186,7 +186,15 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
     // By then no fire of them can come up any more.
     void forget_deleted() {
         const Instant before = now() - 2 * task::kSupersededKept;
-        for (; !deleted.empty() && deleted.front().first < before; deleted.pop_front()) ended.erase(deleted.front().second);
+        while (!deleted.empty() && deleted.front().first < before) {
+            const std::string id = std::move(deleted.front().second);
+            deleted.pop_front();
+            if (live.count_of(id) > 0 || prepared.waits(id)) {
+                deleted.emplace_back(now(), id);  // what follows its run is refused
+            } else {
+                ended.erase(id);
+            }
+        }
     }
 
     void running_changed(const std::string& task_id) {

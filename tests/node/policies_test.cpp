@@ -309,6 +309,43 @@ TEST_CASE("the newest fire replaces the run before it once that is gone") {
     }
 }
 
+TEST_CASE("a run of a deleted task is not tried again, however long it took") {
+    RunnerMachine m;
+    auto made = m.make_task(1h);
+    made->retry = thrice();
+    const auto task = m.give(made);
+    const Instant due = m.go_to(1h, 0s);
+    m.loop.advance(1min);
+    m.process->runner.erase_task(task->id);
+    for (int hour = 0; hour < 2; ++hour) {
+        m.loop.advance(50min);
+        m.process->runner.erase_task(task_named(50 + hour).id);
+    }
+    end_last(m, 1);
+    m.loop.advance(1min);
+    CHECK(m.processes.started.size() == 1);
+    CHECK_THAT(m.runs().at(id_of_fire(task, due)).reason, Contains("the task was deleted"));
+}
+
+TEST_CASE("why a run was replaced is said with its end: what goes on with a reason takes long") {
+    RunnerMachine m;
+    auto made = m.make_task();
+    made->overlap = task::Overlap::replace;
+    const auto task = m.give(made);
+    m.processes.slow = true;
+    const Instant due = m.go_to(10s, 0s);
+    m.loop.advance(10s + 100ms);
+    REQUIRE(m.process->supervisor.stopped.contains(id_of_fire(task, due)));
+    m.process->supervisor.let_through();
+    m.loop.advance(100ms);
+    CHECK(m.runs().at(id_of_fire(task, due)).state == RunState::running);
+    CHECK(m.runs().at(id_of_fire(task, due)).reason.empty());
+    m.process->supervisor.end(id_of_fire(task, due), 143);
+    m.loop.advance(100ms);
+    CHECK(m.runs().at(id_of_fire(task, due)).state == RunState::stopped);
+    CHECK_THAT(m.runs().at(id_of_fire(task, due)).reason, Contains("replaced by the run"));
+}
+
 TEST_CASE("what has not begun by its start deadline is skipped") {
     RunnerMachine m;
     auto made = m.make_task();
