@@ -13,6 +13,7 @@
 #include "center/tzdata_check.h"
 #include "cloudtask/task/codec.h"
 #include "cloudtask/task/tzdata.h"
+#include "tests/support/sanitized.h"
 
 using namespace cloudtask;
 using namespace cloudtask::center;
@@ -171,20 +172,22 @@ TEST_CASE("forecast: fires by minute, and the fullest second", "[schedules]") {
     CHECK(api.get("/api/v1/runtimes/demo/forecast?hours=0").status == 400);
 }
 
-TEST_CASE("spread: five thousand midnight tasks, the proposal accepted, the peak falls", "[schedules]") {
+TEST_CASE("spread: thousands of midnight tasks, the proposal accepted, the peak falls", "[schedules]") {
+    constexpr unsigned kTasks = kSanitized ? 1000 : 5000;
     ApiFixture api;
     const std::string group = api.make_group();
-    insert(api, group, "midnight", 5000, R"([{"cron":"0 0 * * *"}])");
+    insert(api, group, "midnight", kTasks, R"([{"cron":"0 0 * * *"}])");
     insert(api, group, "once", 30, R"([{"at":"2030-01-01T00:00:00Z"}])");
     const auto answer = api.get("/api/v1/runtimes/demo/spread?max_jitter=5min");
     REQUIRE(answer.status == 200);
     const auto body = answer.json();
     const auto peak = [](const json::Value& sums) { return sums["peak_second"]["fires"].GetInt64(); };
-    CHECK(peak(body["before"]) == 5030);
-    // 5,000 fires in 300 seconds and 30 of an instant of their own: 17 a second if they were even, and they are random.
+    CHECK(peak(body["before"]) == kTasks + 30);
+    // 5,000 fires (under a sanitizer, fewer) in 300 seconds and 30 of an instant of their own: 17 a second if they were even, and they are
+    // random.
     CHECK(peak(body["after"]) < 100);
     CHECK(peak(body["after"]) >= 30);
-    REQUIRE(body["proposals"].Size() == 5000);
+    REQUIRE(body["proposals"].Size() == kTasks);
     CHECK(member_text(body["proposals"][0], "jitter") == "5min");
     CHECK(member_text(body["proposals"][0], "schedule") == "0");
 
@@ -195,7 +198,7 @@ TEST_CASE("spread: five thousand midnight tasks, the proposal accepted, the peak
     }));
     const auto spread = api.get("/api/v1/runtimes/demo/forecast").json();
     CHECK(fires_at(spread, "peak_second") == peak(body["after"]));
-    CHECK(member_text(spread, "fires") == "5030");
+    CHECK(member_text(spread, "fires") == std::to_string(kTasks + 30));
     CHECK(api.get("/api/v1/runtimes/demo/spread?max_jitter=5min&target=100").json()["proposals"].Empty());
 }
 

@@ -13,8 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t kSeeds = kSanitized ? 30 : 200;
-constexpr std::uint64_t kPlainSeeds = kSanitized ? 10 : 1800;
+constexpr std::uint64_t kSeeds = kThreadSanitized ? 5 : kSanitized ? 30 : 200;
+constexpr std::uint64_t kPlainSeeds = kThreadSanitized ? 3 : kSanitized ? 10 : 1800;
 constexpr std::uint64_t kSeedsTwice = kSanitized ? 3 : 20;
 
 std::uint64_t seeds_to_play() {
