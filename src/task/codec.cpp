@@ -34,6 +34,7 @@ std::optional<Group> read_group_input(const json::Value& value, Faults& faults) 
     read_slug(reader, "name", group.name);
     reader.read("description", group.description, kDescriptionRule);
     read_notify(reader, group.notify);
+    reader.read("exclusive", group.exclusive);
     reader.ignore("id");
     ignore_server_fields(reader);
     reader.finish();
@@ -59,6 +60,7 @@ void write(json::Writer& out, const Group& group) {
     out.member("name", group.name);
     out.member("description", group.description);
     out.member("notify", group.notify);
+    if (group.exclusive) out.member("exclusive", true);
     out.member("version", group.version);
     out.member("created_at", group.created_at);
     out.member("updated_at", group.updated_at);

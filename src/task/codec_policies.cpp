@@ -6,6 +6,8 @@
 #include <memory>
 
 #include "cloudtask/core/units.h"
+#include "cloudtask/task/codec.h"
+#include "cloudtask/task/mutex.h"
 #include "task/codec_rules.h"
 
 namespace cloudtask::task {
@@ -153,6 +155,17 @@ void write_success(json::Writer& out, const SuccessRule& rule) {
     out.end_object();
 }
 
+void read_mutex(json::ObjectReader& reader, Task& task) {
+    std::string name;
+    if (!reader.read("mutex", name)) return;
+    if (!is_slug(name)) {
+        reader.faults().add(reader.pointer("mutex"), "is not a name", "1 to 63 characters of a-z, 0-9 and '-', the first none of '-'");
+        return;
+    }
+    task.mutex = std::make_shared<const std::string>(std::move(name));
+    check_mutex_overlap(task, "a mutex", reader.faults());
+}
+
 void read_optional_duration(json::ObjectReader& reader, std::string_view name, std::optional<Duration>& out, json::DurationRule rule) {
     Duration value{};
     if (reader.read_duration(name, value, rule)) out = value;
@@ -187,6 +200,7 @@ void read_policies(json::ObjectReader& reader, Task& task) {
     if (reader.read_choice("guarantee", choice, {"at_most_once", "at_least_once"})) {
         task.guarantee = choice == "at_least_once" ? Guarantee::at_least_once : Guarantee::at_most_once;
     }
+    read_mutex(reader, task);
     read_retry(reader, task);
     read_success(reader, task);
 }
@@ -204,6 +218,7 @@ void write_policies(json::Writer& out, const Task& task) {
     out.member("max_parallel", task.max_parallel);
     if (task.overlap == Overlap::queue || task.queue_limit != Task{}.queue_limit) out.member("queue_limit", task.queue_limit);
     out.member("guarantee", to_string(task.guarantee));
+    if (task.mutex) out.member("mutex", *task.mutex);
     if (task.retry) write_retry(out, *task.retry);
     if (task.success) write_success(out, *task.success);
 }

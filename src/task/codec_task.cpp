@@ -108,6 +108,7 @@ Result<Task> read_task(const json::Value& value) {
     reader.read_instant("updated_at", task.updated_at);
     reader.read_instant("effective_from", task.effective_from);
     reader.read("effective_revision", task.effective_revision);
+    reader.read("exclusive_group", task.exclusive_group);
     read_embedded_calendars(reader, task);
     reader.finish();
     if (!faults.empty()) return fail(Errc::invalid_argument, "the task is not valid: {}", faults.summary());
@@ -139,6 +140,7 @@ void write(json::Writer& out, const Task& task) {
     out.member("targets", task.targets);
     out.member("labels", task.labels);
     write_policies(out, task);
+    if (task.exclusive_group) out.member("exclusive_group", true);
     out.member("notify", task.notify);
     out.member("version", task.version);
     out.member("revision", task.revision);

@@ -152,6 +152,12 @@ Task random_task(std::mt19937_64& random) {
     if (below(2) == 0) task.retry = std::make_shared<const Retry>(random_retry(random));
     if (below(2) == 0) task.success = std::make_shared<const SuccessRule>(random_success_rule(random));
     task.guarantee = below(2) == 0 ? Guarantee::at_least_once : Guarantee::at_most_once;
+    const bool mutual = task.overlap == Overlap::forbid || task.overlap == Overlap::queue;
+    if (mutual && below(2) == 0) {
+        task.max_parallel = 1;
+        task.mutex = std::make_shared<const std::string>("database");
+    }
+    task.exclusive_group = below(2) == 0;
     if (below(2) == 0) task.notify = {"ops@example.org", "a.b+c@example.com"};
     task.version = 1 + below(100);
     task.revision = below(1'000'000);
@@ -192,6 +198,9 @@ void check_equal(const Task& a, const Task& b) {
     REQUIRE((a.success == nullptr) == (b.success == nullptr));
     if (a.success) REQUIRE((*a.success == *b.success));
     REQUIRE((a.guarantee == b.guarantee));
+    REQUIRE((a.mutex == nullptr) == (b.mutex == nullptr));
+    if (a.mutex) REQUIRE(*a.mutex == *b.mutex);
+    REQUIRE(a.exclusive_group == b.exclusive_group);
     REQUIRE(a.notify == b.notify);
     REQUIRE(a.version == b.version);
     REQUIRE(a.revision == b.revision);
@@ -373,12 +382,13 @@ TEST_CASE("codec: runtimes, groups and packages") {
     CHECK(runtime_again->notify == runtime.notify);
     CHECK(runtime_again->version == 1);
 
-    const Group group{.id = kUuid, .runtime = "demo", .name = "ops", .description = "", .notify = {}};
+    const Group group{.id = kUuid, .runtime = "demo", .name = "ops", .description = "", .notify = {}, .exclusive = true};
     const auto group_again = read_group_input(document(written(group)), faults);
     REQUIRE(group_again);
     CHECK(group_again->runtime == "demo");
     CHECK(group_again->name == "ops");
     CHECK(group_again->id.empty());
+    CHECK(group_again->exclusive);
     CHECK(faults.empty());
 
     CHECK_FALSE(read_runtime_input(document(R"({"notify": ["x"], "what": 1})"), faults));

@@ -9,6 +9,7 @@
 #include "cloudtask/core/ids.h"
 #include "cloudtask/task/attempts.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/mutex.h"
 
 using namespace cloudtask;
 using namespace cloudtask::task;
@@ -197,5 +198,26 @@ TEST_CASE("policies that cannot be kept are refused, each with its place") {
     CHECK(policy_faults(R"("overlap": "queue", "queue_limit": 0)").size() == 1);
     CHECK(policy_faults(R"("misfire": "all", "misfire_limit": 5000)").size() == 1);
     CHECK(policy_faults(R"("retry": {"often": true})").size() == 1);
+    CHECK(policy_faults(R"("mutex": "No Slug")") == List{"/mutex: is not a name"});
+    CHECK(policy_faults(R"("mutex": "db", "overlap": "allow")") == List{"/overlap: 'allow' does not go with a mutex"});
+    CHECK(policy_faults(R"("mutex": "db", "overlap": "replace")") == List{"/overlap: 'replace' does not go with a mutex"});
+    CHECK(policy_faults(R"("mutex": "db", "overlap": "queue", "max_parallel": 2)") == List{"/max_parallel: is more than 1, beside a mutex"});
+    CHECK(policy_faults(R"("mutex": "db", "overlap": "queue")").empty());
     CHECK(policy_faults(R"("retry": {}, "success": {}, "overlap": "replace", "soft_limit": "1min", "start_deadline": "5min")").empty());
+}
+
+TEST_CASE("a mutex is one of tasks that name it, or of a group; no task's id looks like one") {
+    Task task;
+    task.group = "reports";
+    CHECK_FALSE(has_mutex(task));
+    CHECK(mutex_key(task).empty());
+    task.exclusive_group = true;
+    CHECK(has_mutex(task));
+    CHECK(mutex_key(task) == "group:reports");
+    CHECK(mutex_words(mutex_key(task)) == "the group reports, which is exclusive");
+    task.exclusive_group = false;
+    task.mutex = std::make_shared<const std::string>("reports");
+    CHECK(has_mutex(task));
+    CHECK(mutex_key(task) == "mutex:reports");
+    CHECK(mutex_words(mutex_key(task)) == "the mutex reports");
 }

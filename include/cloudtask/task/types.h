@@ -34,6 +34,7 @@ struct Group {
     std::string name;  // slug
     std::string description;
     std::vector<std::string> notify;
+    bool exclusive = false;  // no two runs of its tasks overlap
     std::int64_t version = 1;
     Instant created_at{}, updated_at{};
 };
@@ -80,6 +81,8 @@ struct Task {
     std::int64_t max_parallel = 1;  // with Overlap::allow and Overlap::queue
     std::int64_t queue_limit = 10;  // with Overlap::queue: fires that wait
     Guarantee guarantee = Guarantee::at_most_once;
+    bool exclusive_group = false;                // its group was exclusive when this version was saved: only the center writes it
+    std::shared_ptr<const std::string> mutex;    // a slug: no two runs of the runtime's tasks that name it overlap; null: none (mutex.h)
     std::shared_ptr<const Retry> retry;          // none: a run is tried once
     std::shared_ptr<const SuccessRule> success;  // none: exit code 0
     std::vector<std::string> notify;             // mail addresses told when a run fails
