@@ -188,12 +188,14 @@ TEST_CASE("spread: thousands of midnight tasks, the proposal accepted, the peak 
     CHECK(peak(body["after"]) < 100);
     CHECK(peak(body["after"]) >= 30);
     REQUIRE(body["proposals"].Size() == kTasks);
-    CHECK(member_text(body["proposals"][0], "jitter") == "5min");
+    const std::string jitter = member_text(body["proposals"][0], "jitter");
+    CHECK(jitter == (kSanitized ? "2min" : "5min"));  // no more than makes them even
     CHECK(member_text(body["proposals"][0], "schedule") == "0");
 
     // Some of them accepted: what is shown for them is what they do.
     REQUIRE(api.store->write([&](soci::session& sql) -> Result<> {
-        sql << "UPDATE tasks SET document = json_set(document, '$.schedules[0].jitter', '5min') WHERE name LIKE 'midnight-%'";
+        sql << "UPDATE tasks SET document = json_set(document, '$.schedules[0].jitter', :jitter) WHERE name LIKE 'midnight-%'",
+            soci::use(jitter);
         return {};
     }));
     const auto spread = api.get("/api/v1/runtimes/demo/forecast").json();
