@@ -44,40 +44,45 @@ Result<Response> get_calendar_route(Call& call) {
     return response;
 }
 
+Response updated(const task::NamedCalendar& calendar) { return versioned_json(200, calendar_json(calendar), calendar.version); }
+
 Response created(const task::NamedCalendar& calendar) {
     auto response = versioned_json(201, calendar_json(calendar), calendar.version);
     response.headers.set("Location", "/api/v1/calendars/" + calendar.id);
     return response;
 }
 
-Result<Response> create_calendar_route(Call& call) {
+// The calendar of the request's body, checked, is given to `save(scope, input, faults)`; `answer` is made of what it saved.
+template <class Save>
+Result<Response> save_calendar(Call& call, Save save, Response (*answer)(const task::NamedCalendar&)) {
     const auto document = call.json_body();
     if (!document) return propagate(document);
     Faults faults;
     const auto input = task::read_calendar_input(*document, faults);
     if (!input) return faulty("calendar", faults);
     return call.write([&](WriteScope& scope) -> Result<Response> {
-        const auto calendar = create_calendar(call.context, scope, *input, faults);
+        const auto calendar = save(scope, *input, faults);
         if (!faults.empty()) return faulty("calendar", faults);
         if (!calendar) return propagate(calendar);
-        return created(*calendar);
+        return answer(*calendar);
     });
+}
+
+Result<Response> create_calendar_route(Call& call) {
+    return save_calendar(
+        call, [&](WriteScope& scope, const auto& input, Faults& faults) { return create_calendar(call.context, scope, input, faults); },
+        &created);
 }
 
 Result<Response> update_calendar_route(Call& call) {
     const auto expected = call.if_match();
     if (!expected) return propagate(expected);
-    const auto document = call.json_body();
-    if (!document) return propagate(document);
-    Faults faults;
-    const auto input = task::read_calendar_input(*document, faults);
-    if (!input) return faulty("calendar", faults);
-    return call.write([&](WriteScope& scope) -> Result<Response> {
-        const auto calendar = update_calendar(scope, call.param("id"), *expected, *input, faults);
-        if (!faults.empty()) return faulty("calendar", faults);
-        if (!calendar) return propagate(calendar);
-        return versioned_json(200, calendar_json(*calendar), calendar->version);
-    });
+    return save_calendar(
+        call,
+        [&](WriteScope& scope, const auto& input, Faults& faults) {
+            return update_calendar(scope, call.param("id"), *expected, input, faults);
+        },
+        &updated);
 }
 
 Result<Response> erase_calendar_route(Call& call) {
@@ -160,7 +165,7 @@ Result<Response> import_calendar_route(Call& call) {
             *present ? update_calendar(scope, (*present)->id, 0, *input, faults) : create_calendar(call.context, scope, *input, faults);
         if (!faults.empty()) return faulty("import", faults);
         if (!calendar) return propagate(calendar);
-        return *present ? versioned_json(200, calendar_json(*calendar), calendar->version) : created(*calendar);
+        return *present ? updated(*calendar) : created(*calendar);
     });
 }
 

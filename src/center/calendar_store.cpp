@@ -60,21 +60,7 @@ void erase_calendars_of(soci::session& sql, const std::string& runtime) {
 }
 
 std::string list_calendars(soci::session& sql, const ListQuery& query, std::vector<std::string>& out) {
-    PageQuery page("id, name, document", "calendars", query, kCalendarList.id_column);
-    if (const auto* runtime = query.filter("runtime")) page.where("runtime = :f_runtime", "f_runtime", *runtime);
-    if (const auto* name = query.filter("name")) page.where("name = :f_name", "f_name", *name);
-    std::string id, name, document;
-    return page.run(
-        sql,
-        [&](soci::statement& statement) {
-            statement.exchange(soci::into(id));
-            statement.exchange(soci::into(name));
-            statement.exchange(soci::into(document));
-        },
-        [&] {
-            out.push_back(document);
-            return ListQuery::Position{query.sort.column == "name" ? name : "", id};
-        });
+    return list_named(sql, "calendars", query, kCalendarList.id_column, out);
 }
 
 void note_calendars(soci::session& sql, const task::Task& task) {

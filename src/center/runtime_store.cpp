@@ -149,21 +149,7 @@ std::string list_runtimes(soci::session& sql, const ListQuery& query, std::vecto
 }
 
 std::string list_groups(soci::session& sql, const ListQuery& query, std::vector<std::string>& out) {
-    PageQuery page("id, name, document", "task_groups", query, kGroupList.id_column);
-    if (const auto* runtime = query.filter("runtime")) page.where("runtime = :f_runtime", "f_runtime", *runtime);
-    if (const auto* name = query.filter("name")) page.where("name = :f_name", "f_name", *name);
-    std::string id, name, document;
-    return page.run(
-        sql,
-        [&](soci::statement& statement) {
-            statement.exchange(soci::into(id));
-            statement.exchange(soci::into(name));
-            statement.exchange(soci::into(document));
-        },
-        [&] {
-            out.push_back(document);
-            return ListQuery::Position{query.sort.column == "name" ? name : "", id};
-        });
+    return list_named(sql, "task_groups", query, kGroupList.id_column, out);
 }
 
 }  // namespace cloudtask::center

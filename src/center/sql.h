@@ -5,7 +5,9 @@
 
 #include <list>
 #include <string>
+#include <string_view>
 #include <variant>
+#include <vector>
 
 #include <soci/soci.h>
 
@@ -65,5 +67,10 @@ class PageQuery {
     const ListQuery& query_;
     std::list<Parameter> parameters_;  // a list: SOCI keeps pointers to the values
 };
+
+// A page of what has (id, runtime, name, document): the documents, by id or by name, those of one runtime or name if the query asks for
+// that. Returns the cursor of the next page, or "".
+std::string list_named(soci::session& sql, const std::string& table, const ListQuery& query, std::string_view id_column,
+                       std::vector<std::string>& out);
 
 }  // namespace cloudtask::center

@@ -1,4 +1,4 @@
-// PageQuery: the text of a page's SELECT; and the ids of runs by time.
+// PageQuery: the text of a page's SELECT, and pages of what has a name in a runtime; and the ids of runs by time.
 #include <algorithm>
 #include <charconv>
 
@@ -56,6 +56,25 @@ std::string PageQuery::text() const {
     std::string by = std::string{query_.sort.column} + order;
     if (query_.sort.column != id_column_) by += ", " + id_column_ + order;
     return "SELECT " + columns_ + " FROM " + table_ + conditions_ + " ORDER BY " + by + " LIMIT " + std::to_string(query_.limit + 1);
+}
+
+std::string list_named(soci::session& sql, const std::string& table, const ListQuery& query, std::string_view id_column,
+                       std::vector<std::string>& out) {
+    PageQuery page("id, name, document", table, query, id_column);
+    if (const auto* runtime = query.filter("runtime")) page.where("runtime = :f_runtime", "f_runtime", *runtime);
+    if (const auto* name = query.filter("name")) page.where("name = :f_name", "f_name", *name);
+    std::string id, name, document;
+    return page.run(
+        sql,
+        [&](soci::statement& statement) {
+            statement.exchange(soci::into(id));
+            statement.exchange(soci::into(name));
+            statement.exchange(soci::into(document));
+        },
+        [&] {
+            out.push_back(document);
+            return ListQuery::Position{query.sort.column == "name" ? name : "", id};
+        });
 }
 
 }  // namespace cloudtask::center
