@@ -211,6 +211,16 @@ struct RunnerMachine {
         loop.settle();
     }
 
+    // The node is killed, its next process finds that of the run, and this ends well.
+    void kill_boot_and_end(const std::string& run_id) {
+        kill();
+        boot();
+        CHECK(process->runner.running() == 1);
+        process->supervisor.end(run_id);
+        loop.advance(20ms);
+        CHECK(runs().at(run_id).state == RunState::succeeded);
+    }
+
     std::shared_ptr<task::Task> make_task(Duration interval = 10s) const {
         auto made = std::make_shared<task::Task>(task_named(static_cast<int>(tasks.size()) + 1));
         made->schedules = {*task::Schedule::every(interval, Instant{})};

@@ -16,14 +16,7 @@ TEST_CASE("a killed node finds again what runs, and reports as lost what is gone
     fs::create_directories(m.processes.started[0].folder);
     write_file(m.processes.started[0].folder + "/stdout", "what it said last");
 
-    SECTION("running") {
-        m.kill();
-        m.boot();
-        CHECK(m.process->runner.running() == 1);
-        m.process->supervisor.end(id);
-        m.loop.advance(20ms);
-        CHECK(m.runs().at(id).state == RunState::succeeded);
-    }
+    SECTION("running") { m.kill_boot_and_end(id); }
     SECTION("gone, with its output") {
         m.kill();
         m.processes.alive.clear();

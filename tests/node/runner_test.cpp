@@ -167,12 +167,7 @@ TEST_CASE("a start takes its time") {
     }
     SECTION("and is found by the next process, if it came to pass") {
         m.processes.alive.insert(id);
-        m.kill();
-        m.boot();
-        CHECK(m.process->runner.running() == 1);
-        m.process->supervisor.end(id);
-        m.loop.advance(20ms);
-        CHECK(m.runs().at(id).state == RunState::succeeded);
+        m.kill_boot_and_end(id);
     }
     SECTION("and is LOST for the next process, if it did not") {
         m.kill();
