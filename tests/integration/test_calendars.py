@@ -1,7 +1,6 @@
 """Calendars on real processes: a blackout a few seconds ahead drops and defers fires on the nodes, an edit of the calendar reaches them, and the ledger explains all."""
 
 import datetime
-import json
 import os
 import tempfile
 import time
@@ -28,18 +27,6 @@ class Calendars(unittest.TestCase):
         if not fires or fires[-1] < seconds:
             raise NotYet(f"{task['name']} has fired up to {fires[-1:]}")
         return fires
-
-    def settled(self, start, end):
-        words = ("verify", "--from", start, "--to", end, "-o", "json")
-        try:
-            ledger = json.loads(self.cluster.cli(*words))
-        except CliError as error:
-            if not error.out:
-                raise
-            ledger = json.loads(error.out)
-        if any(ledger["counts"][verdict] for verdict in ("not_yet", "awaited", "pending", "running")):
-            raise NotYet(f"{ledger['counts']}")
-        return ledger
 
     def test_fires_are_dropped_and_deferred_and_an_edit_reaches_the_nodes(self):
         cluster = self.cluster.start(nodes=2)
@@ -74,8 +61,8 @@ class Calendars(unittest.TestCase):
         self.assertIn(second + 2, fires)
 
         stop = cluster.runs(dropping)[-1]["fire_time"]
-        ledger = cluster.wait_for(lambda: self.settled(start, stop), 60, "every fire to be told of")
-        self.assertEqual((ledger["counts"]["unexplained"], ledger["unexpected"]), (0, 0), ledger)
+        code, ledger = cluster.settled_ledger(start, stop)
+        self.assertEqual((code, ledger["counts"]["unexplained"], ledger["unexpected"]), (0, 0, 0), ledger)
         reasons = {(each["verdict"], each["reason"]): each["count"] for each in ledger["reasons"]}
         # The first blackout as far as it was over when the calendar changed, and the second.
         self.assertEqual(reasons[("skipped", "calendar close (Close)")], 2 + 2)

@@ -90,9 +90,9 @@ class Load:
                 test.assertEqual(missing, [], f"fires of {name} that never started")
 
 
-class Drain(unittest.TestCase):
+class Drain(shared_cluster.SharedClusterTest):
     def setUp(self):
-        self.cluster = shared_cluster.current
+        super().setUp()
         if not self.cluster.center.running():
             self.cluster.start_center()
         for name, node in self.cluster.nodes.items():

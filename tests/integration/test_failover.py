@@ -16,10 +16,7 @@ def tearDownModule():
     shared_cluster.stop()
 
 
-class Failover(unittest.TestCase):
-    def setUp(self):
-        self.cluster = shared_cluster.current
-
+class Failover(shared_cluster.SharedClusterTest):
     def fires_after(self, task, instant, node):
         """True once `node` has run a fire of `task` that was due after `instant`."""
         newest = self.cluster.runs(task, state="SUCCEEDED")[-3:]

@@ -41,10 +41,9 @@ def parse_raw(answer):
     return int(lines[0].split(" ")[1]), headers, body
 
 
-class Hostile(unittest.TestCase):
+class Hostile(shared_cluster.SharedClusterTest):
     def setUp(self):
-        self.cluster = shared_cluster.current
-        self.api = self.cluster.api
+        super().setUp()
         self.before = self.everything()
         self.addCleanup(lambda: self.assertTrue(self.cluster.center.running(), "the center died"))
 

@@ -1,13 +1,12 @@
 """The fire ledger: after a node was killed every fire is accounted for; a row that is taken out of the history is named."""
 
 import contextlib
-import json
 import os
 import sqlite3
 import tempfile
 import unittest
 
-from cluster import CliError, Cluster, NotYet, instants, parse_instant
+from cluster import Cluster, NotYet, instants, parse_instant
 
 PERIODIC = [f"worker-{number}" for number in range(1, 9)]
 
@@ -19,23 +18,6 @@ class Ledger(unittest.TestCase):
         self.cluster = Cluster(folder.name, center_options=["--ledger.grace=2s"])
         self.cluster.__enter__()
         self.addCleanup(self.cluster.close)
-
-    def verify(self, start, end):
-        """The exit code of `verify` and its ledger."""
-        words = ("verify", "--from", start, "--to", end, "-o", "json")
-        try:
-            return 0, json.loads(self.cluster.cli(*words))
-        except CliError as error:
-            if not error.out:
-                raise
-            return error.code, json.loads(error.out)
-
-    def settled(self, start, end):
-        """The same, once nothing is under way any more."""
-        code, ledger = self.verify(start, end)
-        if any(ledger["counts"][verdict] for verdict in ("not_yet", "awaited", "pending", "running")):
-            raise NotYet(f"{ledger['counts']} {ledger['awaited_fires'][:3]}")
-        return code, ledger
 
     def fires(self, task, at_least):
         runs = self.cluster.runs(task)
@@ -84,7 +66,7 @@ class Ledger(unittest.TestCase):
         start = goes_on["created_at"]
         stop = cluster.runs(goes_on)[-1]["fire_time"]
         self.assertGreater(end - parse_instant(start), 15)
-        code, ledger = cluster.wait_for(lambda: self.settled(start, stop), 60, "every fire to be told of")
+        code, ledger = cluster.settled_ledger(start, stop)
         self.assertEqual((code, ledger["counts"]["unexplained"]), (0, 0), ledger)
         self.assertEqual(ledger["unexpected"], 0, ledger["unexpected_fires"])
         self.assertEqual(ledger["due"], sum(ledger["counts"].values()))
@@ -98,7 +80,7 @@ class Ledger(unittest.TestCase):
             self.assertEqual(database.execute("DELETE FROM runs WHERE id = ?", (gone["id"],)).rowcount, 1)
             database.commit()
         cluster.start_center()
-        code, holed = cluster.wait_for(lambda: self.settled(start, stop), 60, "the ledger")
+        code, holed = cluster.settled_ledger(start, stop)
         self.assertEqual(code, 1)
         self.assertEqual([(fire["task_name"], fire["fire_time"]) for fire in holed["unexplained_fires"]], [(goes_on["name"], gone["fire_time"])])
         self.assertEqual(holed["counts"]["ran"] + holed["counts"]["late"], ledger["counts"]["ran"] + ledger["counts"]["late"] - 1)
@@ -134,7 +116,7 @@ class Ledger(unittest.TestCase):
         cluster.start_node("node-1")
         cluster.wait_for(lambda: self.later_than(task, killed + 25), 60, "the node to go on")
         stop = cluster.runs(task)[-1]["fire_time"]
-        code, ledger = cluster.wait_for(lambda: self.settled(start, stop), 60, "every fire to be told of")
+        code, ledger = cluster.settled_ledger(start, stop)
         self.assertEqual((code, ledger["counts"]["unexplained"]), (0, 0), (ledger["counts"], ledger["unexplained_fires"][:5]))
         self.assertGreater(ledger["counts"]["missed"], 10)
         # The node that comes back accounts for the version that was superseded while nobody was there.
@@ -145,7 +127,7 @@ class Ledger(unittest.TestCase):
         self.assertEqual(cluster.cli("why", task["id"], missed["fire_time"], "-q").strip(), "misfire_no_node")
 
     def with_many(self, start, end, verdict, at_least):
-        code, ledger = self.verify(start, end)
+        code, ledger = self.cluster.verify(start, end)
         if ledger["counts"][verdict] < at_least:
             raise NotYet(f"{ledger['counts']}")
         return code, ledger

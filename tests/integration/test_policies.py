@@ -2,11 +2,10 @@
 that has what waits. In the end the ledger explains every fire."""
 
 import itertools
-import json
 import unittest
 
 import shared_cluster
-from cluster import CliError, NotYet, instants, parse_instant
+from cluster import NotYet, instants, parse_instant
 from mail_receiver import text_of
 
 # Fails twice, then succeeds; says which attempt it is.
@@ -21,16 +20,7 @@ def tearDownModule():
     shared_cluster.stop()
 
 
-class Policies(unittest.TestCase):
-    def setUp(self):
-        self.cluster = shared_cluster.current
-        self.api = self.cluster.api
-
-    def make_task(self, name, schedules=(), **fields):
-        task = self.cluster.make_task(name, schedules, **fields)
-        self.addCleanup(self.cluster.disable, task)
-        return task
-
+class Policies(shared_cluster.SharedClusterTest):
     def attempts(self, task, at_least, state=None):
         """The runs of the first fire of the task, or of its manual starts, by attempt; NotYet before there are so many in that state."""
         runs = self.cluster.runs(task)
@@ -113,8 +103,8 @@ class Policies(unittest.TestCase):
 
         for task in (flaky, other_code, queue, dated, newest, slow, ready, errors, slowly):
             self.cluster.disable(task)
-        ledger = wait_for(lambda: self.settled(flaky["created_at"]), 60, "every fire to be told of")
-        self.assertEqual(ledger["counts"]["unexplained"], 0, ledger["unexplained_fires"][:5])
+        code, ledger = self.cluster.settled_ledger(flaky["created_at"])
+        self.assertEqual((code, ledger["counts"]["unexplained"]), (0, 0), ledger["unexplained_fires"][:5])
         self.assertEqual(ledger["unexpected"], 0, ledger["unexpected_fires"][:5])
         doubles = [fire for fire, group in itertools.groupby(sorted(instants(self.cluster.runs(other_code)))) if len(list(group)) > 1]
         self.assertEqual(doubles, [])
@@ -124,17 +114,6 @@ class Policies(unittest.TestCase):
         if not mails:
             raise NotYet(f"{[mail['subject'] for mail in self.cluster.mail.mails()][-5:]}")
         return mails
-
-    def settled(self, start):
-        try:
-            ledger = json.loads(self.cluster.cli("verify", "--from", start, "--to", "now", "-o", "json"))
-        except CliError as error:
-            if not error.out:
-                raise
-            ledger = json.loads(error.out)
-        if any(ledger["counts"][verdict] for verdict in ("not_yet", "awaited", "pending", "running")):
-            raise NotYet(f"{ledger['counts']}")
-        return ledger
 
 
 if __name__ == "__main__":

@@ -21,17 +21,7 @@ def tearDownModule():
     shared_cluster.stop()
 
 
-class ClusterTest(unittest.TestCase):
-    def setUp(self):
-        self.cluster = shared_cluster.current
-        self.api = self.cluster.api
-
-    def make_task(self, name, schedules=(), **fields):
-        """A task that is disabled when the test ends."""
-        task = self.cluster.make_task(name, schedules, **fields)
-        self.addCleanup(self.cluster.disable, task)
-        return task
-
+class ClusterTest(shared_cluster.SharedClusterTest):
     def text_once_logged(self, run, pattern):
         """The match of `pattern` in the run's log, once it is there."""
 

@@ -279,6 +279,27 @@ class Cluster:
             raise CliError(words, done.returncode, done.stdout, done.stderr)
         return done.stdout
 
+    def verify(self, start, end):
+        """The exit code of `verify` and its ledger."""
+        words = ("verify", "--from", start, "--to", end, "-o", "json")
+        try:
+            return 0, json.loads(self.cli(*words))
+        except CliError as error:
+            if not error.out:
+                raise
+            return error.code, json.loads(error.out)
+
+    def settled_ledger(self, start, end="now", timeout=60):
+        """The same, once nothing is under way any more."""
+
+        def settled():
+            code, ledger = self.verify(start, end)
+            if any(ledger["counts"][verdict] for verdict in ("not_yet", "awaited", "pending", "running")):
+                raise NotYet(f"{ledger['counts']} {ledger['awaited_fires'][:3]}")
+            return code, ledger
+
+        return self.wait_for(settled, timeout, "every fire to be told of")
+
     def cli_json(self, *words):
         """The decoded answer of `cloudtask WORDS -o json`."""
         return json.loads(self.cli(*words, "-o", "json"))

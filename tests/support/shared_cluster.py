@@ -1,4 +1,4 @@
-"""One cluster for all tests of a module: start() in setUpModule(), stop() in tearDownModule(), `current` in between.
+"""One cluster for all tests of a module: start() in setUpModule(), stop() in tearDownModule(), `current` in between, and SharedClusterTest for their classes.
 
 The data goes into a temporary folder that is removed, except when CLOUDTASK_KEEP_TEST_DATA is set.
 """
@@ -6,6 +6,7 @@ The data goes into a temporary folder that is removed, except when CLOUDTASK_KEE
 import os
 import shutil
 import tempfile
+import unittest
 
 from cluster import Cluster
 
@@ -34,3 +35,15 @@ def stop():
         else:
             shutil.rmtree(current.folder, ignore_errors=True)
         current = None
+
+
+class SharedClusterTest(unittest.TestCase):
+    def setUp(self):
+        self.cluster = current
+        self.api = self.cluster.api
+
+    def make_task(self, name, schedules=(), **fields):
+        """A task that is disabled when the test ends."""
+        task = self.cluster.make_task(name, schedules, **fields)
+        self.addCleanup(self.cluster.disable, task)
+        return task
