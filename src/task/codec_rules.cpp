@@ -16,7 +16,6 @@ namespace {
 constexpr std::size_t kLongestSlug = 63;
 constexpr std::size_t kLongestMailAddress = 254;  // RFC 5321, section 4.5.3.1.3, without the angle brackets
 constexpr std::size_t kLongestVariable = 16 * 1024;
-constexpr std::string_view kAllowedSlug = "1 to 63 characters of a-z, 0-9 and '-', beginning with a letter or digit";
 constexpr std::string_view kAllowedVariable = "letters, digits and '_', not beginning with a digit; 1 to 128 characters";
 constexpr std::string_view kAllowedLabel = "letters, digits and . _ - /, beginning with a letter or digit; 1 to 63 characters";
 
@@ -99,16 +98,17 @@ void read_tags(json::ObjectReader& reader, std::map<std::string, std::string>& o
     }
 }
 
+void check_variable(std::string_view name, const std::string& pointer, Faults& faults) {
+    if (!is_variable_name(name)) {
+        faults.add(pointer, "is not the name of a variable", std::string{kAllowedVariable});
+    } else if (name.starts_with("CLOUDTASK_")) {
+        faults.add(pointer, "is reserved: CloudTask sets the variables that begin with CLOUDTASK_", "another name");
+    }
+}
+
 void read_environment(json::ObjectReader& reader, std::map<std::string, std::string>& out) {
     if (!reader.read("environment", out, {.min = 0, .max = 100, .item = {.min = 0, .max = kLongestVariable, .multi_line = true}})) return;
-    for (const auto& [name, value] : out) {
-        const std::string pointer = pointer_to(reader.pointer("environment"), name);
-        if (!is_variable_name(name)) {
-            reader.faults().add(pointer, "is not the name of a variable", std::string{kAllowedVariable});
-        } else if (name.starts_with("CLOUDTASK_")) {
-            reader.faults().add(pointer, "is reserved: CloudTask sets the variables that begin with CLOUDTASK_", "another name");
-        }
-    }
+    for (const auto& [name, value] : out) check_variable(name, pointer_to(reader.pointer("environment"), name), reader.faults());
 }
 
 }  // namespace cloudtask::task

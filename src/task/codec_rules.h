@@ -13,6 +13,7 @@
 
 namespace cloudtask::task {
 
+inline constexpr std::string_view kAllowedSlug = "1 to 63 characters of a-z, 0-9 and '-', beginning with a letter or digit";
 inline constexpr json::TextRule kDescriptionRule{.min = 0, .max = 4096, .multi_line = true};
 
 // A plausible mail address: one '@' between a name and a domain, and nothing in it that could end or add a header or a recipient.
@@ -29,6 +30,8 @@ void read_targets(json::ObjectReader& reader, std::vector<std::string>& out);
 void read_labels(json::ObjectReader& reader, std::map<std::string, std::string>& out);
 // Optional: at most 32 tags. Their keys have the form of a label's; their values have no comma, which separates tags in a query.
 void read_tags(json::ObjectReader& reader, std::map<std::string, std::string>& out);
+// The name of a variable that a program may be given: none of CloudTask's own.
+void check_variable(std::string_view name, const std::string& pointer, Faults& faults);
 // Optional: at most 100 variables, none of them CloudTask's own.
 void read_environment(json::ObjectReader& reader, std::map<std::string, std::string>& out);
 

@@ -7,6 +7,7 @@
 #include "cloudtask/core/ids.h"
 #include "cloudtask/task/codec.h"
 #include "task/codec_rules.h"
+#include "task/codec_secrets.h"
 
 namespace cloudtask::task {
 
@@ -88,6 +89,7 @@ Result<Run> read_run(const json::Value& value) {
     read_count(reader, "stderr_bytes", run.stderr_bytes);
     reader.read("output_truncated", run.output_truncated);
     reader.read("started_by", run.started_by);
+    read_secret_versions(reader, run);
     if (reader.has("trigger") && run.trigger == Trigger::schedule && !reader.has("fire_time")) {
         faults.add(reader.pointer("fire_time"), "is missing: a scheduled run has one");
     }
@@ -124,6 +126,7 @@ void write(json::Writer& out, const Run& run) {
     out.member("stderr_bytes", run.stderr_bytes);
     out.member("output_truncated", run.output_truncated);
     out.member("started_by", run.started_by);
+    write_secret_versions(out, run);
     out.end_object();
 }
 

@@ -6,6 +6,7 @@
 #include "cloudtask/task/definition.h"
 #include "task/codec_policies.h"
 #include "task/codec_rules.h"
+#include "task/codec_secrets.h"
 
 namespace cloudtask::task {
 
@@ -35,6 +36,7 @@ void read_program(json::ObjectReader& reader, Task& task) {
                             "64 lower-case hexadecimal digits, as the upload answered");
     }
     read_environment(reader, task.environment);
+    read_secrets(reader, task);
 }
 
 void read_schedules(json::ObjectReader& reader, std::vector<Schedule>& out) {
@@ -129,6 +131,7 @@ void write(json::Writer& out, const Task& task) {
     if (!task.shell.empty()) out.member("shell", task.shell);
     if (!task.package.empty()) out.member("package", task.package);
     out.member("environment", task.environment);
+    write_secrets(out, task);
     out.key("schedules").begin_array();
     for (const Schedule& schedule : task.schedules) schedule.write(out);
     out.end_array();

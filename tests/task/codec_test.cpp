@@ -116,6 +116,9 @@ Task random_task(std::mt19937_64& random) {
     }
     if (below(2) == 0) task.package = kSha256;
     if (below(2) == 0) task.environment = {{"A", ""}, {"_b9", "x=y\n"}};
+    if (below(2) == 0) {
+        task.secrets = std::make_shared<const SecretUses>(SecretUses{{"DB_PASSWORD", {"db"}}, {"_KEY", {"tls-key", true}}});
+    }
     if (below(2) == 0) task.schedules.push_back(*Schedule::cron("*/5 8-18 * * mon-fri", "Europe/Berlin"));
     if (below(2) == 0) task.schedules.push_back(*Schedule::every(duration(1'000'000), moment(), "Asia/Kathmandu"));
     if (below(2) == 0) task.schedules.push_back(*Schedule::every(duration(1'000'000), Instant{std::chrono::hours{-1}}, "Europe/Berlin"));
@@ -179,6 +182,7 @@ void check_equal(const Task& a, const Task& b) {
     REQUIRE(a.shell == b.shell);
     REQUIRE(a.package == b.package);
     REQUIRE(a.environment == b.environment);
+    REQUIRE((a.secrets ? *a.secrets : SecretUses{}) == (b.secrets ? *b.secrets : SecretUses{}));
     REQUIRE((a.schedules == b.schedules));
     REQUIRE(a.targets == b.targets);
     REQUIRE(a.labels == b.labels);

@@ -15,6 +15,7 @@
 #include "cloudtask/task/calendar.h"
 #include "cloudtask/task/policies.h"
 #include "cloudtask/task/schedule.h"
+#include "cloudtask/task/secrets.h"
 
 namespace cloudtask::task {
 
@@ -59,6 +60,7 @@ struct Task {
     std::string shell;                 // run by `/bin/sh -c`
     std::string package;               // SHA-256 of an uploaded package, or empty
     std::map<std::string, std::string> environment;
+    std::shared_ptr<const SecretUses> secrets;  // none: null
 
     std::vector<Schedule> schedules;
     // Those that the schedules name, as they were when this version was saved: a version of a task is complete in itself, wherever it is
@@ -147,7 +149,8 @@ struct Run {
     std::optional<std::int64_t> exit_code, signal;
     std::uint64_t stdout_bytes = 0, stderr_bytes = 0;  // written by the child; what was cut is not in the log
     bool output_truncated = false;
-    std::string started_by;  // the user of a manual start
+    std::string started_by;                         // the user of a manual start
+    std::shared_ptr<const SecretVersions> secrets;  // that it was given; none: null
 };
 
 bool is_terminal(RunState state);
