@@ -193,7 +193,7 @@ std::string NetworkRules::why_refused(const IpAddress& address) const {
     }
     CLOUDTASK_CHECK(base != nullptr, "an address is in no built-in network");
 
-    if (denied >= allowed && denied >= base->network.prefix()) {
+    if (denied >= 0 && denied >= allowed) {
         return fmt::format("{} is denied in this runtime ({})", address.to_string(), denial->to_string());
     }
     if (allowed < base->network.prefix() && !base->what.empty()) {

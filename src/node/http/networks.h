@@ -55,8 +55,9 @@ class Network {
     int prefix_ = 128;
 };
 
-// The smallest network that has the address decides; of two that are the same, a denial of the runtime goes before its allowance, and that
-// before what is built in. So a runtime that allows 169.254.0.0/16 has not thereby allowed 169.254.169.254.
+// The smallest network that has the address decides; of two of the same size, a denial of the runtime goes before its allowance, and that
+// before what is built in. So a runtime that allows 169.254.0.0/16 has not thereby allowed 169.254.169.254. What a runtime denies is denied
+// however large the network: only a smaller one that it allows is an exception.
 class NetworkRules {
   public:
     NetworkRules() : NetworkRules({}, {}) {}
