@@ -1,4 +1,4 @@
-// SMTP through libcurl: see smtp.h. The only file that includes curl.
+// SMTP through libcurl: see smtp.h.
 #include "center/smtp.h"
 
 #include <algorithm>

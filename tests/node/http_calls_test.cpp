@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <thread>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
@@ -45,20 +44,15 @@ namespace {
 
 using boost::asio::ip::tcp;
 
-// Answers each connection once, on a thread of its own. It listens on all of 127.0.0.0/8.
+// Answers each connection once, on the loop of the calls. It listens on all of 127.0.0.0/8, and goes before its loop does.
 class HttpServer {
   public:
     using Answer = std::function<std::string(const std::string& request)>;
 
-    explicit HttpServer(Answer answer)
-        : answer_(std::move(answer)), acceptor_(context_, tcp::endpoint(boost::asio::ip::address_v4::any(), 0)) {
+    HttpServer(AsioLoop& loop, Answer answer)
+        : answer_(std::move(answer)), acceptor_(loop.context(), tcp::endpoint(boost::asio::ip::address_v4::any(), 0)) {
         acceptor_.listen(4096);
         accept();
-        thread_ = std::thread([this] { context_.run(); });
-    }
-    ~HttpServer() {
-        context_.stop();
-        thread_.join();
     }
 
     std::string url(const std::string& path = "/", const std::string& host = "127.0.0.1") const {
@@ -107,11 +101,9 @@ class HttpServer {
     }
 
     Answer answer_;
-    boost::asio::io_context context_{1};
     tcp::acceptor acceptor_;
-    std::atomic<int> hits_{0};
+    int hits_ = 0;
     std::vector<std::shared_ptr<Connection>> silent_;
-    std::thread thread_;
 };
 
 std::string answer_of(int status, const std::string& body, const std::string& headers = "") {
@@ -164,7 +156,7 @@ bool has_line(const std::string& request, const std::string& line) { return requ
 TEST_CASE("a call is made as it is defined, and its answer told") {
     std::string seen;
     CallBench bench;
-    HttpServer server([&](const std::string& request) {
+    HttpServer server(bench.loop, [&](const std::string& request) {
         seen = request;
         return answer_of(201, "created: 7");
     });
@@ -201,7 +193,7 @@ TEST_CASE("a call is made as it is defined, and its answer told") {
 
 TEST_CASE("nothing is called at an address that is refused") {
     CallBench bench;
-    HttpServer server([](const std::string&) { return answer_of(200, ""); });
+    HttpServer server(bench.loop, [](const std::string&) { return answer_of(200, ""); });
     bench.rules = std::make_shared<const NetworkRules>();
     for (const char* host :
          {"127.0.0.1", "127.8.8.8", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]", "169.254.169.254", "10.0.0.1"}) {
@@ -217,7 +209,7 @@ TEST_CASE("nothing is called at an address that is refused") {
 
 TEST_CASE("a name that means another address when it is called gains nothing") {
     CallBench bench;
-    HttpServer server([](const std::string&) { return answer_of(200, ""); });
+    HttpServer server(bench.loop, [](const std::string&) { return answer_of(200, ""); });
     bench.rules = std::make_shared<const NetworkRules>();
     look_ups = 0;
     addrinfo* first = nullptr;
@@ -234,7 +226,7 @@ TEST_CASE("redirects are followed one at a time, each checked") {
     CallBench bench;
     std::string location;
     std::string last;
-    HttpServer server([&](const std::string& request) {
+    HttpServer server(bench.loop, [&](const std::string& request) {
         last = request;
         return request.find(" /end ") != std::string::npos ? answer_of(200, "end") : answer_of(302, "", "Location: " + location + "\r\n");
     });
@@ -282,7 +274,7 @@ TEST_CASE("redirects are followed one at a time, each checked") {
 
 TEST_CASE("answers are bounded, in size and in time") {
     CallBench bench;
-    HttpServer server([](const std::string& request) -> std::string {
+    HttpServer server(bench.loop, [](const std::string& request) -> std::string {
         if (request.starts_with("GET /large")) return answer_of(200, std::string(1 << 20, 'x'));
         if (request.starts_with("GET /huge")) return answer_of(200, std::string(17 << 20, 'x'));
         if (request.starts_with("GET /head")) return answer_of(200, "", std::string("X: ") + std::string(80 << 10, 'x') + "\r\n");
@@ -325,7 +317,7 @@ TEST_CASE("answers are bounded, in size and in time") {
 TEST_CASE("1,000 calls that are due at once are made within a second") {
     constexpr int kCalls = 1000;
     CallBench bench;
-    HttpServer server([](const std::string&) { return answer_of(200, "ok"); });
+    HttpServer server(bench.loop, [](const std::string&) { return answer_of(200, "ok"); });
     const auto due = std::chrono::steady_clock::now();
     std::vector<double> late;
     for (int i = 0; i < kCalls; ++i) {
