@@ -32,7 +32,7 @@ LIBRARIES = [
     (r"(sqlite3\.h|soci/)", r"src/(node|center)/([a-z_]+/)*[a-z_]*(store|journal|database|sql)[a-z_]*\.(h|cpp)"),
     (r"boost/asio(/|\.hpp)", r"src/(core|http|zk|node|center)/.*\.(cpp|h)"),
     (r"archive(_entry)?\.h", r"src/(archive/|cli/pack\.cpp)"),
-    (r"curl/", r"src/center/"),
+    (r"curl/", r"src/(center|node/http)/"),
     (r"yaml-cpp/", r"src/cli/"),
     (r"re2/", r"src/task/"),
 ]

@@ -7,6 +7,7 @@
 #include "cloudtask/core/hash.h"
 #include "node/http/networks.h"
 #include "node/http/redirect.h"
+#include "node/http/run_headers.h"
 #include "node/http/signature.h"
 
 using namespace cloudtask;
@@ -200,4 +201,28 @@ TEST_CASE("a signature is the HMAC of time, method, URL and body") {
     CHECK(signature != call_signature("key", now, "PUT", "https://a.org/", "body"));
     CHECK(signature != call_signature("key", now, "POST", "https://a.org/b", "ody"));
     CHECK(signature != call_signature("yek", now, "POST", "https://a.org/", "body"));
+}
+
+TEST_CASE("all attempts of a fire have one idempotency key") {
+    task::Run run;
+    run.task_id = "some-task";
+    run.fire_time = Instant{std::chrono::seconds{1'900'000'000}};
+    run.id = task::run_id(run.task_id, *run.fire_time, 1);
+    run.epoch = 7;
+    auto first = run_headers(run, run.id);
+    CHECK(first == std::map<std::string, std::string>{{"CloudTask-Run-Id", run.id},
+                                                      {"CloudTask-Attempt", "1"},
+                                                      {"CloudTask-Epoch", "7"},
+                                                      {"CloudTask-Fire-Time", "2030-03-17T17:46:40Z"},
+                                                      {"Idempotency-Key", run.id}});
+    run.id = task::run_id(run.task_id, *run.fire_time, 2);
+    run.attempt = 2;
+    const auto second = run_headers(run, run.id);
+    CHECK(second.at("Idempotency-Key") == first.at("Idempotency-Key"));
+    CHECK(second.at("CloudTask-Run-Id") != first.at("CloudTask-Run-Id"));
+
+    run.fire_time.reset();
+    const auto manual = run_headers(run, "the first");
+    CHECK(manual.at("Idempotency-Key") == "the first");
+    CHECK_FALSE(manual.contains("CloudTask-Fire-Time"));
 }

@@ -76,7 +76,7 @@ const std::vector<BuiltIn>& built_in() {
 }
 
 // The longest prefix among those that have the address; -1 when none does.
-int longest(const std::vector<Network>& networks, const IpAddress& address, const Network** which) {
+int longest_prefix(const std::vector<Network>& networks, const IpAddress& address, const Network** which) {
     int best = -1;
     for (const Network& network : networks) {
         if (network.prefix() > best && network.contains(address)) {
@@ -185,8 +185,8 @@ NetworkRules::NetworkRules(std::vector<Network> allowed, std::vector<Network> de
 std::string NetworkRules::why_refused(const IpAddress& address) const {
     const Network* denial = nullptr;
     const Network* allowance = nullptr;
-    const int denied = longest(denied_, address, &denial);
-    const int allowed = longest(allowed_, address, &allowance);
+    const int denied = longest_prefix(denied_, address, &denial);
+    const int allowed = longest_prefix(allowed_, address, &allowance);
     const BuiltIn* base = nullptr;
     for (const BuiltIn& entry : built_in()) {
         if ((base == nullptr || entry.network.prefix() > base->network.prefix()) && entry.network.contains(address)) base = &entry;
