@@ -61,6 +61,7 @@ NextAttempt next_attempt(const Task& task, const Run& ended, std::int64_t made, 
     run.incarnation = ended.incarnation;
     run.epoch = ended.epoch;
     run.started_by = ended.started_by;
+    if (!ended.fire_time) run.first_run = ended.first_run.empty() ? ended.id : ended.first_run;
     next.run = std::move(run);
     return next;
 }

@@ -1,6 +1,7 @@
 // JSON of Runtime, Group and Package. Tasks and runs have files of their own. Pure; any thread.
 #include "cloudtask/task/codec.h"
 
+#include "cloudtask/task/networks.h"
 #include "task/codec_rules.h"
 
 namespace cloudtask::task {
@@ -20,6 +21,11 @@ std::optional<Runtime> read_runtime_input(const json::Value& value, Faults& faul
     read_slug(reader, "name", runtime.name);
     reader.read("description", runtime.description, kDescriptionRule);
     read_notify(reader, runtime.notify);
+    if (const json::Value* http = reader.object("http")) {
+        if (auto rules = read_network_rules(*http, reader.pointer("http"), faults); rules && !(*rules == NetworkRules{})) {
+            runtime.http = std::make_shared<const NetworkRules>(std::move(*rules));
+        }
+    }
     ignore_server_fields(reader);
     reader.finish();
     if (!count.none_since()) return std::nullopt;
@@ -47,6 +53,10 @@ void write(json::Writer& out, const Runtime& runtime) {
     out.member("name", runtime.name);
     out.member("description", runtime.description);
     out.member("notify", runtime.notify);
+    if (runtime.http) {
+        out.key("http");
+        write_network_rules(out, *runtime.http);
+    }
     out.member("version", runtime.version);
     out.member("created_at", runtime.created_at);
     out.member("updated_at", runtime.updated_at);

@@ -181,7 +181,7 @@ void read_policies(json::ObjectReader& reader, Task& task) {
                             "less than " + format_duration(task.time_limit));
     }
     read_optional_duration(reader, "start_deadline", task.start_deadline, kTimeLimitRule);
-    reader.read_duration("grace", task.grace, kGraceRule);
+    if (!task.http) reader.read_duration("grace", task.grace, kGraceRule);
     reader.read_size("output_limit", task.output_limit, kOutputRule);
     std::string choice;
     if (reader.read_choice("misfire", choice, {"skip", "once", "all"})) {
@@ -202,14 +202,18 @@ void read_policies(json::ObjectReader& reader, Task& task) {
     }
     read_mutex(reader, task);
     read_retry(reader, task);
-    read_success(reader, task);
+    if (task.http && task.retry && !task.retry->exit_codes.empty()) {
+        reader.faults().add(pointer_to(reader.pointer("retry"), "exit_codes"), "stands beside an HTTP call, and is about programs",
+                            "no such member");
+    }
+    if (!task.http) read_success(reader, task);
 }
 
 void write_policies(json::Writer& out, const Task& task) {
     out.member("time_limit", format_duration(task.time_limit));
     if (task.soft_limit) out.member("soft_limit", format_duration(*task.soft_limit));
     if (task.start_deadline) out.member("start_deadline", format_duration(*task.start_deadline));
-    out.member("grace", format_duration(task.grace));
+    if (!task.http) out.member("grace", format_duration(task.grace));
     out.member("output_limit", format_size(task.output_limit));
     if (task.misfire) out.member("misfire", to_string(*task.misfire));
     out.member("misfire_tolerance", format_duration(task.misfire_tolerance));

@@ -85,11 +85,13 @@ Result<Run> read_run(const json::Value& value) {
     }
     read_optional_integer(reader, "exit_code", run.exit_code);
     read_optional_integer(reader, "signal", run.signal);
+    read_optional_integer(reader, "http_status", run.http_status);
     read_count(reader, "stdout_bytes", run.stdout_bytes);
     read_count(reader, "stderr_bytes", run.stderr_bytes);
     reader.read("output_truncated", run.output_truncated);
     reader.read("started_by", run.started_by);
     read_secret_versions(reader, run);
+    reader.read("first_run", run.first_run, kIdRule);
     if (reader.has("trigger") && run.trigger == Trigger::schedule && !reader.has("fire_time")) {
         faults.add(reader.pointer("fire_time"), "is missing: a scheduled run has one");
     }
@@ -122,11 +124,13 @@ void write(json::Writer& out, const Run& run) {
     out.member("covers_until", run.covers_until);
     out.member("exit_code", run.exit_code);
     out.member("signal", run.signal);
+    out.member("http_status", run.http_status);
     out.member("stdout_bytes", run.stdout_bytes);
     out.member("stderr_bytes", run.stderr_bytes);
     out.member("output_truncated", run.output_truncated);
     out.member("started_by", run.started_by);
     write_secret_versions(out, run);
+    if (!run.first_run.empty()) out.member("first_run", run.first_run);
     out.end_object();
 }
 

@@ -4,6 +4,7 @@
 #include "cloudtask/core/hash.h"
 #include "cloudtask/task/codec.h"
 #include "cloudtask/task/definition.h"
+#include "cloudtask/task/http_call.h"
 #include "task/codec_policies.h"
 #include "task/codec_rules.h"
 #include "task/codec_secrets.h"
@@ -16,6 +17,24 @@ constexpr std::size_t kMostSchedules = 32;
 constexpr std::size_t kMostArguments = 64;
 constexpr std::size_t kLongestArgument = 4 * 1024;
 constexpr std::size_t kLongestShell = 16 * 1024;
+constexpr const char* kProgramExecutor = "program";
+constexpr const char* kHttpExecutor = "http";
+
+// Of an HTTP call; the other members of what there is to run are about programs.
+void read_call(json::ObjectReader& reader, Task& task) {
+    if (const json::Value* http = reader.object("http")) {
+        if (auto call = read_http_call(*http, reader.pointer("http"), reader.faults())) {
+            task.http = std::make_shared<const HttpCall>(std::move(*call));
+        }
+    } else if (!reader.has("http")) {
+        reader.faults().add("", "has no 'http', which the executor http calls by", "{\"url\": \"https://...\"}");
+    }
+    for (const std::string_view name : {"command", "shell", "package", "environment", "secrets", "success", "grace"}) {
+        if (reader.has(name))
+            reader.faults().add(reader.pointer(name), "stands beside an HTTP call, and is about programs", "no such member");
+        reader.ignore(name);
+    }
+}
 
 void read_program(json::ObjectReader& reader, Task& task) {
     const FaultCount count{reader.faults()};
@@ -37,6 +56,15 @@ void read_program(json::ObjectReader& reader, Task& task) {
     }
     read_environment(reader, task.environment);
     read_secrets(reader, task);
+}
+
+void read_work(json::ObjectReader& reader, Task& task) {
+    std::string executor = reader.has("http") ? kHttpExecutor : kProgramExecutor;
+    reader.read_choice("executor", executor, {kProgramExecutor, kHttpExecutor});
+    if (executor == kHttpExecutor) return read_call(reader, task);
+    if (reader.has("http")) reader.faults().add(reader.pointer("http"), "stands beside the executor program", "the executor http");
+    reader.ignore("http");
+    read_program(reader, task);
 }
 
 void read_schedules(json::ObjectReader& reader, std::vector<Schedule>& out) {
@@ -74,7 +102,7 @@ Task read_definition(json::ObjectReader& reader) {
     reader.read("description", task.description, kDescriptionRule);
     read_tags(reader, task.tags);
     reader.read("enabled", task.enabled);
-    read_program(reader, task);
+    read_work(reader, task);
     read_schedules(reader, task.schedules);
     read_targets(reader, task.targets);
     read_labels(reader, task.labels);
@@ -130,8 +158,13 @@ void write(json::Writer& out, const Task& task) {
     if (!task.command.empty()) out.member("command", task.command);
     if (!task.shell.empty()) out.member("shell", task.shell);
     if (!task.package.empty()) out.member("package", task.package);
-    out.member("environment", task.environment);
-    write_secrets(out, task);
+    if (task.http) {
+        out.member("executor", kHttpExecutor).key("http");
+        write_http_call(out, *task.http);
+    } else {
+        out.member("environment", task.environment);
+        write_secrets(out, task);
+    }
     out.key("schedules").begin_array();
     for (const Schedule& schedule : task.schedules) schedule.write(out);
     out.end_array();

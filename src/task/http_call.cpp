@@ -155,7 +155,6 @@ std::optional<HttpCall> read_http_call(const json::Value& value, const std::stri
     }
     read_expect(reader, call.expect);
     reader.read("redirects", call.redirects, {.min = 0, .max = kMostRedirects});
-    reader.read("sign", call.sign);
     reader.finish();
     if (faults.list().size() != before) return std::nullopt;
     return call;
@@ -168,7 +167,6 @@ void write_http_call(json::Writer& out, const HttpCall& call) {
     if (!call.body.empty()) out.member("body", call.body);
     if (!(call.expect == HttpExpect{})) write_expect(out, call.expect);
     if (call.redirects != 0) out.member("redirects", call.redirects);
-    if (call.sign) out.member("sign", call.sign);
     out.end_object();
 }
 

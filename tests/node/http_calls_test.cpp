@@ -110,10 +110,10 @@ std::string answer_of(int status, const std::string& body, const std::string& he
     return fmt::format("HTTP/1.1 {} X\r\nContent-Length: {}\r\nConnection: close\r\n{}\r\n{}", status, body.size(), headers, body);
 }
 
-std::shared_ptr<const NetworkRules> rules_allowing(std::initializer_list<const char*> texts) {
-    std::vector<Network> list;
-    for (const char* text : texts) list.push_back(*Network::parse(text));
-    return std::make_shared<const NetworkRules>(std::move(list), std::vector<Network>{});
+std::shared_ptr<const task::NetworkRules> rules_allowing(std::initializer_list<const char*> texts) {
+    std::vector<task::Network> list;
+    for (const char* text : texts) list.push_back(*task::Network::parse(text));
+    return std::make_shared<const task::NetworkRules>(std::move(list), std::vector<task::Network>{});
 }
 
 struct CallBench {
@@ -121,7 +121,7 @@ struct CallBench {
     std::unique_ptr<HttpCalls> calls = *make_http_calls(loop);
     std::map<std::string, CallEnded> ended;
     std::map<std::string, int> ends;
-    std::shared_ptr<const NetworkRules> rules = rules_allowing({"127.0.0.1"});
+    std::shared_ptr<const task::NetworkRules> rules = rules_allowing({"127.0.0.1"});
 
     CallSpec spec(const std::string& id, const std::string& url) const {
         CallSpec spec;
@@ -164,7 +164,6 @@ TEST_CASE("a call is made as it is defined, and its answer told") {
     spec.call.method = "PUT";
     spec.call.headers = {{"x-key", "k"}, {"x-empty", ""}};
     spec.call.body = std::string("a\0b", 3);
-    spec.call.sign = true;
     spec.call.expect.pattern = "created: \\d";
     spec.signing_key = "key";
     spec.run_headers = {{"CloudTask-Epoch", "3"}};
@@ -194,7 +193,7 @@ TEST_CASE("a call is made as it is defined, and its answer told") {
 TEST_CASE("nothing is called at an address that is refused") {
     CallBench bench;
     HttpServer server(bench.loop, [](const std::string&) { return answer_of(200, ""); });
-    bench.rules = std::make_shared<const NetworkRules>();
+    bench.rules = std::make_shared<const task::NetworkRules>();
     for (const char* host :
          {"127.0.0.1", "127.8.8.8", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]", "169.254.169.254", "10.0.0.1"}) {
         INFO(host);
@@ -210,11 +209,12 @@ TEST_CASE("nothing is called at an address that is refused") {
 TEST_CASE("a name that means another address when it is called gains nothing") {
     CallBench bench;
     HttpServer server(bench.loop, [](const std::string&) { return answer_of(200, ""); });
-    bench.rules = std::make_shared<const NetworkRules>();
+    bench.rules = std::make_shared<const task::NetworkRules>();
     look_ups = 0;
     addrinfo* first = nullptr;
     REQUIRE(::getaddrinfo(kChangingName, "80", nullptr, &first) == 0);
-    CHECK(bench.rules->why_refused(*IpAddress::from(*first->ai_addr, first->ai_addrlen)).empty());  // who looked beforehand saw no harm
+    CHECK(
+        bench.rules->why_refused(*task::IpAddress::from(*first->ai_addr, first->ai_addrlen)).empty());  // who looked beforehand saw no harm
     ::freeaddrinfo(first);
     const CallEnded end = bench.run(bench.spec("a", server.url("/", kChangingName)));
     CHECK(look_ups == 2);

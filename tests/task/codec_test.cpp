@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "cloudtask/task/http_call.h"
+#include "cloudtask/task/networks.h"
 #include "task/codec_rules.h"
 
 using namespace cloudtask;
@@ -339,6 +341,33 @@ TEST_CASE("codec: exactly one of command and shell") {
     CHECK(read_valid(task_text(R"("shell": "a", "command": null, "package": "")")).package.empty());
 }
 
+TEST_CASE("codec: a task calls an address instead of starting a program") {
+    const Task task =
+        read_valid(task_text(R"("http": {"url": "https://example.org/hook", "method": "POST", "body": "x"}, "time_limit": "5s")"));
+    REQUIRE(task.http);
+    CHECK(task.http->url == "https://example.org/hook");
+    const std::string text = written(task);
+    CHECK(text.find(R"("executor":"http","http":{"method":"POST","url":"https://example.org/hook","body":"x"})") != std::string::npos);
+    for (const char* absent : {"\"command\"", "\"shell\"", "\"environment\"", "\"grace\""}) CHECK(text.find(absent) == std::string::npos);
+    CHECK(*read_valid(text).http == *task.http);
+    CHECK(read_valid(task_text(R"("executor": "program", "shell": "true")")).http == nullptr);
+
+    const std::string call = R"("http": {"url": "https://example.org/"})";
+    check_faults(task_text(R"("executor": "http")"), {{"", "has no 'http'"}});
+    check_faults(task_text(R"("executor": "ftp", "shell": "true")"), {{"/executor", ""}});
+    check_faults(task_text(R"("executor": "program", "shell": "true", )" + call), {{"/http", "beside the executor program"}});
+    check_faults(task_text(call + R"(, "command": ["a"], "shell": "b", "package": "", "environment": {}, "success": {}, "grace": "1s")"),
+                 {{"/command", "about programs"},
+                  {"/shell", "about programs"},
+                  {"/package", "about programs"},
+                  {"/environment", "about programs"},
+                  {"/success", "about programs"},
+                  {"/grace", "about programs"}});
+    check_faults(task_text(call + R"(, "retry": {"exit_codes": [1]})"), {{"/retry/exit_codes", "about programs"}});
+    check_faults(task_text(R"("http": {"url": "file:///etc/passwd"})"), {{"/http/url", "is neither http:// nor https://"}});
+    check_faults(task_text(R"("http": "https://example.org/")"), {{"/http", ""}});
+}
+
 TEST_CASE("codec: bounds of a task") {
     const auto shell = std::string{R"("shell": "true", )"};
     const auto with = [&](const std::string& member) { return task_text(shell + member); };
@@ -379,11 +408,13 @@ TEST_CASE("codec: bounds of a task") {
 TEST_CASE("codec: runtimes, groups and packages") {
     Faults faults;
     Runtime runtime{.name = "demo", .description = "for all", .notify = {"a@b"}, .version = 3};
+    runtime.http = std::make_shared<const NetworkRules>(std::vector<Network>{*Network::parse("10.1.0.0/16")}, std::vector<Network>{});
     const auto runtime_again = read_runtime_input(document(written(runtime)), faults);
     REQUIRE(runtime_again);
     CHECK(runtime_again->name == "demo");
     CHECK(runtime_again->description == "for all");
     CHECK(runtime_again->notify == runtime.notify);
+    CHECK((runtime_again->http && *runtime_again->http == *runtime.http));
     CHECK(runtime_again->version == 1);
 
     const Group group{.id = kUuid, .runtime = "demo", .name = "ops", .description = "", .notify = {}, .exclusive = true};
@@ -433,6 +464,8 @@ TEST_CASE("codec: reading a written run gives the same run") {
     run.covers_until = *run.fire_time + std::chrono::hours{2};
     run.exit_code = 143;
     run.signal = 15;
+    run.http_status = 503;
+    run.first_run = kOtherUuid;
     run.stdout_bytes = 5'000'000'000;
     run.stderr_bytes = 1;
     run.output_truncated = true;
@@ -448,6 +481,8 @@ TEST_CASE("codec: reading a written run gives the same run") {
     CHECK(again->stdout_bytes == run.stdout_bytes);
     CHECK((again->state == RunState::timed_out));
     CHECK(again->exit_code == run.exit_code);
+    CHECK(again->http_status == run.http_status);
+    CHECK(again->first_run == run.first_run);
 
     Run pending;
     pending.id = kUuid;

@@ -124,7 +124,7 @@ TEST_CASE("a call is read, and written as it was read") {
     Faults faults;
     const auto call =
         call_from(R"({"method": "POST", "url": "HTTPS://Example.org/hook", "headers": {"X-Key": "k", "Content-Type": "text/plain"},
-        "body": "a\nb", "expect": {"status": [204, "200-202"], "pattern": "^ok", "matches": false}, "redirects": 3, "sign": true})",
+        "body": "a\nb", "expect": {"status": [204, "200-202"], "pattern": "^ok", "matches": false}, "redirects": 3})",
                   faults);
     INFO(faults.summary());
     REQUIRE(call);

@@ -152,7 +152,13 @@ TEST_CASE("the next attempt, and why there is none") {
     Run manual = first;
     manual.fire_time.reset();
     CHECK_FALSE(start_deadline(task, manual));
-    CHECK(next_attempt(task, manual, 1, "").run);
+    const auto again = next_attempt(task, manual, 1, "").run;
+    REQUIRE(again);
+    CHECK(again->first_run == manual.id);
+    Run ended = *again;
+    ended.state = manual.state;
+    ended.ended_at = manual.ended_at;
+    CHECK(next_attempt(task, ended, 1, "").run->first_run == manual.id);
 }
 
 TEST_CASE("a run succeeds by code and by what its output ends with") {

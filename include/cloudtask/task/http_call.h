@@ -57,7 +57,6 @@ struct HttpCall {
     std::string body;
     HttpExpect expect;
     std::int64_t redirects = 0;  // so many are followed at the most
-    bool sign = false;           // with the key of the runtime
     friend bool operator==(const HttpCall&, const HttpCall&) = default;
 };
 

@@ -19,12 +19,16 @@
 
 namespace cloudtask::task {
 
+class NetworkRules;
+struct HttpCall;
+
 // A cluster of nodes with the same environment: the unit of allocation and of access. Its name is its identity.
 struct Runtime {
     std::string name;  // slug
     std::string description;
     std::vector<std::string> notify;  // mail addresses told of failures in this runtime, where neither task nor group names any
-    std::int64_t version = 1;         // grows by one with each change; the ETag
+    std::shared_ptr<const NetworkRules> http = {};  // where HTTP calls may connect to; none: where they may by default
+    std::int64_t version = 1;                       // grows by one with each change; the ETag
     Instant created_at{}, updated_at{};
 };
 
@@ -55,10 +59,11 @@ struct Task {
     std::map<std::string, std::string> tags;  // the task's own, to find it by: where it runs does not depend on them
     bool enabled = true;
 
-    // What to run: exactly one of the two. The child starts in a fresh working folder with the package unpacked in it.
-    std::vector<std::string> command;  // argv; a first word with '/' that is relative is looked up in the working folder
-    std::string shell;                 // run by `/bin/sh -c`
-    std::string package;               // SHA-256 of an uploaded package, or empty
+    // What to run: exactly one of the first three. The child starts in a fresh working folder with the package unpacked in it.
+    std::shared_ptr<const HttpCall> http = {};  // an address is called instead: no program, package or environment
+    std::vector<std::string> command;           // argv; a first word with '/' that is relative is looked up in the working folder
+    std::string shell;                          // run by `/bin/sh -c`
+    std::string package;                        // SHA-256 of an uploaded package, or empty
     std::map<std::string, std::string> environment;
     std::shared_ptr<const SecretUses> secrets;  // none: null
 
@@ -144,13 +149,15 @@ struct Run {
     std::int64_t epoch = 0;  // of the allocation by which the node owned the task
 
     std::optional<Instant> started_at, ended_at;
-    std::optional<Duration> lateness;     // started_at - fire_time; not of a retry
-    std::optional<Instant> covers_until;  // the entry also stands for all further fires of its task up to here (inclusive)
-    std::optional<std::int64_t> exit_code, signal;
+    std::optional<Duration> lateness;                  // started_at - fire_time; not of a retry
+    std::optional<Instant> covers_until;               // the entry also stands for all further fires of its task up to here (inclusive)
+    std::optional<std::int64_t> exit_code, signal;     // of a program
+    std::optional<std::int64_t> http_status = {};      // of the last answer to an HTTP call
     std::uint64_t stdout_bytes = 0, stderr_bytes = 0;  // written by the child; what was cut is not in the log
     bool output_truncated = false;
     std::string started_by;                         // the user of a manual start
     std::shared_ptr<const SecretVersions> secrets;  // that it was given; none: null
+    std::string first_run = {};                     // of a further attempt of a manual start: the id of the first one
 };
 
 bool is_terminal(RunState state);

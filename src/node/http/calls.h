@@ -23,8 +23,8 @@
 #include "cloudtask/core/asio_loop.h"
 #include "cloudtask/core/result.h"
 #include "cloudtask/task/http_call.h"
+#include "cloudtask/task/networks.h"
 #include "cloudtask/task/types.h"
-#include "node/http/networks.h"
 
 namespace cloudtask::node {
 
@@ -32,8 +32,8 @@ struct CallSpec {
     std::string run_id;
     task::HttpCall call;
     std::map<std::string, std::string> run_headers;  // of the run: CloudTask-Run-Id, ...; only to the address of the definition
-    std::string signing_key;                         // used when call.sign
-    std::shared_ptr<const NetworkRules> networks;
+    std::string signing_key;                         // empty: the call is not signed
+    std::shared_ptr<const task::NetworkRules> networks;
     Duration time_limit = std::chrono::hours{1};  // of all requests of the call together
 };
 

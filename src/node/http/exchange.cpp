@@ -52,7 +52,6 @@ Result<> HttpExchange::set_up() {
     const auto url = task::HttpUrl::parse(spec_.call.url);
     if (!url) return fail(Errc::invalid_argument, "the address {}", url.error().message);
     if (spec_.networks == nullptr) return fail(Errc::invalid_argument, "the call has no rules of networks");
-    if (spec_.call.sign && spec_.signing_key.empty()) return fail(Errc::invalid_argument, "there is no key to sign the call with");
     request_ = {spec_.call.method, *url, spec_.call.headers, spec_.call.body, true};
     easy_.reset(curl_easy_init());
     if (easy_ == nullptr) return fail(Errc::unavailable, "libcurl has no memory for another call");
@@ -83,7 +82,7 @@ Result<> HttpExchange::prepare() {
     auto headers = request_.headers;
     if (request_.own_origin) {
         headers.insert(spec_.run_headers.begin(), spec_.run_headers.end());
-        if (spec_.call.sign) {
+        if (!spec_.signing_key.empty()) {
             headers.insert_or_assign("CloudTask-Signature",
                                      call_signature(spec_.signing_key, clock_.now(), request_.method, ended_.url, request_.body));
         }
@@ -139,7 +138,7 @@ Result<> HttpExchange::prepare() {
 
 curl_socket_t HttpExchange::open_socket(void* self, curlsocktype, curl_sockaddr* address) {
     auto& exchange = *static_cast<HttpExchange*>(self);
-    const auto target = IpAddress::from(address->addr, address->addrlen);
+    const auto target = task::IpAddress::from(address->addr, address->addrlen);
     std::string refusal = target ? exchange.spec_.networks->why_refused(*target) : "an address that is none of IP";
     if (target) exchange.ended_.address = target->to_string();
     if (!refusal.empty()) {

@@ -3,12 +3,13 @@
 
 namespace cloudtask::node {
 
-std::map<std::string, std::string> run_headers(const task::Run& run, std::string_view first_run) {
+std::map<std::string, std::string> run_headers(const task::Run& run) {
+    const std::string& first = run.first_run.empty() ? run.id : run.first_run;
     std::map<std::string, std::string> headers{
         {"CloudTask-Run-Id", run.id},
         {"CloudTask-Attempt", std::to_string(run.attempt)},
         {"CloudTask-Epoch", std::to_string(run.epoch)},
-        {"Idempotency-Key", run.fire_time ? task::run_id(run.task_id, *run.fire_time, 1) : std::string{first_run}},
+        {"Idempotency-Key", run.fire_time ? task::run_id(run.task_id, *run.fire_time, 1) : first},
     };
     if (run.fire_time) headers.emplace("CloudTask-Fire-Time", format_instant(*run.fire_time));
     return headers;

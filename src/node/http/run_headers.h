@@ -4,14 +4,13 @@
 
 #include <map>
 #include <string>
-#include <string_view>
 
 #include "cloudtask/task/types.h"
 
 namespace cloudtask::node {
 
-// `first_run`: the id of the first attempt of the run's fire or manual start. All attempts of a fire have the same Idempotency-Key, also
-// where another node makes them: it follows from task and fire time alone.
-std::map<std::string, std::string> run_headers(const task::Run& run, std::string_view first_run);
+// All attempts of a fire, or of a manual start, have the same Idempotency-Key. That of a fire follows from task and time alone, so that it
+// is the same also where another node makes them.
+std::map<std::string, std::string> run_headers(const task::Run& run);
 
 }  // namespace cloudtask::node

@@ -14,11 +14,12 @@
 #include <string_view>
 #include <vector>
 
+#include "cloudtask/core/json.h"
 #include "cloudtask/core/result.h"
 
 struct sockaddr;
 
-namespace cloudtask::node {
+namespace cloudtask::task {
 
 // IPv4 addresses are kept as ::ffff:0:0/96 (RFC 4291, section 2.5.5.2).
 class IpAddress {
@@ -63,11 +64,23 @@ class NetworkRules {
     NetworkRules() : NetworkRules({}, {}) {}
     NetworkRules(std::vector<Network> allowed, std::vector<Network> denied);
 
+    const std::vector<Network>& allowed() const { return allowed_; }
+    const std::vector<Network>& denied() const { return denied_; }
+
     // Why no connection may be made to it, as a sentence part: "10.0.0.1 is private (10.0.0.0/8)"; empty if one may.
     std::string why_refused(const IpAddress& address) const;
+
+    friend bool operator==(const NetworkRules&, const NetworkRules&) = default;
 
   private:
     std::vector<Network> allowed_, denied_;
 };
 
-}  // namespace cloudtask::node
+// Reads the member `http` of a runtime: {"allow": ["10.1.0.0/16"], "deny": [...]}, 100 networks each at the most. Each fault goes to
+// `faults` with its pointer, below `pointer`; empty when there was one.
+std::optional<NetworkRules> read_network_rules(const json::Value& value, const std::string& pointer, Faults& faults);
+
+// One JSON object; a list without networks is left out.
+void write_network_rules(json::Writer& out, const NetworkRules& rules);
+
+}  // namespace cloudtask::task

@@ -1,5 +1,5 @@
 // Addresses and networks of HTTP calls: see networks.h. Pure; any thread.
-#include "node/http/networks.h"
+#include "cloudtask/task/networks.h"
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
@@ -13,12 +13,13 @@
 
 #include "cloudtask/core/check.h"
 
-namespace cloudtask::node {
+namespace cloudtask::task {
 
 namespace {
 
 constexpr int kAllBits = 128;
-constexpr int kMappedBits = 96;  // of the prefix that IPv4 addresses are kept below
+constexpr std::size_t kMostNetworks = 100;  // a runtime allows, and denies
+constexpr int kMappedBits = 96;             // of the prefix that IPv4 addresses are kept below
 
 struct BuiltIn {
     Network network;
@@ -85,6 +86,28 @@ int longest_prefix(const std::vector<Network>& networks, const IpAddress& addres
         }
     }
     return best;
+}
+
+std::vector<Network> read_networks(json::ObjectReader& reader, std::string_view name) {
+    std::vector<std::string> texts;
+    std::vector<Network> networks;
+    if (!reader.read(name, texts, {.max = kMostNetworks, .item = {.min = 1, .max = 64}})) return networks;
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+        if (const auto network = Network::parse(texts[i])) {
+            networks.push_back(*network);
+        } else {
+            reader.faults().add(pointer_to(reader.pointer(name), i), network.error().message,
+                                "a network such as 10.1.0.0/16, or an address");
+        }
+    }
+    return networks;
+}
+
+void write_networks(json::Writer& out, std::string_view name, const std::vector<Network>& networks) {
+    if (networks.empty()) return;
+    out.key(name).begin_array();
+    for (const Network& network : networks) out.value(network.to_string());
+    out.end_array();
 }
 
 }  // namespace
@@ -205,4 +228,21 @@ std::string NetworkRules::why_refused(const IpAddress& address) const {
     return {};
 }
 
-}  // namespace cloudtask::node
+std::optional<NetworkRules> read_network_rules(const json::Value& value, const std::string& pointer, Faults& faults) {
+    const std::size_t before = faults.list().size();
+    json::ObjectReader reader{value, pointer, faults};
+    std::vector<Network> allowed = read_networks(reader, "allow");
+    std::vector<Network> denied = read_networks(reader, "deny");
+    reader.finish();
+    if (faults.list().size() != before) return std::nullopt;
+    return NetworkRules(std::move(allowed), std::move(denied));
+}
+
+void write_network_rules(json::Writer& out, const NetworkRules& rules) {
+    out.begin_object();
+    write_networks(out, "allow", rules.allowed());
+    write_networks(out, "deny", rules.denied());
+    out.end_object();
+}
+
+}  // namespace cloudtask::task
