@@ -1,0 +1,149 @@
+// PreparedRuns: what waits for others of its task, or for its time as a further attempt. See prepared_runs.h.
+#include <algorithm>
+
+#include "cloudtask/task/attempts.h"
+#include "node/prepared_runs_impl.h"
+#include "node/run_texts.h"
+
+namespace cloudtask::node {
+
+namespace {
+
+constexpr Duration kLookRarely = std::chrono::minutes{1};  // at what is not next in its line
+
+}  // namespace
+
+void PreparedRuns::Impl::enter_line(Prepared& entry, bool held) {
+    const auto [line, is_new] = lines.try_emplace(entry.task->id);
+    held ? line->second.hold(entry.asking()) : line->second.queue(entry.asking());
+    entry.fire.reset();  // it was in time
+    if (!std::exchange(entry.in_line, true)) close_fire(entry.run.fire_time);
+    if (is_new) around.task_changed(entry.task->id);
+}
+
+void PreparedRuns::Impl::leave_line(const Prepared& entry) {
+    const auto line = lines.find(entry.task->id);
+    if (line == lines.end()) return;
+    line->second.leave(entry.asking());
+    if (!line->second.empty()) return;
+    const std::string task_id = entry.task->id;
+    lines.erase(line);
+    around.task_changed(task_id);
+}
+
+void PreparedRuns::Impl::look_at(Prepared& entry, Instant time) {
+    // Where it is late, that is to be told.
+    if (const auto deadline = task::start_deadline(*entry.task, entry.run)) time = std::min(time, *deadline + Duration{1});
+    const bool without_folder = folderless.erase({entry.due, entry.run.id}) > 0;
+    due.erase({entry.due, entry.run.id});
+    entry.due = time;
+    due.emplace(entry.due, entry.run.id);
+    if (without_folder) folderless.emplace(entry.due, entry.run.id);
+    if (!due_timer || time < due_timer_at) arm(time);
+}
+
+void PreparedRuns::Impl::park(Prepared& entry, Batch&& batch, std::string reason) {
+    if (entry.parked) {
+        if (!batch.empty()) around.journal.write(std::move(batch), Pace::gathered);
+        return;
+    }
+    entry.parked = true;
+    entry.intent_written = false;
+    if (std::exchange(entry.folder_asked, false)) --folders_ahead;  // it is not next any more
+    ++parked_count;
+    entry.run.reason = std::move(reason);
+    if (!std::exchange(entry.reported, true)) batch.reports.push_back(run_report(around.incarnation(), entry.run));
+    batch.entries.push_back(journal_entry(entry, Phase::waiting));
+    around.journal.write(std::move(batch), Pace::gathered);
+}
+
+void PreparedRuns::Impl::unpark(Prepared& entry) {
+    enter_line(entry, true);
+    entry.parked = false;
+    --parked_count;
+    entry.run.reason.clear();
+    entry.run.incarnation = around.incarnation();
+    look_at(entry, now());
+    write_intent({}, entry);
+    if (!entry.package_ready && !entry.package_asked) fetch_package(entry.run.id);
+}
+
+void PreparedRuns::Impl::hold(Prepared& entry) {
+    enter_line(entry, true);
+    if (entry.run.trigger != task::Trigger::rerun) park(entry, {}, waits_reason(1, {}));
+    look_at(entry, now() + kLookAgain);
+}
+
+void PreparedRuns::Impl::queue(Prepared& entry, Batch&& batch, std::string reason) {
+    enter_line(entry, false);
+    park(entry, std::move(batch), std::move(reason));
+    const WaitingLine& line = lines.at(entry.task->id);
+    const bool next = line.held().empty() && line.queued().begin()->second == entry.run.id;
+    look_at(entry, now() + (next ? kLookAgain : kLookRarely));
+}
+
+void PreparedRuns::Impl::replace(Prepared& entry, const std::string& elsewhere) {
+    const std::string id = entry.run.id;
+    const std::string by = fmt::format("replaced by the run {} of {}", id, format_instant(entry.order));
+    std::vector<std::string> others;
+    if (const auto line = lines.find(entry.task->id); line != lines.end()) {
+        others.assign(line->second.held().begin(), line->second.held().end());
+        for (const auto& [order, other] : line->second.queued()) others.push_back(other);
+    }
+    Batch batch;
+    const std::string task_id = entry.task->id;
+    const auto running = around.live.ids_of(task_id);
+    for (const auto& each : running) {
+        if (auto stopped = around.live.stop(each, by)) batch.entries.push_back(std::move(*stopped));
+    }
+    queue(entry, std::move(batch), waits_reason(static_cast<std::int64_t>(running.size()), elsewhere));
+    for (const auto& other : others) {
+        const auto found = prepared.find(other);
+        if (found != prepared.end() && other != id) skip(found->second, "overlap: " + by);
+    }
+}
+
+void PreparedRuns::Impl::wake(const std::string& task_id) {
+    const auto line = lines.find(task_id);
+    if (line == lines.end()) return;
+    follow_clock();
+    std::vector<std::string> next(line->second.held().begin(), line->second.held().end());
+    std::int64_t most = 0;
+    for (auto queued = line->second.queued().begin(); queued != line->second.queued().end(); ++queued, ++most) {
+        if (most > 0 && most >= prepared.at(queued->second).task->max_parallel) break;
+        next.push_back(queued->second);
+    }
+    for (const auto& id : next) {
+        Prepared& entry = prepared.at(id);
+        look_at(entry, std::max(now(), entry.not_before));
+    }
+    start_more();
+}
+
+void PreparedRuns::Impl::resume(JournalEntry kept) {
+    follow_clock();
+    const std::string id = kept.run.id;
+    known_runs.insert(id);
+    Prepared entry;
+    entry.run = std::move(kept.run);
+    entry.task = std::move(kept.task);
+    entry.due = kept.process->started_at;
+    entry.retry = kept.retry;
+    // The clock by which it was planned may have been ahead.
+    if (entry.run.trigger == task::Trigger::retry && entry.task->retry) {
+        entry.due = std::min(entry.due, now() + task::longest_retry_delay(*entry.task->retry, entry.retry));
+    }
+    entry.order = entry.run.fire_time.value_or(entry.due);
+    entry.parked = entry.in_line = entry.reported = true;
+    entry.package_ready = entry.task->package.empty();
+    const bool further = entry.run.trigger == task::Trigger::retry;
+    if (further) entry.not_before = entry.due;
+    ++parked_count;
+    due.emplace(entry.due, id);
+    Prepared& put = prepared.insert_or_assign(id, std::move(entry)).first->second;
+    enter_line(put, further);
+    look_at(put, further ? put.due : now());
+    if (put.due <= now()) start_more();
+}
+
+}  // namespace cloudtask::node
