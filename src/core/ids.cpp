@@ -57,4 +57,13 @@ bool is_uuid(std::string_view text) {
     return true;
 }
 
+Instant uuid_time(std::string_view uuid) {
+    if (!is_uuid(uuid)) return {};
+    std::int64_t milliseconds = 0;
+    for (const char digit : uuid.substr(0, 13)) {
+        if (digit != '-') milliseconds = milliseconds * 16 + (digit <= '9' ? digit - '0' : digit - 'a' + 10);
+    }
+    return Instant{std::chrono::milliseconds{milliseconds}};
+}
+
 }  // namespace cloudtask

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "cloudtask/core/hash.h"
+#include "cloudtask/task/pieces.h"
 
 namespace cloudtask::ring {
 
@@ -17,7 +18,11 @@ constexpr std::uint32_t kMostWeight = 100;
 }  // namespace
 
 bool Placement::accepts(const Member& member) const {
-    if (!targets.empty() && std::find(targets.begin(), targets.end(), member.name) == targets.end()) return false;
+    const auto names_it = [&member](const std::string& target) {
+        if (!target.empty() && target.front() == task::kNodeIdMark) return std::string_view{target}.substr(1) == member.id;
+        return target == member.name;
+    };
+    if (!targets.empty() && std::none_of(targets.begin(), targets.end(), names_it)) return false;
     return std::all_of(labels.begin(), labels.end(), [&](const auto& label) {
         const auto found = member.labels.find(label.first);
         return found != member.labels.end() && found->second == label.second;

@@ -47,6 +47,8 @@ NextAttempt next_attempt(const Task& task, const Run& ended, std::int64_t made, 
     Run run;
     run.id = retry_id(ended.id, ended.fire_time.value_or(from));
     run.task_id = ended.task_id;
+    run.piece = ended.piece;
+    run.shard = ended.shard;
     run.task_version = ended.task_version;
     run.runtime = ended.runtime;
     run.group = ended.group;

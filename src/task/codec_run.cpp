@@ -60,6 +60,12 @@ Result<Run> read_run(const json::Value& value) {
     Run run;
     read_uuid(reader, "id", run.id);
     read_uuid(reader, "task_id", run.task_id);
+    if (reader.has("piece")) {
+        read_uuid(reader, "piece", run.piece);
+    } else {
+        reader.ignore("piece");
+    }
+    read_optional_integer(reader, "shard", run.shard);
     reader.read("task_version", run.task_version);
     read_slug(reader, "runtime", run.runtime);
     read_slug(reader, "group", run.group);
@@ -104,6 +110,8 @@ void write(json::Writer& out, const Run& run) {
     out.begin_object();
     out.member("id", run.id);
     out.member("task_id", run.task_id);
+    if (!run.piece.empty()) out.member("piece", run.piece);
+    if (run.shard) out.member("shard", *run.shard);
     out.member("task_version", run.task_version);
     out.member("runtime", run.runtime);
     out.member("group", run.group);

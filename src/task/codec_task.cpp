@@ -5,6 +5,7 @@
 #include "cloudtask/task/codec.h"
 #include "cloudtask/task/definition.h"
 #include "cloudtask/task/http_call.h"
+#include "cloudtask/task/pieces.h"
 #include "task/codec_policies.h"
 #include "task/codec_rules.h"
 #include "task/codec_secrets.h"
@@ -93,6 +94,33 @@ void read_embedded_calendars(json::ObjectReader& reader, Task& task) {
     }
 }
 
+void read_mode(json::ObjectReader& reader, Task& task) {
+    const FaultCount count{reader.faults()};
+    std::string choice;
+    if (reader.read_choice("mode", choice, {"single", "shards", "broadcast"})) {
+        task.mode = choice == "shards" ? Mode::shards : choice == "broadcast" ? Mode::broadcast : Mode::single;
+    }
+    std::int64_t shards = 0;
+    const bool given = reader.read("shards", shards, {.min = 1, .max = kMostShards});
+    if (given) task.shards = static_cast<std::uint16_t>(shards);
+    if (!count.none_since() || given == (task.mode == Mode::shards)) return;
+    reader.faults().add(reader.pointer("shards"), given ? "stands without 'mode': 'shards'" : "is missing: 'mode' is 'shards'",
+                        fmt::format("with 'mode': 'shards', a number from 1 to {}", kMostShards));
+}
+
+// What a center or node wrote of a piece, see pieces.h. Where a node's own piece goes is not written: who reads it has it.
+void read_piece(json::ObjectReader& reader, Task& task) {
+    const json::Value* value = reader.object("piece");
+    if (value == nullptr) return;
+    json::ObjectReader member{*value, reader.pointer("piece"), reader.faults()};
+    Piece piece;
+    read_uuid(member, "task_id", piece.task_id);
+    std::int64_t shard = 0;
+    if (member.read("shard", shard, {.min = 0, .max = kMostShards - 1})) piece.shard = shard;
+    member.finish();
+    task.piece = std::make_shared<const Piece>(std::move(piece));
+}
+
 // What a user may say about a task; the fields of the server are the caller's.
 Task read_definition(json::ObjectReader& reader) {
     Task task;
@@ -102,6 +130,7 @@ Task read_definition(json::ObjectReader& reader) {
     reader.read("description", task.description, kDescriptionRule);
     read_tags(reader, task.tags);
     reader.read("enabled", task.enabled);
+    read_mode(reader, task);
     read_work(reader, task);
     read_schedules(reader, task.schedules);
     read_targets(reader, task.targets);
@@ -140,6 +169,7 @@ Result<Task> read_task(const json::Value& value) {
     reader.read("effective_revision", task.effective_revision);
     reader.read("exclusive_group", task.exclusive_group);
     read_embedded_calendars(reader, task);
+    read_piece(reader, task);
     reader.finish();
     if (!faults.empty()) return fail(Errc::invalid_argument, "the task is not valid: {}", faults.summary());
     adopt_schedules(task);
@@ -155,6 +185,8 @@ void write(json::Writer& out, const Task& task) {
     out.member("description", task.description);
     if (!task.tags.empty()) out.member("tags", task.tags);
     out.member("enabled", task.enabled);
+    if (task.mode != Mode::single) out.member("mode", to_string(task.mode));
+    if (task.mode == Mode::shards) out.member("shards", std::int64_t{task.shards});
     if (!task.command.empty()) out.member("command", task.command);
     if (!task.shell.empty()) out.member("shell", task.shell);
     if (!task.package.empty()) out.member("package", task.package);
@@ -173,7 +205,8 @@ void write(json::Writer& out, const Task& task) {
         for (const auto& [name, calendar] : task.calendars) out.key(name).raw(calendar->text());
         out.end_object();
     }
-    out.member("targets", task.targets);
+    const bool of_node = task.piece && !task.piece->shard;
+    out.member("targets", of_node ? std::vector<std::string>{} : task.targets);
     out.member("labels", task.labels);
     write_policies(out, task);
     if (task.exclusive_group) out.member("exclusive_group", true);
@@ -185,6 +218,11 @@ void write(json::Writer& out, const Task& task) {
     out.member("updated_at", task.updated_at);
     out.member("effective_from", task.effective_from);
     out.member("effective_revision", task.effective_revision);
+    if (task.piece) {
+        out.key("piece").begin_object().member("task_id", task.piece->task_id);
+        if (task.piece->shard) out.member("shard", *task.piece->shard);
+        out.end_object();
+    }
     out.end_object();
 }
 

@@ -8,6 +8,7 @@
 
 #include "cloudtask/core/check.h"
 #include "cloudtask/core/ids.h"
+#include "cloudtask/task/pieces.h"
 
 namespace cloudtask::task {
 
@@ -29,6 +30,7 @@ constexpr Names<Trigger, 4> kTriggers{
 constexpr Names<Misfire, 3> kMisfires{{{Misfire::skip, "skip"}, {Misfire::once, "once"}, {Misfire::all, "all"}}};
 constexpr Names<Overlap, 4> kOverlaps{
     {{Overlap::forbid, "forbid"}, {Overlap::allow, "allow"}, {Overlap::queue, "queue"}, {Overlap::replace, "replace"}}};
+constexpr Names<Mode, 3> kModes{{{Mode::single, "single"}, {Mode::shards, "shards"}, {Mode::broadcast, "broadcast"}}};
 constexpr Names<Guarantee, 2> kGuarantees{{{Guarantee::at_most_once, "at_most_once"}, {Guarantee::at_least_once, "at_least_once"}}};
 
 template <class Enum, std::size_t N>
@@ -59,9 +61,11 @@ std::string_view to_string(Trigger trigger) { return name_of(kTriggers, trigger)
 std::string_view to_string(Misfire misfire) { return name_of(kMisfires, misfire); }
 std::string_view to_string(Overlap overlap) { return name_of(kOverlaps, overlap); }
 std::string_view to_string(Guarantee guarantee) { return name_of(kGuarantees, guarantee); }
+std::string_view to_string(Mode mode) { return name_of(kModes, mode); }
 
 void adopt_schedules(Task& task) {
-    for (Schedule& schedule : task.schedules) schedule = schedule.for_task(task.id).with_calendars(task.calendars);
+    const std::string& id = definition_id(task);  // the pieces of a task fire together
+    for (Schedule& schedule : task.schedules) schedule = schedule.for_task(id).with_calendars(task.calendars);
 }
 
 Instant tenure_end(const Task& next) { return next.enabled ? next.effective_from : next.updated_at; }
@@ -69,8 +73,8 @@ Instant tenure_end(const Task& next) { return next.enabled ? next.effective_from
 Result<RunState> parse_run_state(std::string_view text) { return parse(kRunStates, text, "state of a run"); }
 Result<Trigger> parse_trigger(std::string_view text) { return parse(kTriggers, text, "trigger of a run"); }
 
-std::string run_id(std::string_view task_id, Instant fire_time, std::int64_t attempt) {
-    return make_named_uuid(fire_time, fmt::format("{}/{}/{}", task_id, fire_time.time_since_epoch().count(), attempt));
+std::string run_id(std::string_view placed_id, Instant fire_time, std::int64_t attempt) {
+    return make_named_uuid(fire_time, fmt::format("{}/{}/{}", placed_id, fire_time.time_since_epoch().count(), attempt));
 }
 
 }  // namespace cloudtask::task

@@ -79,3 +79,9 @@ TEST_CASE("what is not a UUID is told apart") {
         CHECK_FALSE(is_uuid(text));
     }
 }
+
+TEST_CASE("ids: a UUID tells when it was made") {
+    CHECK(uuid_time(make_named_uuid(kBorn, "x")) == kBorn);
+    CHECK(uuid_time("017f22e2-79b0-7cc3-98c4-dc0c0c07398f") == Instant{1'645'557'742s});
+    CHECK(uuid_time("node-1") == Instant{});
+}

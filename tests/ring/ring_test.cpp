@@ -10,6 +10,7 @@
 
 #include "cloudtask/core/hash.h"
 #include "cloudtask/core/result.h"
+#include "cloudtask/task/pieces.h"
 
 using namespace cloudtask;
 using ring::Member;
@@ -151,6 +152,41 @@ TEST_CASE("ring: a new node takes tasks only for itself") {
     }
     CHECK(moved > 5000 / 11 * 7 / 10);
     CHECK(moved < 5000 / 11 * 13 / 10);
+}
+
+TEST_CASE("ring: a target may be a node's id, which is no other node's name") {
+    const Ring ring{{{"id-1", "i1", "a"}, {"id-2", "i2", "b"}, {"id-3", "i3", "id-1"}}};
+    for (int i = 0; i < 100; ++i) {
+        const auto* owner = ring.owner(std::to_string(i), {{"@id-1"}});
+        REQUIRE(owner != nullptr);
+        CHECK(owner->id == "id-1");
+        CHECK(ring.owner(std::to_string(i), {{"id-1"}})->id == "id-3");
+    }
+    CHECK(ring.owner("task", {{"@a"}}) == nullptr);
+    CHECK(ring.owner("task", {{"@"}}) == nullptr);
+}
+
+TEST_CASE("ring: the shards of a task are spread, and a node that goes moves its own only") {
+    constexpr int kNodes = 3, kShards = 64;
+    std::vector<Member> members;
+    for (int i = 0; i < kNodes; ++i) members.push_back({"node-" + std::to_string(i), "i", "n" + std::to_string(i)});
+    const Ring all{members};
+    std::map<std::string, int> load;
+    for (int shard = 0; shard < kShards; ++shard) {
+        ++load[all.owner(task::shard_id("018f3c2e-1111-7222-8333-123456789abc", shard))->id];
+    }
+    REQUIRE(load.size() == kNodes);
+    for (const auto& [id, shards] : load) CHECK(shards >= kShards / kNodes / 2);
+    for (int gone = 0; gone < kNodes; ++gone) {
+        auto left = members;
+        left.erase(left.begin() + gone);
+        const Ring ring{left};
+        for (int shard = 0; shard < kShards; ++shard) {
+            const auto id = task::shard_id("018f3c2e-1111-7222-8333-123456789abc", shard);
+            const std::string before = all.owner(id)->id;
+            CHECK((before == members[static_cast<std::size_t>(gone)].id || ring.owner(id)->id == before));
+        }
+    }
 }
 
 TEST_CASE("ring: the order of the members and their incarnations do not matter") {

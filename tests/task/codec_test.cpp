@@ -111,6 +111,8 @@ Task random_task(std::mt19937_64& random) {
     task.description = "Ümläute, \"quotes\",\nlines";
     if (below(2) == 0) task.tags = {{"team", "pay roll"}, {"example.org/kind", ""}};
     task.enabled = below(2) == 0;
+    task.mode = static_cast<Mode>(below(3));
+    if (task.mode == Mode::shards) task.shards = static_cast<std::uint16_t>(1 + below(kMostShards));
     if (below(2) == 0) {
         task.command = {"./run", "", "a b", "\"'\\\t"};
     } else {
@@ -180,6 +182,8 @@ void check_equal(const Task& a, const Task& b) {
     REQUIRE(a.description == b.description);
     REQUIRE(a.tags == b.tags);
     REQUIRE(a.enabled == b.enabled);
+    REQUIRE((a.mode == b.mode));
+    REQUIRE(a.shards == b.shards);
     REQUIRE(a.command == b.command);
     REQUIRE(a.shell == b.shell);
     REQUIRE(a.package == b.package);
@@ -328,6 +332,22 @@ TEST_CASE("codec: all faults of a task are told at once") {
                   {"/labels/a b", "is not the key of a label"},
                   {"/tags/a b", "is not the key of a tag"},
                   {"/tags/d", "has a comma"}});
+}
+
+TEST_CASE("codec: the number of shards stands with mode: shards, and only there") {
+    const auto text = [](const std::string& extra) { return task_text(R"("shell": "true", )" + extra); };
+    const Task task = read_valid(text(R"("mode": "shards", "shards": 256)"));
+    CHECK((task.mode == Mode::shards));
+    CHECK(task.shards == 256);
+    CHECK((read_valid(text(R"("mode": "broadcast")")).mode == Mode::broadcast));
+    CHECK(written(read_valid(text(R"("mode": "single")"))).find("mode") == std::string::npos);
+    check_faults(text(R"("mode": "shards")"), {{"/shards", "is missing"}});
+    check_faults(text(R"("mode": "broadcast", "shards": 2)"), {{"/shards", "stands without"}});
+    check_faults(text(R"("shards": 2)"), {{"/shards", "stands without"}});
+    check_faults(text(R"("mode": "shards", "shards": 0)"), {{"/shards", "out of range"}});
+    check_faults(text(R"("mode": "shards", "shards": 257)"), {{"/shards", "out of range"}});
+    check_faults(text(R"("mode": "sharded", "shards": 2)"), {{"/mode", "is not one of"}});
+    check_faults(text(R"("piece": {})"), {{"/piece", "is not a known field"}});
 }
 
 TEST_CASE("codec: exactly one of command and shell") {

@@ -17,4 +17,7 @@ std::string make_named_uuid(Instant instant, std::string_view name);
 
 bool is_uuid(std::string_view text);
 
+// When the UUIDv7 was made, to the millisecond; Instant{} if it is no UUID.
+Instant uuid_time(std::string_view uuid);
+
 }  // namespace cloudtask

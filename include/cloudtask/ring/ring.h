@@ -28,7 +28,7 @@ struct Member {
 
 // What a task demands of its node.
 struct Placement {
-    std::vector<std::string> targets = {};           // node names; empty: any
+    std::vector<std::string> targets = {};           // node names, or ids behind task::kNodeIdMark; empty: any
     std::map<std::string, std::string> labels = {};  // all must match
     bool unconstrained() const { return targets.empty() && labels.empty(); }
     bool accepts(const Member& member) const;

@@ -48,6 +48,11 @@ enum class Misfire { skip, once, all };
 enum class Overlap { forbid, allow, queue, replace };
 enum class Guarantee { at_most_once, at_least_once };
 
+// How many runs a fire has: one; one for each shard; one on each node. See pieces.h.
+enum class Mode : std::uint8_t { single, shards, broadcast };
+inline constexpr std::uint16_t kMostShards = 256;
+struct Piece;
+
 // Late fires of one task that are dealt with one by one; of a longer backlog the rest is recorded in one entry.
 inline constexpr std::int64_t kMostMisfires = 1000;
 
@@ -58,6 +63,8 @@ struct Task {
     std::string description;
     std::map<std::string, std::string> tags;  // the task's own, to find it by: where it runs does not depend on them
     bool enabled = true;
+    Mode mode = Mode::single;
+    std::uint16_t shards = 1;  // with Mode::shards
 
     // What to run: exactly one of the first three. The child starts in a fresh working folder with the package unpacked in it.
     std::shared_ptr<const HttpCall> http = {};  // an address is called instead: no program, package or environment
@@ -98,8 +105,10 @@ struct Task {
     std::int64_t revision = 0;          // the catalog revision of the last change
     std::int64_t created_revision = 0;  // the catalog revision that brought the task
     Instant created_at{}, updated_at{};
-    Instant effective_from{};  // fires after this instant count: set when created, enabled, or its schedules, targets or labels change
-    std::int64_t effective_revision = 0;  // the catalog revision of the last change of enabled, schedules, targets or labels
+    Instant
+        effective_from{};  // fires after this instant count: set when created, enabled, or its mode, schedules, targets or labels change
+    std::int64_t effective_revision = 0;  // the catalog revision of the last change of enabled, mode, schedules, targets or labels
+    std::shared_ptr<const Piece> piece;   // set: no definition, but one of the pieces that nodes make of it
 
     Misfire misfire_for(const Schedule& schedule) const {
         return misfire.value_or(schedule.kind() == Schedule::Kind::at ? Misfire::once : Misfire::skip);
@@ -136,6 +145,8 @@ enum class Trigger { schedule, manual, rerun, retry };
 struct Run {
     std::string id;
     std::string task_id;
+    std::string piece;                  // of a sharded or broadcast task: the id of the piece that it is a run of; see placed_id()
+    std::optional<std::int64_t> shard;  // from 0 on
     std::int64_t task_version = 0;
     std::string runtime, group, task_name;
     Trigger trigger = Trigger::schedule;
@@ -166,11 +177,13 @@ std::string_view to_string(Trigger trigger);
 std::string_view to_string(Misfire misfire);
 std::string_view to_string(Overlap overlap);
 std::string_view to_string(Guarantee guarantee);
+std::string_view to_string(Mode mode);
 Result<RunState> parse_run_state(std::string_view text);
 Result<Trigger> parse_trigger(std::string_view text);
 
 // The id of the run of a fire: a UUIDv7 with the fire's time, and a hash of (task, instant, attempt) for its random bits. Every node
-// computes the same, so the history cannot hold two runs of one (fire, attempt).
-std::string run_id(std::string_view task_id, Instant fire_time, std::int64_t attempt);
+// computes the same, so the history cannot hold two runs of one (fire, attempt). Of a sharded or broadcast task each piece has fires of its
+// own: `placed_id` is the piece's, else the task's.
+std::string run_id(std::string_view placed_id, Instant fire_time, std::int64_t attempt);
 
 }  // namespace cloudtask::task
