@@ -5,6 +5,7 @@
 
 #include "cloudtask/core/ids.h"
 #include "cloudtask/core/units.h"
+#include "cloudtask/task/task_parameters.h"
 
 namespace cloudtask::task {
 
@@ -64,6 +65,7 @@ NextAttempt next_attempt(const Task& task, const Run& ended, std::int64_t made, 
     run.epoch = ended.epoch;
     run.started_by = ended.started_by;
     if (!ended.fire_time) run.first_run = ended.first_run.empty() ? ended.id : ended.first_run;
+    if (ended.parameters) run.parameters = given_parameters(ended);
     next.run = std::move(run);
     return next;
 }

@@ -1,7 +1,10 @@
 // JSON of Runtime, Group and Package. Tasks and runs have files of their own. Pure; any thread.
 #include "cloudtask/task/codec.h"
 
+#include <memory>
 #include "cloudtask/task/networks.h"
+
+#include "cloudtask/task/parameters.h"
 #include "task/codec_rules.h"
 
 namespace cloudtask::task {
@@ -10,6 +13,11 @@ namespace {
 
 void ignore_server_fields(json::ObjectReader& reader) {
     for (const std::string_view name : {"version", "created_at", "updated_at"}) reader.ignore(name);
+}
+
+std::shared_ptr<const Parameters> read_shared_parameters(json::ObjectReader& reader, ParameterOrigin origin) {
+    auto parameters = read_parameters(reader, "parameters", origin);
+    return parameters && !parameters->empty() ? std::make_shared<const Parameters>(std::move(*parameters)) : nullptr;
 }
 
 }  // namespace
@@ -26,6 +34,7 @@ std::optional<Runtime> read_runtime_input(const json::Value& value, Faults& faul
             runtime.http = std::make_shared<const NetworkRules>(std::move(*rules));
         }
     }
+    runtime.parameters = read_shared_parameters(reader, ParameterOrigin::runtime);
     ignore_server_fields(reader);
     reader.finish();
     if (!count.none_since()) return std::nullopt;
@@ -41,6 +50,7 @@ std::optional<Group> read_group_input(const json::Value& value, Faults& faults) 
     reader.read("description", group.description, kDescriptionRule);
     read_notify(reader, group.notify);
     reader.read("exclusive", group.exclusive);
+    group.parameters = read_shared_parameters(reader, ParameterOrigin::group);
     reader.ignore("id");
     ignore_server_fields(reader);
     reader.finish();
@@ -57,6 +67,7 @@ void write(json::Writer& out, const Runtime& runtime) {
         out.key("http");
         write_network_rules(out, *runtime.http);
     }
+    if (runtime.parameters) write_parameters(out, "parameters", *runtime.parameters);
     out.member("version", runtime.version);
     out.member("created_at", runtime.created_at);
     out.member("updated_at", runtime.updated_at);
@@ -71,6 +82,7 @@ void write(json::Writer& out, const Group& group) {
     out.member("description", group.description);
     out.member("notify", group.notify);
     if (group.exclusive) out.member("exclusive", true);
+    if (group.parameters) write_parameters(out, "parameters", *group.parameters);
     out.member("version", group.version);
     out.member("created_at", group.created_at);
     out.member("updated_at", group.updated_at);

@@ -6,6 +6,7 @@
 
 #include "cloudtask/core/ids.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/parameters.h"
 #include "task/codec_rules.h"
 #include "task/codec_secrets.h"
 
@@ -98,6 +99,7 @@ Result<Run> read_run(const json::Value& value) {
     reader.read("started_by", run.started_by);
     read_secret_versions(reader, run);
     reader.read("first_run", run.first_run, kIdRule);
+    run.parameters = read_run_parameters(reader);
     if (reader.has("trigger") && run.trigger == Trigger::schedule && !reader.has("fire_time")) {
         faults.add(reader.pointer("fire_time"), "is missing: a scheduled run has one");
     }
@@ -139,6 +141,7 @@ void write(json::Writer& out, const Run& run) {
     out.member("started_by", run.started_by);
     write_secret_versions(out, run);
     if (!run.first_run.empty()) out.member("first_run", run.first_run);
+    if (run.parameters) write_run_parameters(out, *run.parameters);
     out.end_object();
 }
 

@@ -1,11 +1,16 @@
 // JSON of a Task, with its bounds. Pure; any thread.
 #include <fmt/format.h>
 
+#include <memory>
+#include <utility>
+
 #include "cloudtask/core/hash.h"
 #include "cloudtask/task/codec.h"
 #include "cloudtask/task/definition.h"
 #include "cloudtask/task/http_call.h"
+#include "cloudtask/task/parameters.h"
 #include "cloudtask/task/pieces.h"
+#include "cloudtask/task/task_parameters.h"
 #include "task/codec_policies.h"
 #include "task/codec_rules.h"
 #include "task/codec_secrets.h"
@@ -78,6 +83,27 @@ void read_schedules(json::ObjectReader& reader, std::vector<Schedule>& out) {
     }
 }
 
+// What a center wrote of the values of its group and runtime.
+void read_inherited_parameters(json::ObjectReader& reader, Task& task) {
+    const json::Value* object = reader.object("inherited_parameters");
+    if (object == nullptr || !task.parameters) return;
+    json::ObjectReader inherited{*object, reader.pointer("inherited_parameters"), reader.faults()};
+    TaskParameters all = *task.parameters;
+    all.group = read_parameters(inherited, "group", ParameterOrigin::group).value_or(Parameters{});
+    all.runtime = read_parameters(inherited, "runtime", ParameterOrigin::runtime).value_or(Parameters{});
+    inherited.finish();
+    task.parameters = std::make_shared<const TaskParameters>(std::move(all));
+}
+
+void write_task_parameters(json::Writer& out, const TaskParameters& parameters) {
+    write_parameters(out, "parameters", parameters.own);
+    if (parameters.group.empty() && parameters.runtime.empty()) return;
+    out.key("inherited_parameters").begin_object();
+    if (!parameters.group.empty()) write_parameters(out, "group", parameters.group);
+    if (!parameters.runtime.empty()) write_parameters(out, "runtime", parameters.runtime);
+    out.end_object();
+}
+
 // The calendars that a center wrote beside the schedules: all that these name.
 void read_embedded_calendars(json::ObjectReader& reader, Task& task) {
     if (const json::Value* embedded = reader.object("calendars")) {
@@ -132,6 +158,9 @@ Task read_definition(json::ObjectReader& reader) {
     reader.read("enabled", task.enabled);
     read_mode(reader, task);
     read_work(reader, task);
+    if (auto own = read_parameters(reader, "parameters", ParameterOrigin::task)) {
+        task.parameters = std::make_shared<const TaskParameters>(TaskParameters{std::move(*own), {}, {}});
+    }
     read_schedules(reader, task.schedules);
     read_targets(reader, task.targets);
     read_labels(reader, task.labels);
@@ -146,6 +175,7 @@ std::optional<Task> read_task_input(const json::Value& value, Faults& faults) {
     const FaultCount count{faults};
     json::ObjectReader reader{value, "", faults};
     Task task = read_definition(reader);
+    check_expressions(task, faults);
     for (const std::string_view name : kServerMembers) reader.ignore(name);
     reader.finish();
     if (!count.none_since()) return std::nullopt;
@@ -170,6 +200,7 @@ Result<Task> read_task(const json::Value& value) {
     reader.read("exclusive_group", task.exclusive_group);
     read_embedded_calendars(reader, task);
     read_piece(reader, task);
+    read_inherited_parameters(reader, task);
     reader.finish();
     if (!faults.empty()) return fail(Errc::invalid_argument, "the task is not valid: {}", faults.summary());
     adopt_schedules(task);
@@ -197,6 +228,7 @@ void write(json::Writer& out, const Task& task) {
         out.member("environment", task.environment);
         write_secrets(out, task);
     }
+    if (task.parameters) write_task_parameters(out, *task.parameters);
     out.key("schedules").begin_array();
     for (const Schedule& schedule : task.schedules) schedule.write(out);
     out.end_array();

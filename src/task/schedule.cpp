@@ -138,6 +138,10 @@ std::vector<std::string> Schedule::calendar_names() const {
 
 OnExcluded Schedule::on_excluded() const { return rule_->calendars ? rule_->calendars->on_excluded : OnExcluded::drop; }
 
+std::string Schedule::working_days() const { return rule_->calendars ? rule_->calendars->working_days.name : std::string{}; }
+
+const Parameters* Schedule::parameters() const { return rule_->parameters.get(); }
+
 Schedule Schedule::with_calendars(const Calendars& calendars) const {
     if (!rule_->calendars) return *this;
     CalendarUse use = *rule_->calendars;

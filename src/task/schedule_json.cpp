@@ -11,6 +11,7 @@
 
 #include "cloudtask/core/units.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/parameters.h"
 #include "task/calendar_json.h"
 #include "task/moment.h"
 #include "task/schedule_rule.h"
@@ -44,6 +45,9 @@ class ScheduleReader {
         read_span(rule);
         reader_.read_duration("jitter", rule.jitter, {.min = Duration::zero(), .max = kMostJitter});
         read_calendar_use(rule);
+        if (auto parameters = read_parameters(reader_, "parameters", ParameterOrigin::schedule); parameters && !parameters->empty()) {
+            rule.parameters = std::make_shared<const Parameters>(std::move(*parameters));
+        }
         if (what) refuse_what_does_not_go_with(rule);
         reader_.finish();
         if (!what || faults_.list().size() != faults_before) return std::nullopt;
@@ -215,7 +219,7 @@ class ScheduleReader {
                         "a rule with 'working day' among its days, or a cron rule with W; 'exclude' to leave out holidays");
         }
         if (!std::holds_alternative<Manual>(rule.what)) return;
-        for (const std::string_view name : {"start", "end", "jitter", "exclude"}) {
+        for (const std::string_view name : {"start", "end", "jitter", "exclude", "parameters"}) {
             if (name == "exclude" && !(rule.calendars && rule.calendars->excludes())) continue;  // an empty list
             if (reader_.has(name)) faults_.add(reader_.pointer(name), "stands beside 'manual', which never fires", "no such member");
         }
@@ -287,6 +291,7 @@ void Schedule::write(json::Writer& out) const {
         if (const auto names = exclude(); !names.empty()) out.member("exclude", names).member("on_excluded", to_string(on_excluded()));
         if (const auto& days = rule_->calendars->working_days; !days.name.empty()) out.member("working_days", days.name);
     }
+    if (rule_->parameters) write_parameters(out, "parameters", *rule_->parameters);
     if (rule_->gap || rule_->overlap) {
         out.key("dst").begin_object();
         if (rule_->gap) out.member("gap", to_string(*rule_->gap));

@@ -215,6 +215,7 @@ ClockChange Schedule::Rule::clock_change_at(Instant nominal) const {
     return named_from(expected) < shown && named_from(shown) != shown ? ClockChange::moved : ClockChange::none;
 }
 
+// Parameters do not count: what a fire is given says nothing about when it is due, and a change of it owes no other fires.
 bool operator==(const Schedule::Rule& a, const Schedule::Rule& b) {
     return a.what == b.what && a.zone.name() == b.zone.name() && a.enabled == b.enabled && a.gap == b.gap && a.overlap == b.overlap &&
            a.start == b.start && a.end == b.end && a.jitter == b.jitter &&

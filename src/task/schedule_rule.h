@@ -63,6 +63,7 @@ struct Schedule::Rule {
     Duration jitter{};
     std::uint64_t seed = seed_of({});                   // of the task: what its jitter is drawn with
     std::shared_ptr<const CalendarUse> calendars = {};  // null: it names none
+    std::shared_ptr<const Parameters> parameters = {};  // null: it gives none
 
     static std::uint64_t seed_of(std::string_view task_id);
 

@@ -12,9 +12,9 @@
 namespace cloudtask::task {
 
 // Members that the API adds to a runtime, group, calendar or task. Who sends them back is not refused: they are ignored.
-inline constexpr std::array<std::string_view, 16> kServerMembers = {
-    "id",       "version", "revision", "created_revision", "created_at", "updated_at", "effective_from", "effective_revision", "state",
-    "last_run", "running", "owner",    "next_fire",        "canary",     "calendars",  "exclusive_group"};
+inline constexpr std::array<std::string_view, 17> kServerMembers = {
+    "id",       "version", "revision", "created_revision", "created_at", "updated_at", "effective_from",  "effective_revision",  "state",
+    "last_run", "running", "owner",    "next_fire",        "canary",     "calendars",  "exclusive_group", "inherited_parameters"};
 
 // Removes them; the order of the others stays.
 void keep_definition(json::Value& resource);

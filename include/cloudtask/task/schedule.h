@@ -10,11 +10,14 @@
 // A schedule may name calendars (task/calendar.h): what they exclude of its fires is dropped, or deferred to the first free instant. What
 // it is read from has their names only; with_calendars() gives it their content. Until then it is as if they excluded nothing.
 //
+// It may give parameters to the runs of its fires (task/parameters.h).
+//
 // A rule with H, or with jitter, has other times for each task. read() cannot know the task, so who has its id asks for the schedule
 // for_task(); read_task() of task/codec.h has done so.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,6 +30,10 @@
 #include "cloudtask/task/calendar.h"
 
 namespace cloudtask::task {
+
+// task/parameters.h
+struct ParameterValue;
+using Parameters = std::map<std::string, std::optional<ParameterValue>>;
 
 // What a local time that a gap skips does: it fires when the gap ends, or not at all.
 enum class GapRule : std::uint8_t { first_valid, skip };
@@ -88,8 +95,8 @@ class Schedule {
     // Beside any: "start" and "end" (moments; fires count from the one on and before the other), "jitter" (up to 24h). Beside a rule of
     // local times: "dst": {"gap": "first_valid" or "skip", "overlap": "first", "second" or "both"}. "exclude": ["uk-holidays"], up to
     // kMostCalendars names of calendars, with "on_excluded": "drop" (the default) or "defer". "working_days": "uk-holidays", the calendar
-    // that says which days are worked, for rules that ask. Faults: unknown zone, bad field (named), an impossible rule (30 February), an
-    // interval under 1 s.
+    // that says which days are worked, for rules that ask. "parameters": {"region": "us"}. Faults: unknown zone, bad field (named), an
+    // impossible rule (30 February), an interval under 1 s.
     static std::optional<Schedule> read(const json::Value& value, const std::string& pointer, Faults& faults);
 
     static Result<Schedule> cron(std::string_view expression, std::string_view zone);
@@ -114,6 +121,8 @@ class Schedule {
     // The names of those that may drop or defer its fires.
     std::vector<std::string> exclude() const;
     OnExcluded on_excluded() const;
+    // The name of the calendar that says which days are worked; empty: Monday to Friday.
+    std::string working_days() const;
     // The same schedule with the content of its calendars: those of `calendars` that it names. Who changes a calendar asks anew.
     Schedule with_calendars(const Calendars& calendars) const;
 
@@ -125,7 +134,10 @@ class Schedule {
     // nominal instant of the fire at `at`. Dropped ones are left out; FireWalk of task/fire_walk.h tells them.
     std::optional<ScheduledFire> next_fire(Instant after) const;
 
-    // Says the same, whichever task it is for.
+    // What it gives to the runs of its fires; null: nothing.
+    const Parameters* parameters() const;
+
+    // Fires at the same times, whichever task it is for and whatever parameters it gives.
     friend bool operator==(const Schedule& a, const Schedule& b);
 
     struct Rule;  // private to src/task

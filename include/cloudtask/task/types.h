@@ -21,14 +21,19 @@ namespace cloudtask::task {
 
 class NetworkRules;
 struct HttpCall;
+struct ParameterValue;
+using Parameters = std::map<std::string, std::optional<ParameterValue>>;
+struct TaskParameters;
+struct RunParameters;
 
 // A cluster of nodes with the same environment: the unit of allocation and of access. Its name is its identity.
 struct Runtime {
     std::string name;  // slug
     std::string description;
     std::vector<std::string> notify;  // mail addresses told of failures in this runtime, where neither task nor group names any
-    std::shared_ptr<const NetworkRules> http = {};  // where HTTP calls may connect to; none: where they may by default
-    std::int64_t version = 1;                       // grows by one with each change; the ETag
+    std::shared_ptr<const NetworkRules> http = {};      // where HTTP calls may connect to; none: where they may by default
+    std::shared_ptr<const Parameters> parameters = {};  // null: none
+    std::int64_t version = 1;                           // grows by one with each change; the ETag
     Instant created_at{}, updated_at{};
 };
 
@@ -39,7 +44,8 @@ struct Group {
     std::string name;  // slug
     std::string description;
     std::vector<std::string> notify;
-    bool exclusive = false;  // no two runs of its tasks overlap
+    bool exclusive = false;                             // no two runs of its tasks overlap
+    std::shared_ptr<const Parameters> parameters = {};  // null: none
     std::int64_t version = 1;
     Instant created_at{}, updated_at{};
 };
@@ -72,7 +78,8 @@ struct Task {
     std::string shell;                          // run by `/bin/sh -c`
     std::string package;                        // SHA-256 of an uploaded package, or empty
     std::map<std::string, std::string> environment;
-    std::shared_ptr<const SecretUses> secrets;  // none: null
+    std::shared_ptr<const SecretUses> secrets;              // none: null
+    std::shared_ptr<const TaskParameters> parameters = {};  // none: nothing in the definition is a template
 
     std::vector<Schedule> schedules;
     // Those that the schedules name, as they were when this version was saved: a version of a task is complete in itself, wherever it is
@@ -166,9 +173,10 @@ struct Run {
     std::optional<std::int64_t> http_status = {};      // of the last answer to an HTTP call
     std::uint64_t stdout_bytes = 0, stderr_bytes = 0;  // written by the child; what was cut is not in the log
     bool output_truncated = false;
-    std::string started_by;                         // the user of a manual start
-    std::shared_ptr<const SecretVersions> secrets;  // that it was given; none: null
-    std::string first_run = {};                     // of a further attempt of a manual start: the id of the first one
+    std::string started_by;                                // the user of a manual start
+    std::shared_ptr<const SecretVersions> secrets;         // that it was given; none: null
+    std::string first_run = {};                            // of a further attempt of a manual start: the id of the first one
+    std::shared_ptr<const RunParameters> parameters = {};  // of a task with parameters: what it is started with
 };
 
 bool is_terminal(RunState state);
