@@ -17,7 +17,7 @@
 
 #include "node/http/redirect.h"
 #include "node/http/signature.h"
-#include "node/process_support.h"
+#include "tests/node/process_support.h"
 
 using namespace cloudtask;
 using namespace cloudtask::node;
