@@ -28,6 +28,7 @@ namespace {
 constexpr Duration kFirstReopen = std::chrono::milliseconds{500};
 constexpr Duration kLastReopen = std::chrono::seconds{10};
 constexpr Duration kPrepareRetry = std::chrono::seconds{1};
+constexpr int kNamesKept = 10'000;         // ms; a lost connection has them looked up at once
 constexpr std::size_t kSequenceRoom = 16;  // for the digits that the server appends, and a NUL
 
 Error error_of(int rc, std::string_view what) {
@@ -212,6 +213,8 @@ struct Session::Core : std::enable_shared_from_this<Session::Core> {
             return;
         }
         opened = made;
+        // By default the library looks the names of the servers up anew with every request and every answer.
+        zoo_set_servers_resolution_delay(made, kNamesKept);
         authenticate(made);  // before anything else: what is created before it would belong to nobody
         loop.post([self = shared_from_this(), made] {
             if (self->closing) return;
