@@ -77,13 +77,14 @@ std::vector<UncertainFires> Coordinator::take_uncertain() {
 void Coordinator::started() { impl_->pump(); }
 
 void Coordinator::set_running(const std::string& task_id, bool running) {
+    const Instant now = impl_->loop.clock().now();
     if (running) {
-        impl_->running.insert(task_id);
+        impl_->running.try_emplace(task_id, now);
     } else {
         impl_->running.erase(task_id);
     }
     if (!impl_->duties) return;
-    impl_->duties->set_running(task_id, running);
+    impl_->duties->set_running(task_id, running, now);
     if (!impl_->duties->owns(task_id)) impl_->pump();
 }
 

@@ -7,9 +7,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -58,7 +58,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     Timer session_timer, pulse, leave_check;
 
     std::vector<std::unique_ptr<Duties>> retired;
-    std::set<std::string> running;  // ids of the tasks that have runs here
+    std::map<std::string, Instant> running;  // since when tasks have runs here, by their ids
     ring::Memory memory;
     zk::Client::Subscription subscription;
     bool member = false;  // of the ring, as the allocation was last seen

@@ -19,7 +19,7 @@ void Coordinator::Impl::make_record() {
     if (keeper == nullptr) return;
     if (!record_asked) record_asked = present();
     ring::HorizonRecord first;
-    first.running.assign(running.begin(), running.end());  // it owns nothing yet, so all of them count
+    for (const auto& [task_id, since] : running) first.running.push_back(task_id);  // it owns nothing yet, so all of them count
     keeper->create(record_path(), ring::write_horizon(first), zk::CreateMode::persistent,
                    [weak = weak_from_this(), now = generation](Result<zk::Created> created) {
                        const auto self = weak.lock();
@@ -99,6 +99,7 @@ void Coordinator::Impl::arm_pulse(Instant now) {
         const Instant raise_at = *due - options.duties.lead();
         delay = std::min(delay, raise_at > now ? raise_at - now : options.duties.horizon / 8);
     }
+    if (const auto naming = duties->naming_due()) delay = std::min(delay, *naming - now);
     pulse = loop.after(std::max(delay, Duration{std::chrono::milliseconds{1}}), [this] { pump(); });
 }
 

@@ -45,7 +45,7 @@ void Coordinator::Impl::begin_session(zk::Keeper& keeper, std::uint64_t number) 
     record_asked.reset();
     for (const auto& earlier : retired) earlier->keep_to_horizon();
     duties = std::make_unique<Duties>(options.node_id, incarnation, options.duties);
-    for (const auto& task_id : running) duties->set_running(task_id, true);
+    for (const auto& [task_id, since] : running) duties->set_running(task_id, true, since);
     past.each(loop.clock().now(), [this](const CatalogPast::Entry& entry) {
         if (entry.erased_at) {
             duties->erase_task(entry.task->id, *entry.erased_at);

@@ -14,6 +14,9 @@ constexpr Duration kDonePeriod = std::chrono::seconds{1};         // `done` alon
 constexpr Duration kEndsPeriod = std::chrono::milliseconds{250};  // and so are the ends of runs that others wait for
 constexpr Duration kForgetPeriod = std::chrono::seconds{10};
 constexpr std::size_t kMaxRunning = 4000;  // named in a record: it has to fit into a znode
+// Most runs are short. One that has begun is named after the first of these, or if the owner's fires are no further away than the second.
+constexpr Duration kUnnamed = std::chrono::milliseconds{100};
+constexpr Duration kNamedAhead = std::chrono::milliseconds{200};
 
 }  // namespace
 
@@ -64,17 +67,28 @@ void Duties::apply(const ClaimChanges& changes) {
     open_acknowledged();
 }
 
-// Runs of tasks that are another node's: their owners keep the overlap policy by them.
-void Duties::name_running() {
-    if (!std::exchange(running_stale_, false)) return;
+// Runs of tasks that are another node's: their owners keep the overlap policy by them. An owner has fires only beyond those that this node
+// has kept.
+void Duties::name_running(Instant now) {
+    if (!std::exchange(running_stale_, false) && now < naming_due_) return;
     wanted_.running.clear();
-    for (const auto& task_id : running_) {
-        if (!claims_.owns(task_id) && wanted_.running.size() < kMaxRunning) wanted_.running.push_back(task_id);
+    naming_due_ = Instant::max();
+    for (const auto& [task_id, since] : running_) {
+        if (claims_.owns(task_id)) continue;
+        const auto kept_until = timetable_.limit_of(task_id);
+        const Instant due = kept_until ? std::min(since + kUnnamed, *kept_until - kNamedAhead) : since;
+        if (now < due) {
+            naming_due_ = std::min(naming_due_, due);
+        } else if (wanted_.running.size() < kMaxRunning) {
+            wanted_.running.push_back(task_id);
+        }
     }
 }
 
-void Duties::set_running(const std::string& task_id, bool running) {
-    const bool changed = running ? running_.insert(task_id).second : running_.erase(task_id) > 0;
+std::optional<Instant> Duties::naming_due() const { return naming_due_ == Instant::max() ? std::nullopt : std::optional{naming_due_}; }
+
+void Duties::set_running(const std::string& task_id, bool running, Instant now) {
+    const bool changed = running ? running_.try_emplace(task_id, now).second : running_.erase(task_id) > 0;
     running_stale_ = running_stale_ || (changed && !claims_.owns(task_id));
 }
 
@@ -238,7 +252,7 @@ Instant Duties::done(std::optional<Instant> earliest_unstarted) const {
 std::optional<ring::HorizonRecord> Duties::next_write(Instant now, std::optional<Instant> earliest_unstarted) {
     if (retired_ || in_flight_) return std::nullopt;
     forget_earlier(now);
-    name_running();
+    name_running(now);
     const auto due = timetable_.next_due();
     // Not only when the next fire lies beyond the horizon: the one after it may be due before its write is acknowledged.
     const Instant soon = now + options_.lead();

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
-#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -49,7 +48,9 @@ class Duties {
     // The horizon records of the runtime, by incarnation, as last seen.
     void set_horizons(Claims::Horizons horizons);
     // Runs of the task are going on here, or are not any more.
-    void set_running(const std::string& task_id, bool running);
+    void set_running(const std::string& task_id, bool running, Instant now);
+    // Then the record has to name a run that it does not name yet.
+    std::optional<Instant> naming_due() const;
 
     // --- the record
     // What to write now; nothing while a write is under way or nothing is to be said. Call written() or not_written() for each.
@@ -114,7 +115,7 @@ class Duties {
     void move(const TaskPointer& before, const TaskPointer& task);
     void forget_earlier(Instant now);
     void try_resolve();
-    void name_running();
+    void name_running(Instant now);
     Instant horizon_bound() const;
     Instant done(std::optional<Instant> earliest_unstarted) const;
 
@@ -127,8 +128,9 @@ class Duties {
     std::vector<Pending> pending_;                                   // newer than the record's revision
     std::unordered_map<std::string, TaskPointer> pending_tasks_;     // the tasks in it, by id
     Owed owed_;
-    std::set<std::string> running_;  // ids of tasks
-    bool running_stale_ = false;     // wanted_.running does not tell any more
+    std::map<std::string, Instant> running_;  // since when, by the id of the task
+    bool running_stale_ = false;              // wanted_.running does not tell any more
+    Instant naming_due_ = Instant::max();
 
     ring::HorizonRecord written_;                   // what ZooKeeper acknowledged; the claims know every task up to its revision
     std::optional<ring::HorizonRecord> in_flight_;  // what may have been written

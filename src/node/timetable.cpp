@@ -216,6 +216,12 @@ std::optional<Instant> Timetable::taken_until(const task::Task& version) const {
     return taken;
 }
 
+std::optional<Instant> Timetable::limit_of(const std::string& task_id) const {
+    std::optional<Instant> limit;
+    for (const std::uint32_t index : streams_of(task_id)) limit = std::max(limit, std::optional{streams_[index].limit});
+    return limit;
+}
+
 std::optional<Instant> Timetable::next_due() const {
     if (heap_.empty() || streams_[heap_.front()].due == Instant::max()) return std::nullopt;
     return streams_[heap_.front()].due;

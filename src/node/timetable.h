@@ -54,6 +54,10 @@ class Timetable {
     // remembered (kSupersededKept beyond a stream's end).
     std::optional<Instant> taken_until(const task::Task& version) const;
 
+    // Up to where the task's fires are this node's, by the last of its streams, as far as that is remembered (kSupersededKept beyond a
+    // stream's end). Nothing if it has none.
+    std::optional<Instant> limit_of(const std::string& task_id) const;
+
     // When the next fire of any stream is due.
     std::optional<Instant> next_due() const;
 

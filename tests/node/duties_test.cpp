@@ -121,6 +121,48 @@ TEST_CASE("an owner that learns of a move in time fires up to it, and the new ow
     CHECK(b.start_until(kDay + 9s) == Fired{7s, 8s, 9s});
 }
 
+TEST_CASE("a run of a task that moves is named once it goes on, or when the new owner's fires are near") {
+    const auto first = targeted(first_version(), "a");
+    const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
+    begin(*second, kDay + 6s);
+    RingNode a("a");
+    a.put(first, kDay);
+    a.put(second, kDay + 1s);
+    const auto named = [&a](Duration at) {
+        a.write(kDay + at);
+        return !a.duties.record().running.empty();
+    };
+    const auto begin_run = [&a, &named](Duration at) {
+        a.duties.set_running("task", true, kDay + at);
+        return named(at);
+    };
+    const auto end_run = [&a, &named](Duration at) {
+        a.duties.set_running("task", false, kDay + at);
+        return named(at);
+    };
+    SECTION("it is over before that") {
+        CHECK_FALSE(begin_run(3s));
+        CHECK(a.duties.naming_due() == kDay + 3100ms);
+        CHECK_FALSE(named(3050ms));
+        CHECK_FALSE(end_run(3050ms));
+        CHECK_FALSE(named(3100ms));
+        CHECK(a.duties.naming_due() == std::nullopt);
+    }
+    SECTION("it goes on") {
+        CHECK_FALSE(begin_run(3s));
+        CHECK(named(3100ms));
+        CHECK(a.duties.naming_due() == std::nullopt);
+        CHECK_FALSE(end_run(4s));
+    }
+    SECTION("the new owner's fires are near") {
+        CHECK_FALSE(begin_run(5750ms));
+        CHECK(a.duties.naming_due() == kDay + 5800ms);
+        CHECK(named(5800ms));
+    }
+    SECTION("nearer than that") { CHECK(begin_run(5900ms)); }
+    SECTION("what waited begins after the move") { CHECK(begin_run(7s)); }
+}
+
 TEST_CASE("an owner that learns of a move too late is waited for, and says how far it went") {
     const auto first = targeted(first_version(), "a");
     const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
