@@ -188,7 +188,7 @@ class Bench:
 
         def node_sustains(rate):
             beats.enable(0)
-            moves.starts_by_nodes(cluster)  # what a rate that was too high has left is over
+            moves.starts_by(cluster, cluster.nodes.values())  # what a rate that was too high has left is over
             beats.enable(rate)
             window = Window(cluster, rate, seconds)
             delay = "not" if window.delay is None else f"{window.delay:.1f} s later"
@@ -343,20 +343,24 @@ class Bench:
             f"{sum(one['lost_elsewhere'] for one in found)}")
 
     def joins_and_leaves(self, cluster, history, beats):
-        head(f"A join, a drain and a rolling restart at {moves.RATE} fires/s")
+        rounds = 2 if self.quick else 5
+        head(f"{rounds} joins, drains and rolling restarts at {moves.RATE} fires/s")
         beats.enable(0)
-        before = moves.starts_by_nodes(cluster)
+        before = moves.starts_by(cluster, cluster.nodes.values())
         begin = moves.now()
         beats.enable(moves.RATE)
-        steps = {
-            "join": lambda: (cluster.start_node("bench-4"), cluster.wait_until_allocated(cluster.nodes)),
-            "drain": lambda: cluster.cli("node", "drain", f"{RUNTIME}/bench-4"),
-        }
-        found = {name: moves.disturb(cluster, history, action) for name, action in steps.items()}
+        gone = 0  # starts by nodes that have left
+        found = {"join": [], "drain": [], "rolling restart": []}
+        for number in range(rounds):
+            name = f"bench-new-{number + 1}"
+            found["join"].append(moves.disturb(
+                cluster, history, lambda name=name: (cluster.start_node(name), cluster.wait_until_allocated(cluster.nodes))))
+            found["drain"].append(moves.disturb(cluster, history, lambda name=name: cluster.cli("node", "drain", f"{RUNTIME}/{name}")))
+            gone += moves.starts_by(cluster, [cluster.nodes[name]])
+            cluster.nodes.pop(name).stop()
         beats.enable(0)
-        started = moves.starts_by_nodes(cluster) - before
+        started = moves.starts_by(cluster, cluster.nodes.values()) + gone - before
         known = len(history.rows("1", "started_at >= ?", begin))
-        cluster.nodes.pop("bench-4").stop()
         beats.enable(moves.RATE)
 
         def restart_all():
@@ -365,12 +369,16 @@ class Bench:
                 cluster.start_node(name)
                 cluster.wait_until_allocated(["bench-1", "bench-2", "bench-3"])
 
-        found["rolling restart"] = moves.disturb(cluster, history, restart_all)
+        found["rolling restart"] = [moves.disturb(cluster, history, restart_all) for _ in range(rounds)]
         self.results["moves"] = {**found, "started_by_nodes": started, "started_in_history": known}
-        rows = [(name, figure(one["seconds"]), one["expected"], one["succeeded"], figure(one["before_p90"]), figure(one["during_p90"]),
-                 ratio(one["during_p90"], one["before_p90"])) for name, one in found.items()]
-        table(("", "s", "fires", "succeeded", "p90 before, ms", "p90 during", "ratio"), rows)
-        say(f"  join and drain: the nodes count {started} starts, the history {known}")
+        rows = []
+        for name, all_of_it in found.items():
+            ratios = sorted(one["during_p90"] / one["before_p90"] for one in all_of_it)
+            rows.append((name, figure(median([one["seconds"] for one in all_of_it])), sum(one["expected"] for one in all_of_it),
+                         sum(one["succeeded"] for one in all_of_it), figure(median([one["before_p90"] for one in all_of_it])),
+                         figure(median([one["during_p90"] for one in all_of_it])), f"{median(ratios):.2f} x", f"{ratios[0]:.2f} to {ratios[-1]:.2f}"))
+        table(("medians", "s", "fires in all", "succeeded", "p90 before, ms", "p90 during", "ratio", "of each"), rows)
+        say(f"  joins and drains: the nodes count {started} starts, the history {known}")
 
     def writes(self, cluster):
         head(f"ZooKeeper's writes a second with 100 tasks and with {MANY:,}; three nodes, 100 fires/s in both")

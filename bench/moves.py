@@ -125,17 +125,17 @@ def disturb(cluster, history, action, quiet_seconds=8):
     watch_calm(cluster, quiet_seconds)
     begin = now()
     action()
-    end = now() + SECOND
-    time.sleep(1)  # its last second is measured, too
-    first, last = -(-begin // SECOND) * SECOND, end // SECOND * SECOND
+    end = now() + SECOND  # its last second is measured, too
+    first, last = begin // SECOND * SECOND, -(-end // SECOND) * SECOND  # fires are counted by whole seconds
+    time.sleep((last - now()) / SECOND)
     ended = history.wait_until_complete(first, last)
     expected = RATE * (last - first) // SECOND
     return {"before_p90": percentile(history.lateness_ms(quiet, begin), 0.9), "during_p90": percentile(history.lateness_ms(begin, end), 0.9),
             "seconds": (end - begin) / SECOND, "expected": expected, "succeeded": ended.get("SUCCEEDED", 0), "ended": ended}
 
 
-def starts_by_nodes(cluster):
-    """All starts that the present node processes have made: a fire that was started twice counts twice. Once nothing is due any more."""
+def starts_by(cluster, nodes):
+    """All starts that these node processes have made: a fire that was started twice counts twice. Once nothing is due there any more."""
 
     def idle(node):
         status = node_status(node)
@@ -143,7 +143,7 @@ def starts_by_nodes(cluster):
             raise NotYet("it has runs")
         return status
 
-    idle_nodes = [cluster.wait_for(lambda node=node: idle(node), 30, f"{node.name} to be idle") for node in cluster.nodes.values()]
+    idle_nodes = [cluster.wait_for(lambda node=node: idle(node), 30, f"{node.name} to be idle") for node in nodes]
     return sum(int(status["cloudtask_node_runs_started_total"]) for status in idle_nodes)
 
 
