@@ -37,10 +37,12 @@ Result<> begin_canary(WriteScope& scope, const StoredTask& before, StoredTask& a
     if (after.task.version == before.task.version) {
         return fail(Errc::unsupported, "the definition says what is there already: there is no new version to try");
     }
+    // A version that is on trial itself has not shown yet that one can go back to it.
+    const bool untried = before.canary && before.canary->state == Canary::State::running;
     Canary canary{.task_id = after.task.id,
                   .version = after.task.version,
                   .last = after.task.version,
-                  .previous = before.task.version,
+                  .previous = untried ? before.canary->previous : before.task.version,
                   .fires = fires,
                   .detail = {},
                   .started_at = scope.now,

@@ -65,6 +65,14 @@ std::string task_that_uses(soci::session& sql, const std::string& sha256) {
     // The second condition lets SQLite use the partial index.
     sql << "SELECT runtime, group_name, name FROM tasks WHERE package = :sha256 AND package <> '' LIMIT 1", soci::use(sha256),
         soci::into(runtime), soci::into(group), soci::into(name);
+    if (!sql.got_data()) {
+        sql << "SELECT tasks.runtime, tasks.group_name, tasks.name FROM task_canaries "
+               "JOIN task_versions ON task_versions.task_id = task_canaries.task_id AND task_versions.version = task_canaries.previous "
+               "JOIN tasks ON tasks.id = task_canaries.task_id "
+               "WHERE task_canaries.state = 'running' "
+               "AND iif(json_valid(task_versions.document), json_extract(task_versions.document, '$.package'), '') = :sha256 LIMIT 1",
+            soci::use(sha256), soci::into(runtime), soci::into(group), soci::into(name);
+    }
     if (!sql.got_data()) return {};
     return runtime + "/" + group + "/" + name;
 }

@@ -18,7 +18,7 @@ namespace cloudtask::center {
 std::optional<task::Package> find_package(soci::session& sql, const std::string& sha256);
 void insert_package(soci::session& sql, const task::Package& package);
 void erase_package(soci::session& sql, const std::string& sha256);
-// The name of a task that uses it; empty if none does.
+// The name of a task that uses it, or goes back to a version that does if its trial fails; empty if none does.
 std::string task_that_uses(soci::session& sql, const std::string& sha256);
 // Whether a task of the node's runtime uses it, or a run that the node has or is to start. Others' programs are not a node's business.
 bool may_fetch_package(soci::session& sql, const std::string& sha256, const std::string& runtime, const std::string& node_id);

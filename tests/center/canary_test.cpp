@@ -176,7 +176,7 @@ TEST_CASE("canary: it survives being enabled and disabled, and ends with any oth
         f.report({f.run_of(1, 4, RunState::failed)});
         CHECK((f.canary().state == Canary::State::running));
         f.report({f.run_of(2, 5, RunState::failed)});
-        CHECK(f.now().task.shell == "new");
+        CHECK(f.now().task.shell == "date");  // and not the version whose trial was not over
     }
     SECTION("the task is deleted") {
         f.change([&](WriteScope& scope) -> Result<StoredTask> {

@@ -90,6 +90,19 @@ TEST_CASE("a package that a task uses stays; after that its file goes with its r
     CHECK(api.erase("/api/v1/packages/" + sha256).status == 404);
 }
 
+TEST_CASE("a package that a task may go back to stays while the trial of another version is not over") {
+    ApiFixture api;
+    api.make_group();
+    const auto sha256 = api.post("/api/v1/packages?filename=hello.sh", kScript).text("sha256");
+    const auto path = "/api/v1/tasks/" + api.make_task("daily", R"(,"package":")" + sha256 + "\"");
+    REQUIRE(api.put(path + "?canary=1", "1", task_definition("daily")).status == 200);
+    const auto refused = api.erase("/api/v1/packages/" + sha256);
+    CHECK(refused.status == 409);
+    CHECK(refused.body.find("demo/reports/daily") != std::string::npos);
+    REQUIRE(api.put(path, "2", task_definition("daily", R"(,"description":"decided")")).status == 200);
+    CHECK(api.erase("/api/v1/packages/" + sha256).status == 204);
+}
+
 TEST_CASE("an upload under an idempotency key is answered the same, and another content is refused") {
     ApiFixture api;
     const ApiFixture::Headers key{{"Idempotency-Key", "upload-1"}};
