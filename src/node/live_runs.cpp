@@ -298,7 +298,12 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         const LogShape shape{process.output_limit, stream == Stream::err ? end.stderr_bytes : end.stdout_bytes, true};
         const std::uint64_t from = shape.available() - std::min<std::uint64_t>(shape.available(), task::kOutputLookedAt);
         auto tail = read_log(output_path(process.folder, stream), shape, from, task::kOutputLookedAt);
-        if (tail && tail->size() == shape.available() - from) return std::move(*tail);
+        if (tail && tail->size() == shape.available() - from) {
+            // A line that begins before it is none: ^ would stand for its middle. One line alone is taken as it is.
+            const std::size_t line_end = from == 0 ? std::string::npos : tail->find('\n');
+            if (line_end != std::string::npos) tail->erase(0, line_end + 1);
+            return std::move(*tail);
+        }
         log::error("the end of the output of run {} cannot be read: {}", process.run_id,
                    tail ? "it is shorter than it was" : tail.error().message);
         return std::nullopt;

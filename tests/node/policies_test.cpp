@@ -435,6 +435,13 @@ TEST_CASE("a run succeeds by its task's rule") {
         CHECK(run.state == RunState::failed);
         CHECK(run.reason == "the end of its stdout does not match '^done: \\d+$'");
     }
+    SECTION("a line of which only the end is looked at is no line") {
+        const std::string looked_at = "done: 12\n" + std::string(task::kOutputLookedAt - 10, '.') + "\n";
+        CHECK(end("almost " + looked_at, 0).state == RunState::failed);
+    }
+    SECTION("a line of its own is one, wherever the end begins") {
+        CHECK(end(std::string(task::kOutputLookedAt, '.') + "\ndone: 12\n", 0).state == RunState::succeeded);
+    }
     SECTION("a time-out is no success") { CHECK(end("done: 12\n", 0, true).state == RunState::timed_out); }
 }
 
