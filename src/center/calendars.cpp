@@ -13,6 +13,7 @@
 #include "center/task_store.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/task_parameters.h"
 
 namespace cloudtask::center {
 
@@ -26,6 +27,32 @@ Result<task::NamedCalendar> need_calendar(soci::session& sql, const std::string&
     if (!found) return propagate(found);
     if (!*found) return fail(Errc::not_found, "there is no calendar {}", id);
     return std::move(**found);
+}
+
+// What names a calendar: a schedule or an expression, and where it stands.
+struct CalendarUser {
+    std::string name, pointer;
+};
+
+Result<task::Calendars> find_used(soci::session& sql, const std::string& runtime, const std::vector<CalendarUser>& users, Faults& faults) {
+    task::Calendars calendars;
+    std::set<std::string> missing;
+    for (const auto& [name, pointer] : users) {
+        if (calendars.contains(name) || missing.contains(name)) continue;
+        auto found = find_calendar_by_name(sql, runtime, name);
+        if (!found) return propagate(found);
+        if (*found) {
+            calendars.emplace(name, (*found)->calendar);
+        } else {
+            missing.insert(name);
+            faults.add(pointer, fmt::format("uses '{}', which is not a calendar of the runtime {}", name, runtime),
+                       "the name of a calendar of that runtime");
+        }
+    }
+    if (calendars.size() > task::kMostCalendars) {
+        faults.add("/schedules", fmt::format("use {} calendars", calendars.size()), fmt::format("{} at most", task::kMostCalendars));
+    }
+    return calendars;
 }
 
 // The next version of a task, with what the calendar is now. Faults: it would leave nothing of a schedule.
@@ -66,7 +93,7 @@ Result<> give_to_tasks(WriteScope& scope, const task::NamedCalendar& calendar, F
         }
         if (changed.empty()) break;
         last = changed.back().id;
-        update_schedules(scope.sql, changed, stamp);
+        update_documents(scope.sql, changed, stamp);
     }
     extend_canaries(scope.sql, calendar.runtime, calendar.name);
     scope.catalog_changed(calendar.runtime, revision - 1);
@@ -77,31 +104,22 @@ Result<> give_to_tasks(WriteScope& scope, const task::NamedCalendar& calendar, F
 
 Result<task::Calendars> find_calendars(soci::session& sql, const std::string& runtime, const std::vector<task::Schedule>& schedules,
                                        const std::function<std::string(std::size_t index)>& pointer_of, Faults& faults) {
-    task::Calendars calendars;
-    std::set<std::string> missing;
+    std::vector<CalendarUser> users;
     for (std::size_t i = 0; i < schedules.size(); ++i) {
-        for (const std::string& name : schedules[i].calendar_names()) {
-            if (calendars.contains(name) || missing.contains(name)) continue;
-            auto found = find_calendar_by_name(sql, runtime, name);
-            if (!found) return propagate(found);
-            if (*found) {
-                calendars.emplace(name, (*found)->calendar);
-            } else {
-                missing.insert(name);
-                faults.add(pointer_of(i), fmt::format("uses '{}', which is not a calendar of the runtime {}", name, runtime),
-                           "the name of a calendar of that runtime");
-            }
-        }
+        for (std::string& name : schedules[i].calendar_names()) users.push_back({std::move(name), pointer_of(i)});
     }
-    if (calendars.size() > task::kMostCalendars) {
-        faults.add("/schedules", fmt::format("use {} calendars", calendars.size()), fmt::format("{} at most", task::kMostCalendars));
-    }
-    return calendars;
+    return find_used(sql, runtime, users, faults);
 }
 
 Result<> embed_calendars(soci::session& sql, task::Task& task, Faults& faults) {
-    const auto pointer_of = [](std::size_t index) { return pointer_to("/schedules", index); };
-    auto calendars = find_calendars(sql, task.runtime, task.schedules, pointer_of, faults);
+    std::vector<CalendarUser> users;
+    for (std::size_t i = 0; i < task.schedules.size(); ++i) {
+        for (std::string& name : task.schedules[i].calendar_names()) users.push_back({std::move(name), pointer_to("/schedules", i)});
+    }
+    if (task.parameters) {
+        for (auto& [name, pointer] : task::expression_calendars(task)) users.push_back({name, pointer});
+    }
+    auto calendars = find_used(sql, task.runtime, users, faults);
     if (!calendars) return propagate(calendars);
     task.calendars = std::move(*calendars);
     return {};

@@ -12,8 +12,8 @@
 
 namespace cloudtask::center {
 
-// Puts the calendars that the task's schedules name into it, in place of what is there; its schedules are to be adopted afterwards. Adds a
-// fault for each that its runtime does not have, and for too many of them. Error: the store's.
+// Puts the calendars that the task's schedules and expressions name into it, in place of what is there; its schedules are to be adopted
+// afterwards. Adds a fault for each that its runtime does not have, and for too many of them. Error: the store's.
 Result<> embed_calendars(soci::session& sql, task::Task& task, Faults& faults);
 // The same for schedules that belong to no task: what they name. `pointer_of` is the pointer of each, by its index.
 Result<task::Calendars> find_calendars(soci::session& sql, const std::string& runtime, const std::vector<task::Schedule>& schedules,

@@ -118,6 +118,12 @@ void extend_canaries(soci::session& sql, const std::string& runtime, const std::
         soci::use(runtime), soci::use(calendar);
 }
 
+void extend_canary(soci::session& sql, const std::string& task_id, std::int64_t version) {
+    const long long last = version;
+    sql << "UPDATE task_canaries SET last_version = :version WHERE state = 'running' AND task_id = :id", soci::use(last),
+        soci::use(task_id);
+}
+
 void erase_canary(soci::session& sql, const std::string& task_id) {
     sql << "DELETE FROM task_canaries WHERE task_id = :id", soci::use(task_id);
 }

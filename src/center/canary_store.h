@@ -41,6 +41,8 @@ std::vector<Canary> running_canaries(soci::session& sql);
 void write_canary(soci::session& sql, const Canary& canary);
 // Trials of tasks that use a calendar go on with the versions that a change of it has made.
 void extend_canaries(soci::session& sql, const std::string& runtime, const std::string& calendar);
+// So it is with the trial of a task of which its group or runtime made the next version.
+void extend_canary(soci::session& sql, const std::string& task_id, std::int64_t version);
 void erase_canary(soci::session& sql, const std::string& task_id);
 
 // How many fires have succeeded by the versions on trial, up to as many as have to.

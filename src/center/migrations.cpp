@@ -180,11 +180,19 @@ CREATE TABLE task_calendars (
 CREATE INDEX task_calendars_by_calendar ON task_calendars(runtime, calendar, task_id);
 )sql";
 
+// Which tasks may use values of their group and runtime, and what runs were started with.
+constexpr std::string_view kParameters = R"sql(
+ALTER TABLE tasks ADD COLUMN parameters INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX tasks_with_parameters ON tasks(runtime, id) WHERE parameters = 1;
+ALTER TABLE runs ADD COLUMN parameters TEXT NOT NULL DEFAULT '';
+-- an object with the members "parameters" and "as_of" of the run's JSON; '': none
+)sql";
+
 }  // namespace
 
 const std::vector<std::string_view>& migrations() {
-    static const std::vector<std::string_view> list{kInitial, kLedger,        kCordons,     kPast,     kPlaced,
-                                                    kPending, kLostRevisions, kDefinitions, kCalendars};
+    static const std::vector<std::string_view> list{kInitial, kLedger,        kCordons,     kPast,      kPlaced,
+                                                    kPending, kLostRevisions, kDefinitions, kCalendars, kParameters};
     return list;
 }
 

@@ -99,10 +99,20 @@ Result<Response> get_run(Call& call) {
 }
 
 Result<Response> post_start(Call& call) {
+    Faults faults;
+    StartRequest request;
+    if (!call.request.body.empty()) {
+        const auto document = call.json_body();
+        if (!document) return propagate(document);
+        request = read_start_request(*document, faults);
+        if (!faults.empty()) return faulty("start", faults);
+    }
     return call.write([&](WriteScope& scope) -> Result<Response> {
         const auto stored = need_task(scope.sql, call.param("id"));
         if (!stored) return propagate(stored);
-        const auto run = start_task(call.context, scope, *stored);
+        Faults refused;
+        const auto run = start_task(call.context, scope, *stored, request, refused);
+        if (!refused.empty()) return faulty("start", refused);
         if (!run) return propagate(run);
         return Response::json(202, run_json({*run, {}, {}}));
     });

@@ -7,6 +7,7 @@
 #include "center/run_metrics.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/task_parameters.h"
 
 namespace cloudtask::center {
 
@@ -14,12 +15,13 @@ using task::RunState;
 
 namespace {
 
-// As docs/wire.md gives it: {"id", "kind", "run_id", "task_id", "task_version", "started_by", "task"}.
+// As docs/wire.md gives it: {"id", "kind", "run_id", "task_id", "task_version", "started_by", "parameters", "as_of", "task"}.
 std::string command_document(const std::string& id, std::string_view kind, const task::Run& run, std::string_view task_document) {
     json::Writer out;
     out.begin_object();
     out.member("id", id).member("kind", kind).member("run_id", run.id).member("task_id", run.task_id);
     out.member("task_version", run.task_version).member("started_by", run.started_by);
+    if (run.parameters) task::write_run_parameters(out, *run.parameters);
     if (!task_document.empty()) out.key("task").raw(task_document);
     out.end_object();
     return out.text();
@@ -27,6 +29,33 @@ std::string command_document(const std::string& id, std::string_view kind, const
 
 void count_state(const Context& context, WriteScope& scope, RunState state) {
     if (context.run_metrics != nullptr) scope.after_commit([metrics = context.run_metrics, state] { metrics->run_became(state); });
+}
+
+// What the run goes by: what was given, once it is sure that values come out of it.
+Result<> give_at_start(const task::Task& task, const StartRequest& request, Instant now, task::Run& run, Faults& faults) {
+    if (task.parameters) {
+        task::check_start(task, request.parameters, faults);
+    } else {
+        for (const auto& [name, value] : request.parameters) {
+            faults.add(pointer_to("/parameters", name), "is not a parameter of the task", "the task has no 'parameters'");
+        }
+        if (request.as_of)
+            faults.add("/as_of", "is given for a task without parameters", "a task with 'parameters', which may depend on it");
+    }
+    if (!faults.empty()) return fail(Errc::unsupported, "{}", faults.summary());
+    if (!task.parameters) return {};
+    task::RunParameters given;
+    given.as_of = request.as_of.value_or(now);
+    for (const auto& [name, value] : request.parameters) {
+        if (value) given.values[name] = {value->text, task::ParameterOrigin::manual};
+    }
+    run.parameters = std::make_shared<const task::RunParameters>(std::move(given));
+    task::Run tried = run;
+    if (auto done = task::work_out_parameters(task, tried); !done) {
+        faults.add("/parameters", done.error().message);
+        return fail(Errc::unsupported, "{}", faults.summary());
+    }
+    return {};
 }
 
 }  // namespace
@@ -47,7 +76,18 @@ std::string run_json(const StoredRun& stored) {
     return text + fmt::format(R"("late_report":{}}})", json::to_text((*report)["run"]));
 }
 
-Result<task::Run> start_task(const Context& context, WriteScope& scope, const StoredTask& stored) {
+StartRequest read_start_request(const json::Value& document, Faults& faults) {
+    StartRequest request;
+    json::ObjectReader reader{document, "", faults};
+    request.parameters = task::read_parameters(reader, "parameters", task::ParameterOrigin::manual).value_or(task::Parameters{});
+    Instant as_of{};
+    if (reader.read_instant("as_of", as_of)) request.as_of = as_of;
+    reader.finish();
+    return request;
+}
+
+Result<task::Run> start_task(const Context& context, WriteScope& scope, const StoredTask& stored, const StartRequest& request,
+                             Faults& faults) {
     const auto cluster = context.cluster.get();
     const task::Task& task = stored.task;
     const ring::Member* owner = cluster->owner(task);
@@ -70,6 +110,7 @@ Result<task::Run> start_task(const Context& context, WriteScope& scope, const St
     run.incarnation = owner->incarnation;
     run.epoch = cluster->runtimes.at(task.runtime).epoch;
     run.started_by = scope.principal.name;
+    if (auto given = give_at_start(task, request, scope.now, run, faults); !given) return propagate(given);
 
     RunWriter runs(scope.sql);
     runs.insert(run);

@@ -11,9 +11,19 @@
 
 namespace cloudtask::center {
 
-// A run and a command `start` for the node that owns the task now; the node is told after the commit. Errors: conflict: no node can take
-// it.
-Result<task::Run> start_task(const Context& context, WriteScope& scope, const StoredTask& stored);
+// What somebody gives to a start.
+struct StartRequest {
+    task::Parameters parameters;
+    std::optional<Instant> as_of;  // what stands for the fire time in expressions; none: the time of the request
+};
+// {"parameters": {"bucket": "b1"}, "as_of": "2026-11-20T03:00:00Z"}, both optional.
+StartRequest read_start_request(const json::Value& document, Faults& faults);
+
+// A run and a command `start` for the node that owns the task now; the node is told after the commit. Adds a fault for parameters that the
+// task does not declare, that are missing, or of which no values come out; the error then is Errc::unsupported. Other errors: conflict: no
+// node can take it.
+Result<task::Run> start_task(const Context& context, WriteScope& scope, const StoredTask& stored, const StartRequest& request,
+                             Faults& faults);
 
 // Stops a run: a command `stop` for its node, or, when its start never left the center, at once. Asking again changes nothing. Errors:
 // not_found; conflict: it has ended.

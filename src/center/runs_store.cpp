@@ -3,6 +3,8 @@
 
 #include "center/sql.h"
 #include "cloudtask/core/check.h"
+#include "cloudtask/core/json.h"
+#include "cloudtask/task/parameters.h"
 
 namespace cloudtask::center {
 
@@ -13,7 +15,7 @@ namespace {
 constexpr std::string_view kRunColumns =
     "id, task_id, task_version, runtime, group_name, task_name, trigger_kind, fire_time, attempt, state, reason, package, node_id, "
     "node_name, incarnation, epoch, started_at, ended_at, lateness, exit_code, signal, stdout_bytes, stderr_bytes, output_truncated, "
-    "started_by, log_note, covers_until, late_report";
+    "started_by, log_note, covers_until, late_report, parameters";
 
 // A column that may be NULL.
 struct Optional {
@@ -35,9 +37,25 @@ struct Optional {
     std::optional<Duration> duration() const { return indicator == soci::i_ok ? std::optional<Duration>(Duration{value}) : std::nullopt; }
 };
 
+std::shared_ptr<const task::RunParameters> parsed_parameters(const std::string& text) {
+    const auto document = json::parse(text);
+    CLOUDTASK_CHECK(document.has_value(), "parameters of a run in the database are JSON that this program wrote");
+    Faults faults;
+    json::ObjectReader reader{*document, "", faults};
+    return task::read_run_parameters(reader);
+}
+
+std::string run_parameters_text(const task::RunParameters& parameters) {
+    json::Writer out;
+    out.begin_object();
+    task::write_run_parameters(out, parameters);
+    out.end_object();
+    return out.text();
+}
+
 struct Columns {
     std::string id, task_id, runtime, group_name, task_name, trigger, state, reason, package, node_id, node_name, incarnation, started_by,
-        log_note, late_report;
+        log_note, late_report, parameters;
     long long task_version = 0, attempt = 1, epoch = 0, stdout_bytes = 0, stderr_bytes = 0;
     int truncated = 0;
     Optional fire_time, started_at, ended_at, lateness, exit_code, signal, covers_until;
@@ -74,6 +92,7 @@ struct Columns {
         statement.exchange(into(log_note));
         statement.exchange(into(covers_until.value, covers_until.indicator));
         statement.exchange(into(late_report, has_late_report));
+        statement.exchange(into(parameters));
     }
 
     void set(const task::Run& run) {
@@ -137,6 +156,7 @@ struct Columns {
         run.covers_until = covers_until.instant();
         stored.log_note = log_note;
         if (has_late_report == soci::i_ok) stored.late_report = late_report;
+        if (!parameters.empty()) run.parameters = parsed_parameters(parameters);
         return stored;
     }
 };
@@ -281,7 +301,7 @@ struct RunWriter::Impl {
     Columns row;
     soci::statement find, insert, update;
     bool insert_ready = false, update_ready = false;
-    std::unique_ptr<soci::statement> task_find, task_running, task_last;
+    std::unique_ptr<soci::statement> task_find, task_running, task_last, parameters;
     std::string task_id, runtime, last_id, last_state;
     long long last_at = 0, delta = 0;
     int kind = 0;
@@ -319,12 +339,26 @@ void RunWriter::insert(const task::Run& run) {
     impl_->prepare_insert();
     impl_->row.set(run);
     impl_->insert.execute(true);
+    if (run.parameters) set_parameters(run);
 }
 
 void RunWriter::update(const task::Run& run) {
     impl_->prepare_update();
     impl_->row.set(run);
     impl_->update.execute(true);
+    if (run.parameters) set_parameters(run);
+}
+
+// Few runs have any: the others' statements are not burdened with them.
+void RunWriter::set_parameters(const task::Run& run) {
+    Impl& i = *impl_;
+    if (!i.parameters) {
+        i.parameters = std::make_unique<soci::statement>(
+            (i.sql.prepare << "UPDATE runs SET parameters = :parameters WHERE id = :id", soci::use(i.row.parameters), soci::use(i.row.id)));
+    }
+    i.row.id = run.id;
+    i.row.parameters = run_parameters_text(*run.parameters);
+    i.parameters->execute(true);
 }
 
 void RunWriter::set_late_report(std::string_view id, std::string_view report) {

@@ -61,7 +61,8 @@ class RunWriter {
     TaskIs find_task(std::string_view task_id, std::string_view runtime);
 
     void insert(const task::Run& run);
-    // Everything but what names the run (its task, trigger, fire time, attempt, and who started it) and what it covers.
+    // Everything but what names the run (its task, trigger, fire time, attempt, and who started it) and what it covers. Parameters stay
+    // where `run` has none.
     void update(const task::Run& run);
     // The run's entry stands for further fires up to `reported.covers_until`, as `reported` says of them. What it covers never shrinks.
     void set_covers(const task::Run& reported);
@@ -73,6 +74,8 @@ class RunWriter {
     void update_task(const task::Run& run, std::optional<task::RunState> before);
 
   private:
+    void set_parameters(const task::Run& run);
+
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };

@@ -69,7 +69,9 @@ Result<Response> update_runtime_route(Call& call) {
     }
     if (!faults.empty()) return faulty("runtime", faults);
     return call.write([&](WriteScope& scope) -> Result<Response> {
-        const auto runtime = update_runtime(scope, call.param("name"), *expected, *input);
+        Faults found;
+        const auto runtime = update_runtime(scope, call.param("name"), *expected, *input, found);
+        if (!found.empty()) return faulty("runtime", found);
         if (!runtime) return propagate(runtime);
         return versioned_json(200, runtime_json(*runtime), runtime->version);
     });

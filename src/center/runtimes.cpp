@@ -2,9 +2,11 @@
 #include "center/runtimes.h"
 
 #include "center/audit_store.h"
+#include "center/parameters.h"
 #include "center/runtime_store.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/parameters.h"
 
 namespace cloudtask::center {
 
@@ -37,6 +39,15 @@ Result<> need_free_group_name(soci::session& sql, const task::Group& group) {
     return {};
 }
 
+std::string parameters_text(const std::shared_ptr<const task::Parameters>& parameters) {
+    if (!parameters) return {};
+    json::Writer out;
+    out.begin_object();
+    task::write_parameters(out, "parameters", *parameters);
+    out.end_object();
+    return out.text();
+}
+
 }  // namespace
 
 Result<task::Runtime> create_runtime(const Context& context, WriteScope& scope, task::Runtime input) {
@@ -49,7 +60,8 @@ Result<task::Runtime> create_runtime(const Context& context, WriteScope& scope, 
     return input;
 }
 
-Result<task::Runtime> update_runtime(WriteScope& scope, const std::string& name, std::int64_t expected, task::Runtime input) {
+Result<task::Runtime> update_runtime(WriteScope& scope, const std::string& name, std::int64_t expected, task::Runtime input,
+                                     Faults& faults) {
     const auto before = need_runtime(scope.sql, name);
     if (!before) return propagate(before);
     if (auto same = check_version(expected, before->version); !same) return propagate(same);
@@ -58,6 +70,9 @@ Result<task::Runtime> update_runtime(WriteScope& scope, const std::string& name,
     input.updated_at = scope.now;
     update_runtime_row(scope.sql, input);
     write_audit(scope, "runtime.update", "runtime:" + name, runtime_json(*before), runtime_json(input));
+    if (parameters_text(input.parameters) == parameters_text(before->parameters)) return input;
+    const ParameterChange change{name, {}, fmt::format("version {} of the runtime {}", input.version, name)};
+    if (auto given = give_parameters(scope, change, faults); !given) return propagate(given);
     return input;
 }
 
@@ -105,6 +120,9 @@ Result<task::Group> update_group(WriteScope& scope, const std::string& id, std::
     input.updated_at = scope.now;
     update_group_row(scope.sql, input);
     write_audit(scope, "group.update", "group:" + id, group_json(*before), group_json(input));
+    if (parameters_text(input.parameters) == parameters_text(before->parameters)) return input;
+    const ParameterChange change{input.runtime, input.name, fmt::format("version {} of the group {}", input.version, input.name)};
+    if (auto given = give_parameters(scope, change, faults); !given) return propagate(given);
     return input;
 }
 

@@ -7,6 +7,7 @@
 #include "center/calendars.h"
 #include "center/canary.h"
 #include "center/package_store.h"
+#include "center/parameters.h"
 #include "center/runtime_store.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/task/codec.h"
@@ -43,6 +44,7 @@ bool owes_other_fires(const task::Task& before, const task::Task& changed) {
 
 Result<std::string> resolve_references(soci::session& sql, task::Task& task, Faults& faults) {
     std::string group_id;
+    if (auto embedded = embed_parameters(sql, task, faults); !embedded) return propagate(embedded);
     if (auto embedded = embed_calendars(sql, task, faults); !embedded) return propagate(embedded);
     if (!runtime_exists(sql, task.runtime)) {
         faults.add("/runtime", "is not a runtime of this center", "the name of a runtime");

@@ -19,8 +19,8 @@ struct ChangeName {
     std::string note = {};
 };
 
-// What a definition refers to must be there; its calendars are put into it (without adopting its schedules). Returns the id of its group.
-// Faults are added; the error then is Errc::unsupported.
+// What a definition refers to must be there; its calendars, and the parameters of its group and runtime, are put into it (without adopting
+// its schedules). Returns the id of its group. Faults are added; the error then is Errc::unsupported.
 Result<std::string> resolve_references(soci::session& sql, task::Task& task, Faults& faults);
 
 // Writes `input` as a new task, whose id and stamps are set. Error: already_exists.

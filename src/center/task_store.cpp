@@ -168,16 +168,16 @@ bool task_name_taken(soci::session& sql, const std::string& runtime, const std::
 
 void insert_task(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp) {
     const std::string document = task::to_json(task), placement = placement_of(task);
-    const int enabled = task.enabled ? 1 : 0;
+    const int enabled = task.enabled ? 1 : 0, parameters = task.parameters ? 1 : 0;
     const long long version = task.version, revision = task.revision, created_at = to_db(task.created_at),
                     updated_at = to_db(task.updated_at);
     sql << "INSERT INTO tasks (id, runtime, group_id, group_name, name, enabled, package, placement, document, version, revision, "
-           "created_at, "
-           "updated_at) VALUES (:id, :runtime, :group_id, :group, :name, :enabled, :package, :placement, :document, :version, :revision, "
-           ":created, :updated)",
+           "created_at, updated_at, parameters) VALUES (:id, :runtime, :group_id, :group, :name, :enabled, :package, :placement, "
+           ":document, "
+           ":version, :revision, :created, :updated, :parameters)",
         soci::use(task.id), soci::use(task.runtime), soci::use(group_id), soci::use(task.group), soci::use(task.name), soci::use(enabled),
         soci::use(task.package), soci::use(placement), soci::use(document), soci::use(version), soci::use(revision), soci::use(created_at),
-        soci::use(updated_at);
+        soci::use(updated_at), soci::use(parameters);
     insert_version(sql, task, document, stamp);
     insert_tags(sql, task);
     if (!task.calendars.empty()) note_calendars(sql, task);
@@ -185,19 +185,20 @@ void insert_task(soci::session& sql, const task::Task& task, const std::string& 
 
 void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp) {
     const std::string document = task::to_json(task), placement = placement_of(task);
-    const int enabled = task.enabled ? 1 : 0;
+    const int enabled = task.enabled ? 1 : 0, parameters = task.parameters ? 1 : 0;
     const long long version = task.version, revision = task.revision, updated_at = to_db(task.updated_at);
     sql << "UPDATE tasks SET group_id = :group_id, group_name = :group, name = :name, enabled = :enabled, package = :package, "
-           "placement = :placement, document = :document, version = :version, revision = :revision, updated_at = :updated WHERE id = :id",
+           "placement = :placement, document = :document, version = :version, revision = :revision, updated_at = :updated, "
+           "parameters = :parameters WHERE id = :id",
         soci::use(group_id), soci::use(task.group), soci::use(task.name), soci::use(enabled), soci::use(task.package), soci::use(placement),
-        soci::use(document), soci::use(version), soci::use(revision), soci::use(updated_at), soci::use(task.id);
+        soci::use(document), soci::use(version), soci::use(revision), soci::use(updated_at), soci::use(parameters), soci::use(task.id);
     insert_version(sql, task, document, stamp);
     erase_tags(sql, task);
     insert_tags(sql, task);
     note_calendars(sql, task);
 }
 
-void update_schedules(soci::session& sql, const std::vector<task::Task>& tasks, const VersionStamp& stamp) {
+void update_documents(soci::session& sql, const std::vector<task::Task>& tasks, const VersionStamp& stamp) {
     std::string id, document;
     long long version = 0, revision = 0, at = 0;
     soci::statement row = (sql.prepare << "UPDATE tasks SET document = :document, version = :version, revision = :revision, updated_at = "
@@ -216,6 +217,20 @@ void update_schedules(soci::session& sql, const std::vector<task::Task>& tasks, 
         row.execute(true);
         of_version.execute(true);
     }
+}
+
+std::vector<TaskDocument> tasks_with_parameters(soci::session& sql, const std::string& runtime, const std::string& group, int limit,
+                                                const std::string& after) {
+    std::vector<TaskDocument> found;
+    TaskDocument row;
+    soci::statement statement =
+        (sql.prepare << "SELECT id, document FROM tasks WHERE parameters = 1 AND runtime = :runtime AND id > :after AND "
+                        "(:group1 = '' OR group_name = :group2) ORDER BY id LIMIT :limit",
+         soci::into(row.id), soci::into(row.document), soci::use(runtime, "runtime"), soci::use(after, "after"), soci::use(group, "group1"),
+         soci::use(group, "group2"), soci::use(limit, "limit"));
+    statement.execute();
+    while (statement.fetch()) found.push_back(row);
+    return found;
 }
 
 void erase_task(soci::session& sql, const task::Task& task, std::int64_t revision, const std::string& by, Instant now) {

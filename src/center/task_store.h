@@ -50,8 +50,15 @@ struct VersionStamp {
 // The row and its version.
 void insert_task(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp);
 void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp);
-// Next versions of many tasks, which differ from what is there in no more than what their schedules name.
-void update_schedules(soci::session& sql, const std::vector<task::Task>& tasks, const VersionStamp& stamp);
+// Next versions of many tasks, which differ from what is there in no more than what is put into them of their calendars, group and runtime.
+void update_documents(soci::session& sql, const std::vector<task::Task>& tasks, const VersionStamp& stamp);
+struct TaskDocument {
+    std::string id, document;
+};
+// Up to `limit` tasks with parameters of the runtime (and of the group, unless it is empty), in the order of their ids, from the one after
+// `after` on.
+std::vector<TaskDocument> tasks_with_parameters(soci::session& sql, const std::string& runtime, const std::string& group, int limit,
+                                                const std::string& after);
 // Erases the row and remembers the deletion, for nodes that ask for changes and for the ledger. The versions stay.
 void erase_task(soci::session& sql, const task::Task& task, std::int64_t revision, const std::string& by, Instant now);
 

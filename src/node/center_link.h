@@ -60,8 +60,9 @@ struct Command {
     enum class Kind { start, stop, cordon, uncordon };
     std::string id;
     Kind kind = Kind::start;
-    std::string run_id, started_by;  // of a start or stop
-    std::optional<task::Task> task;  // of a start; nothing if this program cannot read it: to be refused
+    std::string run_id, started_by;                              // of a start or stop
+    std::optional<task::Task> task;                              // of a start; nothing if this program cannot read it: to be refused
+    std::shared_ptr<const task::RunParameters> parameters = {};  // of a start: what was given with it
 };
 
 // Holds the long poll open. `handle` is called for every command that the center names, also again for one that is not reported done yet.

@@ -4,6 +4,7 @@
 
 #include "cloudtask/core/log.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/parameters.h"
 #include "node/backoff.h"
 #include "node/center_answer.h"
 #include "node/center_link.h"
@@ -38,6 +39,7 @@ std::optional<Command> read_command(const json::Value& value) {
     if (of_run) reader.require("run_id");
     if (of_run) reader.read("run_id", command.run_id, {.min = 1, .max = 128});
     if (reader.has("started_by")) reader.read("started_by", command.started_by);
+    command.parameters = task::read_run_parameters(reader);
     if (!faults.empty()) {
         log::error("commands: one cannot be read and is left out: {}", faults.summary());
         return std::nullopt;

@@ -72,7 +72,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
 
     void start(task::Run run, const TaskPointer& task, std::int64_t retry, OnStarted on_started) {
         std::string folder = around.folders.of(run.id);
-        LaunchSpec spec = launch_spec(*task, run, folder);
+        auto spec = launch_spec(*task, run, folder);
         const std::string id = run.id;
         run.reason.clear();  // why it waited
         RunningRecord process = limits_of(*task, id, std::move(folder), now());
@@ -82,12 +82,11 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         entry.retry = retry;
         live.insert_or_assign(id, std::move(entry));
         ++starting;
-        around.supervisor.start(
-            std::move(spec),
-            [weak = weak_from_this(), id, on_started = std::move(on_started)](const Result<Started>& started) {
-                if (const auto self = weak.lock()) self->start_done(id, started, on_started);
-            },
-            on_end());
+        const auto done = [weak = weak_from_this(), id, on_started = std::move(on_started)](const Result<Started>& started) {
+            if (const auto self = weak.lock()) self->start_done(id, started, on_started);
+        };
+        if (!spec) return around.loop.post([done, refused = spec.error()] { done(tl::unexpected(refused)); });
+        around.supervisor.start(std::move(*spec), done, on_end());
     }
 
     void start_done(const std::string& id, const Result<Started>& started, const OnStarted& on_started) {

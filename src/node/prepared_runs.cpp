@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cloudtask/task/task_parameters.h"
 #include "node/prepared_runs_impl.h"
 #include "node/retries.h"
 #include "node/run_texts.h"
@@ -48,6 +49,7 @@ bool PreparedRuns::Impl::prepare(Batch&& batch, PreparedRun wanted) {
     const std::string id = entry.run.id;
     if (!known_runs.insert(id).second) return false;
     entry.run.state = task::RunState::pending;
+    if (entry.task->parameters) work_out(entry);
     entry.package_ready = entry.task->package.empty();
     if (entry.run.fire_time) open_fires.insert(*entry.run.fire_time);
     entry.order = entry.run.fire_time.value_or(entry.due);
@@ -63,6 +65,11 @@ bool PreparedRuns::Impl::prepare(Batch&& batch, PreparedRun wanted) {
         make_folders();
     }
     return true;
+}
+
+void PreparedRuns::Impl::work_out(Prepared& entry) {
+    const auto done = task::work_out_parameters(*entry.task, entry.run);
+    entry.refusal = done ? std::string{} : fmt::format("its parameters cannot be worked out: {}", done.error().message);
 }
 
 JournalEntry PreparedRuns::Impl::journal_entry(const Prepared& entry, Phase phase) const {

@@ -36,6 +36,7 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
         bool in_line = false;    // it waits for others of its task, and its fire is closed
         bool parked = false;     // the journal has it as waiting
         bool reported = false;   // as PENDING
+        std::string refusal;     // why it cannot be started, known ahead of time; empty: it can
 
         Asking asking() const { return {run.id, order, run.trigger}; }
     };
@@ -76,6 +77,8 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
 
     // Writes the intent, together with `batch`, and makes everything ready. False if the journal knows the run already: nothing is done.
     bool prepare(Batch&& batch, PreparedRun wanted);
+    // What its task's parameters come to: into the run, so that the journal has them with the intent.
+    static void work_out(Prepared& entry);
     // As the journal keeps it.
     JournalEntry journal_entry(const Prepared& entry, Phase phase) const;
     // Gives the run a folder, if it has none yet. False if nothing of that is there.

@@ -138,6 +138,7 @@ void PreparedRuns::Impl::skip(const Prepared& entry, std::string reason) {
 
 void PreparedRuns::Impl::begin(Prepared& entry) {
     const std::string id = entry.run.id;
+    if (!entry.refusal.empty()) return fail_prepared(id, entry.refusal);
     const bool closed = entry.in_line;
     const auto done = [this, closed](const Result<>& started, const task::Run& run, const TaskPointer& task, std::int64_t retry) {
         start_done(started, run, task, retry, closed);

@@ -63,6 +63,7 @@ void PreparedRuns::Impl::unpark(Prepared& entry) {
     --parked_count;
     entry.run.reason.clear();
     entry.run.incarnation = around.incarnation();
+    if (entry.task->parameters) work_out(entry);
     look_at(entry, now());
     write_intent({}, entry);
     if (!entry.package_ready && !entry.package_asked) fetch_package(entry.run.id);

@@ -2,6 +2,7 @@
 #include "node/run_texts.h"
 
 #include "cloudtask/core/units.h"
+#include "cloudtask/task/task_parameters.h"
 
 namespace cloudtask::node {
 
@@ -13,7 +14,7 @@ bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xc0)
 
 }  // namespace
 
-LaunchSpec launch_spec(const task::Task& task, const task::Run& run, std::string folder) {
+Result<LaunchSpec> launch_spec(const task::Task& task, const task::Run& run, std::string folder) {
     LaunchSpec spec;
     spec.run_id = run.id;
     spec.folder = std::move(folder);
@@ -33,6 +34,12 @@ LaunchSpec launch_spec(const task::Task& task, const task::Run& run, std::string
     variables.emplace("CLOUDTASK_NODE", run.node_name);
     variables.emplace("CLOUDTASK_EPOCH", std::to_string(run.epoch));
     if (run.fire_time) variables.emplace("CLOUDTASK_FIRE_TIME", format_instant(*run.fire_time));
+    if (!task.parameters) return spec;
+    auto words = task::worked_out(task, run);
+    if (!words) return propagate(words);
+    spec.command = std::move(words->command);
+    spec.environment = std::move(words->environment);
+    variables.merge(words->variables);
     return spec;
 }
 

@@ -8,8 +8,9 @@
 
 namespace cloudtask::node {
 
-// How the run of the task is started in `folder`; its CLOUDTASK_* variables are in docs/configuration.md.
-LaunchSpec launch_spec(const task::Task& task, const task::Run& run, std::string folder);
+// How the run of the task is started in `folder`; its CLOUDTASK_* variables are in docs/configuration.md. Error: the run's parameters are
+// not such as work_out_parameters() leaves them.
+Result<LaunchSpec> launch_spec(const task::Task& task, const task::Run& run, std::string folder);
 
 // Why the run did not simply succeed; empty if it did.
 std::string end_reason(const Ended& end, Duration time_limit);

@@ -219,6 +219,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         run.id = command.run_id;
         run.trigger = task::Trigger::manual;
         run.started_by = command.started_by;
+        run.parameters = command.parameters;
         // Taken on in the same transaction as its run's intent.
         Batch batch;
         batch.commands.push_back(command.id);

@@ -168,7 +168,7 @@ TEST_CASE("login keeps the token for that center only, in a file that is its own
     REQUIRE(program.run({"login", "--server", "http://one.test/", "--user", "admin", "--password-file", "password"}) == 0);
     CHECK(program.center.calls.front().body == R"({"name":"admin","password":"open sesame"})");
     const auto file = folder.path() / "cloudtask/credentials.json";
-    struct stat status {};
+    struct stat status{};
     REQUIRE(::stat(file.c_str(), &status) == 0);
     CHECK((status.st_mode & 0777U) == 0600U);
     CHECK_FALSE(contains(read_file(file), "sesame"));
@@ -275,6 +275,22 @@ TEST_CASE("a task is named by path or id; what is not there is exit code 5") {
     program.center.answer("GET " + path("/owner"), 200, R"({"node_id":"n-1","node_name":"node-1","epoch":4})");
     CHECK(program.run({"owner", kId, "-q"}) == 0);
     CHECK(program.out == "node-1\n");
+}
+
+TEST_CASE("task start --param sends what the run is to be started with, and run get shows it") {
+    Program program;
+    program.center.answer(kFindTask, 200, list_of(kTaskItem));
+    program.center.answer("POST " + path("/start"), 202, R"({"id":"r-1","state":"PENDING"})");
+    REQUIRE(program.run(
+                {"task", "start", "demo/reports/daily", "-p", "day=a=b", "--param", "region=", "--as-of", "2026-11-20T03:00:00Z"}) == 0);
+    CHECK(program.center.calls.back().body == R"({"parameters":{"day":"a=b","region":""},"as_of":"2026-11-20T03:00:00Z"})");
+    CHECK(program.run({"task", "start", "demo/reports/daily", "-p", "day"}) == 2);
+    CHECK(contains(program.err, "--param day: not NAME=VALUE"));
+    CHECK(program.run({"task", "start", "demo/reports/daily", "-p", "day=1", "-p", "day=2"}) == 2);
+    program.center.answer("GET /api/v1/runs/018f3c2e-1111-7222-8333-123456789abc", 200,
+                          R"({"id":"r-1","parameters":{"day":{"value":"x","from":"manual"},"n":{"value":"7","from":"task"}}})");
+    REQUIRE(program.run({"run", "get", "018f3c2e-1111-7222-8333-123456789abc"}) == 0);
+    CHECK(contains(program.out, "parameters  day=x (manual), n=7 (task)"));
 }
 
 TEST_CASE("task start --wait prints the output and exits by the run's end") {

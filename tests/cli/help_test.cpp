@@ -62,13 +62,16 @@ TEST_CASE("help of one command") {
           "\n"
           "usage: cloudtask task start [options] TASK\n"
           "\n"
-          "With --wait, prints the run's standard output while it is written, and exits with 0 only if the run succeeded.\n"
+          "With --wait, prints the run's standard output while it is written, and exits with 0 only if the run succeeded. What "
+          "--param gives counts more than the values of the task, its group and its runtime; docs/parameters.md has the rules.\n"
           "\n"
           "arguments:\n"
           "  TASK  RUNTIME/GROUP/NAME or an id\n"
           "\n"
           "options:\n"
-          "  -w, --wait  follow the run to its end\n"
+          "  -w, --wait              follow the run to its end\n"
+          "  -p, --param NAME=VALUE  a value for a parameter that the task declares; may be given several times\n"
+          "  --as-of TIME            what stands for the fire time in parameters, RFC 3339 (default: now)\n"
           "\n"
           "options of every command:\n"
           "  --server URL         the center's address; else $CLOUDTASK_SERVER, else that of the last login\n"
@@ -80,7 +83,9 @@ TEST_CASE("help of one command") {
           "\n"
           "examples:\n"
           "  # run it and see\n"
-          "  cloudtask task start demo/reports/package-report --wait\n");
+          "  cloudtask task start demo/reports/package-report --wait\n"
+          "  # with other values\n"
+          "  cloudtask task start demo/reports/daily -p day=2026-01-02 -p region=us\n");
 }
 
 TEST_CASE("help of the program and of a family of commands") {

@@ -15,7 +15,7 @@ namespace {
 struct Exported {
     std::string key;
     json::Document value;             // `kind`, and the definition
-    std::set<std::string> calendars;  // that a task names
+    std::set<std::string> calendars;  // that a task uses
 };
 
 Result<Exported> exported(Kind kind, const json::Value& item) {
@@ -24,6 +24,13 @@ Result<Exported> exported(Kind kind, const json::Value& item) {
     auto body = json::parse(definition->body);
     if (!body) return propagate(body);
     Exported one{definition->key(), json::Document(rapidjson::kObjectType), definition->calendars};
+    // What only the values of its group or runtime name is in it, too.
+    const auto carried = item.FindMember("calendars");
+    if (kind == Kind::task && carried != item.MemberEnd() && carried->value.IsObject()) {
+        for (const auto& member : carried->value.GetObject()) {
+            one.calendars.emplace(member.name.GetString(), member.name.GetStringLength());
+        }
+    }
     auto& allocator = one.value.GetAllocator();
     const std::string_view name = to_string(kind);
     one.value.AddMember("kind", json::Value(name.data(), static_cast<rapidjson::SizeType>(name.size()), allocator), allocator);

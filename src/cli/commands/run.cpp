@@ -22,6 +22,18 @@ Result<json::Document> named_run(Invocation& invocation) {
     return resolve(**center, *find_resource("run"), invocation.arguments().text("RUN"));
 }
 
+// "day=2026-11-20 (task), region=us (manual)"
+std::string parameters_in_words(const json::Value& parameters) {
+    std::string text;
+    for (const auto& member : parameters.GetObject()) {
+        const std::string name(member.name.GetString(), member.name.GetStringLength());
+        if (!member.value.IsObject()) continue;
+        text += fmt::format("{}{}={} ({})", text.empty() ? "" : ", ", name, text_member(member.value, "value"),
+                            text_member(member.value, "from"));
+    }
+    return text;
+}
+
 // A run has too many fields for one line: one field a line.
 void print_fields(std::ostream& out, const json::Value& run) {
     std::size_t width = 0;
@@ -29,6 +41,7 @@ void print_fields(std::ostream& out, const json::Value& run) {
     for (const auto& member : run.GetObject()) {
         const std::string name(member.name.GetString(), member.name.GetStringLength());
         std::string value = member.value.IsString() ? text_member(run, name.c_str()) : json::to_text(member.value);
+        if (name == "parameters" && member.value.IsObject()) value = parameters_in_words(member.value);
         std::replace_if(value.begin(), value.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
         if (!value.empty() && !member.value.IsNull()) out << fmt::format("{:<{}}  {}\n", name, width, value);
     }

@@ -1,4 +1,5 @@
 // task: start, stop and clone. One thread.
+#include <map>
 #include <ostream>
 
 #include "cli/commands/commands.h"
@@ -13,10 +14,29 @@ namespace cloudtask::cli {
 
 namespace {
 
+// The body of a start: what --param and --as-of say. Empty: nothing.
+Result<std::string> start_body(const Arguments& arguments) {
+    std::map<std::string, std::string> values;
+    for (const std::string& each : arguments.list("param")) {
+        const std::size_t equals = each.find('=');
+        if (equals == std::string::npos || equals == 0) return fail(Exit::usage, "--param {}: not NAME=VALUE", each);
+        if (!values.emplace(each.substr(0, equals), each.substr(equals + 1)).second) {
+            return fail(Exit::usage, "--param {}: the name is there twice", each);
+        }
+    }
+    if (values.empty() && !arguments.has("as-of")) return std::string{};
+    json::Writer body;
+    body.begin_object().member("parameters", values);
+    if (arguments.has("as-of")) body.member("as_of", arguments.text("as-of"));
+    return body.end_object().text();
+}
+
 Result<> start(Invocation& invocation) {
+    const auto body = start_body(invocation.arguments());
+    if (!body) return propagate(body);
     auto task = named_task(invocation);
     if (!task) return propagate(task);
-    auto run = post_to_task(invocation, *task, "start");
+    auto run = post_to_task(invocation, *task, "start", *body);
     if (!run) return propagate(run);
     const std::string id = text_member(*run, "id");
     if (id.empty()) return fail(Exit::failed, "start task: the center's answer names no run");
@@ -86,10 +106,14 @@ std::vector<Command> task_commands() {
     return {
         {.name = "task start",
          .summary = "Start a run of a task now",
-         .details = "With --wait, prints the run's standard output while it is written, and exits with 0 only if the run succeeded.",
+         .details = "With --wait, prints the run's standard output while it is written, and exits with 0 only if the run succeeded. What "
+                    "--param gives counts more than the values of the task, its group and its runtime; docs/parameters.md has the rules.",
          .positionals = {task},
-         .options = {{"wait", 'w', "", "follow the run to its end"}},
-         .examples = {{"cloudtask task start demo/reports/package-report --wait", "run it and see"}},
+         .options = {{"wait", 'w', "", "follow the run to its end"},
+                     {"param", 'p', "NAME=VALUE", "a value for a parameter that the task declares", {}, true},
+                     {"as-of", 0, "TIME", "what stands for the fire time in parameters, RFC 3339 (default: now)"}},
+         .examples = {{"cloudtask task start demo/reports/package-report --wait", "run it and see"},
+                      {"cloudtask task start demo/reports/daily -p day=2026-01-02 -p region=us", "with other values"}},
          .run = start},
         {.name = "task stop",
          .summary = "Stop all runs of a task that are in progress",
