@@ -27,7 +27,7 @@ Result<Started> Processes::start(const LaunchSpec& spec, Instant now) {
         const auto found = spec.run_environment.find(name);
         return found == spec.run_environment.end() ? std::string{} : found->second;
     };
-    Start start{spec.run_id, said("CLOUDTASK_TASK_ID"), {}, std::atoi(said("CLOUDTASK_ATTEMPT").c_str())};
+    Start start{spec.run_id, said("CLOUDTASK_TASK_ID"), {}, std::atoi(said("CLOUDTASK_ATTEMPT").c_str()), said("CLOUDTASK_PARAM_FIRE")};
     if (const auto time = said("CLOUDTASK_FIRE_TIME"); !time.empty()) start.fire_time = *parse_instant(time);
     Process& process = alive_[spec.run_id];
     process.identity = {static_cast<pid_t>(next_pid_++), 1, std::to_string(boot_)};

@@ -20,6 +20,7 @@ struct Start {
     std::string run_id, task_id;
     std::optional<Instant> fire_time;
     int attempt = 1;
+    std::string parameters = {};  // what it was given for "${fire_time as %s}/${attempt}"; empty: its task has none
 };
 
 class FakeSupervisor;

@@ -12,8 +12,8 @@ using task::RunState;
 
 namespace {
 
-// For so long before its end a version has to have had a node. An owner may have been unable to work until then; nothing that works takes so
-// long.
+// For so long before its end a version has to have had a node. An owner may have been unable to work until then; nothing that works takes
+// so long.
 constexpr Duration kBacklog = std::chrono::seconds{20};
 
 // So long a fire may wait for those before it.
@@ -91,6 +91,11 @@ std::optional<Violation> Invariants::started(const std::string& node_id, const S
     }
     if (!ever_owned(node_id, start.task_id)) {
         return Violation{"not the owner", fmt::format("{} is started by {}, which never owned it", fire, node_id)};
+    }
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(start.fire_time->time_since_epoch());
+    const std::string expected = task.parameters ? fmt::format("{}/{}", seconds.count(), start.attempt) : std::string{};
+    if (start.parameters != expected) {
+        return Violation{"parameters", fmt::format("{} is started with '{}' instead of '{}'", fire, start.parameters, expected)};
     }
     if (!is_called_for(rules_of(start.task_id), *start.fire_time)) {
         return Violation{"uncalled", fmt::format("{} is started by {}, and no version has it", fire, node_id)};

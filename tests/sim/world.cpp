@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 
 #include "cloudtask/core/check.h"
 #include "cloudtask/ring/allocation.h"
+#include "cloudtask/task/parameters.h"
 #include "tests/sim/catalog_watch.h"
 #include "tests/sim/invariants.h"
 #include "tests/sim/machine.h"
@@ -29,6 +31,14 @@ constexpr Duration kLater = 12s;     // by which every fire that was due is deal
 constexpr Duration kLate = 1500ms;   // in a calm world
 constexpr Duration kLook = 250ms;    // how often the nodes' catalogs are looked at
 constexpr std::uint64_t kMaxJobs = 3'000'000;
+
+// What the invariants hold against the fire and the attempt.
+std::shared_ptr<const task::TaskParameters> fire_and_attempt() {
+    const std::string text = "${fire_time as %s}/${attempt}";
+    task::TemplateFault fault;
+    return std::make_shared<const task::TaskParameters>(
+        task::TaskParameters{{{"fire", task::ParameterValue{text, task::Template::parse(text, fault).value()}}}, {}, {}});
+}
 
 // The packages of all worlds: there are none.
 node::PackageStore& no_packages() {
@@ -221,6 +231,7 @@ task::Task World::make_task(std::size_t index) const {
     made.group = "all";
     made.name = fmt::format("task-{}", index);
     made.command = {"true"};
+    if (index % 3 == 1) made.parameters = fire_and_attempt();
     made.schedules.push_back(described.interval == 0s
                                  ? *task::Schedule::at(began_ + std::chrono::floor<std::chrono::seconds>(described.offset))
                                  : *task::Schedule::every(described.interval, Instant{described.offset}));
