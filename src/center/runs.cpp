@@ -51,6 +51,7 @@ Result<> give_at_start(const task::Task& task, const StartRequest& request, Inst
     }
     run.parameters = std::make_shared<const task::RunParameters>(std::move(given));
     task::Run tried = run;
+    if (task.mode == task::Mode::shards && !tried.shard) tried.shard = 0;  // values come out for each shard, or for none
     if (auto done = task::work_out_parameters(task, tried); !done) {
         faults.add("/parameters", done.error().message);
         return fail(Errc::unsupported, "{}", faults.summary());

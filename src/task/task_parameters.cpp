@@ -29,6 +29,26 @@ void check_names(const Parameters& values, const KnownNames& known, const std::s
 
 std::string schedule_pointer(std::size_t index) { return pointer_to(pointer_to("/schedules", index), "parameters"); }
 
+// All that may have expressions: values, inherited ones too, words of the command, the environment.
+void visit_templates(const Task& task, const std::function<void(const Template& text, const std::string& pointer)>& visit) {
+    const auto visit_values = [&visit](const Parameters& values, const std::string& pointer) {
+        for (const auto& [name, value] : values) {
+            if (value) visit(value->value, pointer_to(pointer, name));
+        }
+    };
+    const auto visit_text = [&visit](const std::string& text, const std::string& pointer) {
+        TemplateFault fault;
+        if (const auto parsed = Template::parse(text, fault)) visit(*parsed, pointer);
+    };
+    const TaskParameters& all = *task.parameters;
+    for (const Parameters* values : {&all.own, &all.group, &all.runtime}) visit_values(*values, "/parameters");
+    for (std::size_t i = 0; i < task.schedules.size(); ++i) {
+        if (const Parameters* given = task.schedules[i].parameters()) visit_values(*given, schedule_pointer(i));
+    }
+    for (std::size_t i = 0; i < task.command.size(); ++i) visit_text(task.command[i], pointer_to("/command", i));
+    for (const auto& [name, value] : task.environment) visit_text(value, pointer_to("/environment", name));
+}
+
 ParameterLayers layers_of(const TaskParameters& all, const Parameters* schedule, const Parameters* manual) {
     return {.runtime = &all.runtime, .group = &all.group, .task = &all.own, .schedule = schedule, .manual = manual};
 }
@@ -118,6 +138,12 @@ void inherit_parameters(Task& task, const Parameters* group, const Parameters* r
 }
 
 void check_values(const Task& task, Faults& faults) {
+    std::size_t steps = 0;
+    visit_templates(task, [&steps](const Template& text, const std::string&) { steps += text.working_day_steps(); });
+    if (steps > kMostWorkingDaySteps) {
+        faults.add("/parameters", fmt::format("and what names them have {} steps of working days", steps),
+                   fmt::format("{} at the most in one definition", kMostWorkingDaySteps));
+    }
     const KnownNames known = names_of(task);
     const std::size_t before = faults.list().size();
     check_parameters(merge_parameters(layers_of(*task.parameters, nullptr, nullptr)), known, "/parameters", faults);
@@ -136,25 +162,9 @@ void check_values(const Task& task, Faults& faults) {
 
 std::map<std::string, std::string> expression_calendars(const Task& task) {
     std::map<std::string, std::string> calendars;
-    const auto add = [&calendars](const Template& text, const std::string& pointer) {
+    visit_templates(task, [&calendars](const Template& text, const std::string& pointer) {
         for (std::string& name : text.calendars()) calendars.emplace(std::move(name), pointer);
-    };
-    const auto add_values = [&add](const Parameters& values, const std::string& pointer) {
-        for (const auto& [name, value] : values) {
-            if (value) add(value->value, pointer_to(pointer, name));
-        }
-    };
-    const auto add_text = [&add](const std::string& text, const std::string& pointer) {
-        TemplateFault fault;
-        if (const auto parsed = Template::parse(text, fault)) add(*parsed, pointer);
-    };
-    const TaskParameters& all = *task.parameters;
-    for (const Parameters* values : {&all.own, &all.group, &all.runtime}) add_values(*values, "/parameters");
-    for (std::size_t i = 0; i < task.schedules.size(); ++i) {
-        if (const Parameters* given = task.schedules[i].parameters()) add_values(*given, schedule_pointer(i));
-    }
-    for (std::size_t i = 0; i < task.command.size(); ++i) add_text(task.command[i], pointer_to("/command", i));
-    for (const auto& [name, value] : task.environment) add_text(value, pointer_to("/environment", name));
+    });
     return calendars;
 }
 

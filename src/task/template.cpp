@@ -179,6 +179,17 @@ std::vector<std::string> Template::calendars() const {
     return names;
 }
 
+std::size_t Template::working_day_steps() const {
+    std::size_t count = 0;
+    for (const auto& part : parts_->parts) {
+        if (!part.expression) continue;
+        const auto& steps = part.expression->steps;
+        count += static_cast<std::size_t>(
+            std::count_if(steps.begin(), steps.end(), [](const DateStep& step) { return step.unit == DateStep::Unit::working_day; }));
+    }
+    return count;
+}
+
 bool Template::has_expressions() const { return parts_->parts.size() > 1; }
 
 Result<std::string> Template::evaluate(const FireFacts& facts,

@@ -3,6 +3,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <map>
 #include <string>
@@ -196,6 +198,15 @@ TEST_CASE("task parameters: schedules that leave one without a value are refused
     Faults none;
     check_values(task, none);
     CHECK(none.empty());
+    std::string many = R"("parameters": {"day": "x")";
+    for (int i = 0; i < 32; ++i) many += fmt::format(R"(, "p{}": "${{fire_date - 1 working day}} ${{fire_date + 2 working days}}")", i);
+    for (const bool too_many : {false, true}) {
+        const Task costly = saved_task(many + R"(}, "environment": {"A": ")" + (too_many ? "${fire_date + 1 working day}" : "") + "\"}");
+        Faults costs;
+        check_values(costly, costs);
+        CHECK(fault_texts(costs) ==
+              (too_many ? FaultTexts{"/parameters: and what names them have 65 steps of working days"} : FaultTexts{}));
+    }
     Task circle =
         saved_task(R"("parameters": {"day": "x", "a": "${day}"}, "schedules": [{"cron": "@daily", "parameters": {"day": "${a}"}}])");
     Faults circles;

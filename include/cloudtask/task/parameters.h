@@ -22,6 +22,10 @@ inline constexpr std::size_t kLongestParameter = 4 * 1024;    // bytes as writte
 inline constexpr std::size_t kDeepestParameter = 8;           // parameters that name parameters
 inline constexpr std::size_t kLargestParameters = 16 * 1024;  // bytes of all names and values: of one object, and of what comes out
 
+// Steps of working days in all expressions of one definition. Each may ask a calendar for some thousand days, and a node has other things
+// to do.
+inline constexpr std::size_t kMostWorkingDaySteps = 64;
+
 // Who gives a value; what comes later counts more.
 enum class ParameterOrigin { runtime, group, task, schedule, manual };
 std::string_view to_string(ParameterOrigin origin);

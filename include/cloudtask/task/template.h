@@ -70,6 +70,9 @@ class Template {
     std::vector<std::string> parameters() const;
     std::vector<std::string> calendars() const;
 
+    // How many steps of working days it takes: of all that an expression can ask for these cost by far the most.
+    std::size_t working_day_steps() const;
+
     // Whether it has an expression.
     bool has_expressions() const;
 
