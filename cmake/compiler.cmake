@@ -26,7 +26,7 @@ endif()
 # The presets asan and tsan join the files of a target by twenty (CMAKE_UNITY_BUILD), for headers, and what each file makes of their templates,
 # are most of what such a build compiles: half the time by eight, a third by twenty. Release compiles the product file by file, so that each
 # includes what it uses, and joins the tests (CLOUDTASK_JOIN_TESTS).
-if(CMAKE_UNITY_BUILD)
+if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC takes every included file for a header, in which an unnamed namespace would be a fault.
   target_compile_options(cloudtask_compiler INTERFACE -Wno-subobject-linkage)
 endif()

@@ -5,9 +5,11 @@
 #include <charconv>
 #include <cmath>
 #include <set>
+#include <sstream>
 
 #include <rapidjson/encodings.h>
 #include <rapidjson/memorystream.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 namespace cloudtask::cli {
@@ -130,6 +132,39 @@ void need_utf8(const std::string& text) {
     }
 }
 
+// Follows the parser without keeping anything. On some texts that are not YAML (",?" for one) yaml-cpp 0.7 finds documents without end and
+// without reading on: more than the text has room for is a fault.
+class Endless final : public YAML::EventHandler {
+  public:
+    explicit Endless(std::size_t bytes) : left_(4 * bytes + 16) {}
+
+    void OnDocumentStart(const YAML::Mark& mark) override { count(mark); }
+    void OnDocumentEnd() override {}
+    void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { count(mark); }
+    void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { count(mark); }
+    void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t, const std::string&) override { count(mark); }
+    void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override { count(mark); }
+    void OnSequenceEnd() override {}
+    void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override { count(mark); }
+    void OnMapEnd() override {}
+
+  private:
+    void count(const YAML::Mark& mark) {
+        if (left_-- == 0)
+            throw YamlError{mark.line + 1, "is not YAML: something stands here that begins or separates an entry, outside of any"};
+    }
+    std::size_t left_;
+};
+
+// Throws YamlError or a YAML::Exception.
+void need_end(const std::string& text) {
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    Endless endless(text.size());
+    while (parser.HandleNextDocument(endless)) {
+    }
+}
+
 YamlDocument read_document(const YAML::Node& root) {
     YamlDocument document;
     document.line = root.Mark().line + 1;
@@ -153,6 +188,7 @@ tl::expected<std::vector<YamlDocument>, YamlError> read_yaml(const std::string& 
     std::vector<YamlDocument> documents;
     try {
         need_utf8(text);
+        need_end(text);
         for (const YAML::Node& root : YAML::LoadAll(text)) {
             if (!root.IsDefined() || root.IsNull()) continue;
             if (!root.IsSequence()) {

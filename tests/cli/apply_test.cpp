@@ -222,6 +222,12 @@ TEST_CASE("YAML that would grow without end, or is nested too deep, is refused")
     REQUIRE_FALSE(deep);
     CHECK(contains(deep.error().problem, "32 levels"));
     CHECK_FALSE(read_yaml(std::string(200'000, '[')));
+    for (const std::string text : {",?", "a: 1\n---\n,?", "]", ",", "}"}) {
+        const auto endless = read_yaml(text);
+        INFO(text);
+        REQUIRE_FALSE(endless);
+        CHECK(endless.error().problem.find("is not YAML") == 0);
+    }
 }
 
 TEST_CASE("a calendar is applied as the other kinds are, before the tasks, and its faults have lines") {
