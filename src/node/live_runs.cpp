@@ -82,11 +82,11 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         entry.retry = retry;
         live.insert_or_assign(id, std::move(entry));
         ++starting;
-        const auto done = [weak = weak_from_this(), id, on_started = std::move(on_started)](const Result<Started>& started) {
+        auto done = [weak = weak_from_this(), id, on_started = std::move(on_started)](const Result<Started>& started) {
             if (const auto self = weak.lock()) self->start_done(id, started, on_started);
         };
-        if (!spec) return around.loop.post([done, refused = spec.error()] { done(tl::unexpected(refused)); });
-        around.supervisor.start(std::move(*spec), done, on_end());
+        if (!spec) return around.loop.post([done = std::move(done), refused = spec.error()] { done(tl::unexpected(refused)); });
+        around.supervisor.start(std::move(*spec), std::move(done), on_end());
     }
 
     void start_done(const std::string& id, const Result<Started>& started, const OnStarted& on_started) {
