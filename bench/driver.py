@@ -21,10 +21,11 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 from cluster import RUNTIME, Cluster, NotYet, program  # noqa: E402
 from load import Beats, Connection, ReportingNode, Window, fill_catalog, median, node_status, percentile, resident_mib  # noqa: E402
 import moves  # noqa: E402
+import urls  # noqa: E402
 
 MANY = 100_000
 BEGIN = time.monotonic()
-SECTIONS = ("micro", "timetable", "lateness", "sustained", "many", "list", "ingest", "failover", "moves", "writes")
+SECTIONS = ("micro", "timetable", "lateness", "sustained", "many", "list", "ingest", "failover", "moves", "writes", "urls")
 
 
 def say(text=""):
@@ -94,6 +95,9 @@ class Bench:
         if self.wanted("writes"):
             with Cluster(os.path.join(self.folder, "writes")) as cluster:
                 self.writes(cluster)
+        if self.wanted("urls"):
+            with Cluster(os.path.join(self.folder, "urls")) as cluster:
+                self.calls(cluster)
         self.note_load()
         return self.results
 
@@ -408,6 +412,21 @@ class Bench:
         idle = moves.zookeeper_writes_per_second(cluster, seconds / 2)
         self.results["writes"] = {"few": few, "many": many, "idle": idle}
         table(("", "writes/s"), [("100 tasks", figure(few)), (f"{MANY:,} tasks", figure(many)), ("ratio", ratio(many, few)), (f"{MANY:,} tasks, none due", figure(idle))])
+
+
+    def calls(self, cluster):
+        rounds = 1 if self.quick else 3
+        head(f"{urls.DUE:,} URLs due, {urls.PENDING:,} pending besides; when the requests came, in ms, node beside bare libcurl, median of {rounds} runs")
+        self.start(cluster)
+        found = self.results["urls"] = urls.measure(cluster, rounds)
+        rows = []
+        for pattern, one in found["patterns"].items():
+            node, bare = one["node"], one["bare"]
+            rows.append((pattern, *(cell for key in ("p50", "p90", "p99", "last") for cell in (figure(node[key]), figure(bare[key]), ratio(node[key], bare[key]))),
+                         node["hits"], bare["hits"]))
+        table(("", *(cell for key in ("p50", "p90", "p99", "last") for cell in (key, "bare", "ratio")), "hits", "bare"), rows)
+        table(("", "resident MiB"), [(name, figure(value)) for name, value in found["resident_mib"].items()])
+        say(f"  {bound(found['patterns']['burst']['node']['within'], 1, 's until the last request of the burst')}")
 
 
 def parse_arguments():

@@ -149,10 +149,12 @@ MailText failure_mail(const task::Run& run, std::string_view stderr_tail, std::s
     }
     if (run.exit_code) line(body, "Exit code", std::to_string(*run.exit_code));
     if (run.signal) line(body, "Signal", std::to_string(*run.signal));
+    if (run.http_status) line(body, "HTTP", std::to_string(*run.http_status));
     line(body, "Log", log_note);
     // As webroot/app.js reads it.
     if (!site_url.empty()) line(body, "See", fmt::format("{}{}#run={}", site_url, site_url.ends_with('/') ? "" : "/", run.id));
 
+    if (run.http_status) return mail;  // an answer is in the log; it has no standard error
     const std::string tail = last_lines(stderr_tail);
     body += tail.empty() ? "\nIt wrote nothing to standard error.\n" : "\nThe end of its standard error:\n\n" + tail + "\n";
     return mail;

@@ -188,11 +188,17 @@ ALTER TABLE runs ADD COLUMN parameters TEXT NOT NULL DEFAULT '';
 -- an object with the members "parameters" and "as_of" of the run's JSON; '': none
 )sql";
 
+// HTTP calls: the status of the last answer; the catalog's revision of the last change of a runtime's networks, 0: they never changed.
+constexpr std::string_view kHttpCalls = R"sql(
+ALTER TABLE runs ADD COLUMN http_status INTEGER;
+ALTER TABLE runtimes ADD COLUMN networks_revision INTEGER NOT NULL DEFAULT 0;
+)sql";
+
 }  // namespace
 
 const std::vector<std::string_view>& migrations() {
-    static const std::vector<std::string_view> list{kInitial, kLedger,        kCordons,     kPast,      kPlaced,
-                                                    kPending, kLostRevisions, kDefinitions, kCalendars, kParameters};
+    static const std::vector<std::string_view> list{kInitial,       kLedger,      kCordons,   kPast,       kPlaced,   kPending,
+                                                    kLostRevisions, kDefinitions, kCalendars, kParameters, kHttpCalls};
     return list;
 }
 

@@ -18,9 +18,11 @@
 #include "center/package_store.h"
 #include "center/run_metrics.h"
 #include "center/runs.h"
+#include "center/runtime_store.h"
 #include "cloudtask/core/log.h"
 #include "cloudtask/core/units.h"
 #include "cloudtask/http/client.h"
+#include "cloudtask/task/networks.h"
 
 namespace cloudtask::center {
 
@@ -88,8 +90,12 @@ Result<Response> get_catalog(Call& call) {
         }
     }
     CatalogPage page;
+    std::shared_ptr<const task::NetworkRules> networks;
     const auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
         page = read_catalog(sql, call.principal.runtime, since, call.context.clock.now());
+        const auto runtime = find_runtime(sql, call.principal.runtime);
+        if (!runtime) return propagate(runtime);
+        if (*runtime) networks = (*runtime)->http;
         return {};
     });
     if (!read) return propagate(read);
@@ -98,6 +104,10 @@ Result<Response> get_catalog(Call& call) {
     json::Writer out;
     out.begin_object().member("revision", page.revision).member("full", page.full);
     if (past->epoch > 0) out.key("past").begin_object().member("epoch", past->epoch).member("at", past->at).end_object();
+    if (networks) {
+        out.key("http");
+        task::write_network_rules(out, *networks);
+    }
     out.key("tasks").begin_array();
     for (const auto& document : page.tasks) out.raw(document);
     out.end_array().key("deleted").begin_array();

@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view kRunColumns =
     "id, task_id, task_version, runtime, group_name, task_name, trigger_kind, fire_time, attempt, state, reason, package, node_id, "
     "node_name, incarnation, epoch, started_at, ended_at, lateness, exit_code, signal, stdout_bytes, stderr_bytes, output_truncated, "
-    "started_by, log_note, covers_until, late_report, parameters";
+    "started_by, log_note, covers_until, late_report, parameters, http_status";
 
 // A column that may be NULL.
 struct Optional {
@@ -58,7 +58,7 @@ struct Columns {
         log_note, late_report, parameters;
     long long task_version = 0, attempt = 1, epoch = 0, stdout_bytes = 0, stderr_bytes = 0;
     int truncated = 0;
-    Optional fire_time, started_at, ended_at, lateness, exit_code, signal, covers_until;
+    Optional fire_time, started_at, ended_at, lateness, exit_code, signal, covers_until, http_status;
     soci::indicator has_late_report = soci::i_null;
 
     // In the order of kRunColumns.
@@ -93,6 +93,7 @@ struct Columns {
         statement.exchange(into(covers_until.value, covers_until.indicator));
         statement.exchange(into(late_report, has_late_report));
         statement.exchange(into(parameters));
+        statement.exchange(into(http_status.value, http_status.indicator));
     }
 
     void set(const task::Run& run) {
@@ -117,6 +118,7 @@ struct Columns {
         lateness.set(run.lateness);
         exit_code.set(run.exit_code);
         signal.set(run.signal);
+        http_status.set(run.http_status);
         stdout_bytes = static_cast<long long>(run.stdout_bytes);
         stderr_bytes = static_cast<long long>(run.stderr_bytes);
         truncated = run.output_truncated ? 1 : 0;
@@ -149,6 +151,7 @@ struct Columns {
         run.lateness = lateness.duration();
         run.exit_code = exit_code.number();
         run.signal = signal.number();
+        run.http_status = http_status.number();
         run.stdout_bytes = static_cast<std::uint64_t>(stdout_bytes);
         run.stderr_bytes = static_cast<std::uint64_t>(stderr_bytes);
         run.output_truncated = truncated != 0;
@@ -251,10 +254,11 @@ struct RunWriter::Impl {
         insert.prepare(
             "INSERT INTO runs (id, task_id, task_version, runtime, group_name, task_name, trigger_kind, fire_time, attempt, state, reason, "
             "package, node_id, node_name, incarnation, epoch, started_at, ended_at, lateness, exit_code, signal, stdout_bytes, "
-            "stderr_bytes, output_truncated, started_by) VALUES (:id, :task_id, :task_version, :runtime, :group_name, :task_name, "
+            "stderr_bytes, output_truncated, http_status, started_by) VALUES (:id, :task_id, :task_version, :runtime, :group_name, "
+            ":task_name, "
             ":trigger, "
             ":fire_time, :attempt, :state, :reason, :package, :node_id, :node_name, :incarnation, :epoch, :started_at, :ended_at, "
-            ":lateness, :exit_code, :signal, :stdout_bytes, :stderr_bytes, :truncated, :started_by)");
+            ":lateness, :exit_code, :signal, :stdout_bytes, :stderr_bytes, :truncated, :http_status, :started_by)");
         insert.define_and_bind();
         insert_ready = true;
     }
@@ -270,7 +274,7 @@ struct RunWriter::Impl {
             "UPDATE runs SET task_version = :task_version, state = :state, reason = :reason, package = :package, node_id = :node_id, "
             "node_name = :node_name, incarnation = :incarnation, epoch = :epoch, started_at = :started_at, ended_at = :ended_at, "
             "lateness = :lateness, exit_code = :exit_code, signal = :signal, stdout_bytes = :stdout_bytes, stderr_bytes = :stderr_bytes, "
-            "output_truncated = :truncated WHERE id = :id");
+            "output_truncated = :truncated, http_status = :http_status WHERE id = :id");
         update.define_and_bind();
         update_ready = true;
     }
@@ -293,6 +297,7 @@ struct RunWriter::Impl {
         statement.exchange(use(c.stdout_bytes));
         statement.exchange(use(c.stderr_bytes));
         statement.exchange(use(c.truncated));
+        statement.exchange(use(c.http_status.value, c.http_status.indicator));
     }
 
     soci::session& sql;

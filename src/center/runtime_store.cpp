@@ -81,6 +81,11 @@ void update_runtime_row(soci::session& sql, const task::Runtime& runtime) {
         soci::use(version), soci::use(updated_at), soci::use(runtime.name);
 }
 
+void set_networks_revision(soci::session& sql, const std::string& name, std::int64_t revision) {
+    const long long value = revision;
+    sql << "UPDATE runtimes SET networks_revision = :revision WHERE name = :name", soci::use(value), soci::use(name);
+}
+
 void erase_runtime(soci::session& sql, const std::string& name) {
     sql << "DELETE FROM nodes WHERE runtime = :name", soci::use(name);
     erase_calendars_of(sql, name);

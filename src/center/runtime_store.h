@@ -20,6 +20,8 @@ bool runtime_exists(soci::session& sql, const std::string& name);
 std::vector<std::string> runtime_names(soci::session& sql);
 void insert_runtime(soci::session& sql, const task::Runtime& runtime);
 void update_runtime_row(soci::session& sql, const task::Runtime& runtime);
+// The catalog's revision by which its networks changed last.
+void set_networks_revision(soci::session& sql, const std::string& name, std::int64_t revision);
 // Also the nodes that had joined it.
 void erase_runtime(soci::session& sql, const std::string& name);
 bool runtime_has_groups(soci::session& sql, const std::string& name);

@@ -4,8 +4,10 @@
 #include "center/audit_store.h"
 #include "center/parameters.h"
 #include "center/runtime_store.h"
+#include "center/task_store.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/networks.h"
 #include "cloudtask/task/parameters.h"
 
 namespace cloudtask::center {
@@ -30,6 +32,10 @@ Result<task::Runtime> need_runtime(soci::session& sql, const std::string& name) 
     if (!found) return propagate(found);
     if (!*found) return fail(Errc::not_found, "there is no runtime {}", name);
     return std::move(**found);
+}
+
+bool same_networks(const task::Runtime& one, const task::Runtime& other) {
+    return one.http == nullptr || other.http == nullptr ? one.http == other.http : *one.http == *other.http;
 }
 
 Result<> need_free_group_name(soci::session& sql, const task::Group& group) {
@@ -69,6 +75,12 @@ Result<task::Runtime> update_runtime(WriteScope& scope, const std::string& name,
     input.created_at = before->created_at;
     input.updated_at = scope.now;
     update_runtime_row(scope.sql, input);
+    if (!same_networks(*before, input)) {
+        // Nodes learn of it as they do of tasks.
+        const std::int64_t revision = next_revision(scope.sql);
+        set_networks_revision(scope.sql, name, revision);
+        scope.catalog_changed(name, revision);
+    }
     write_audit(scope, "runtime.update", "runtime:" + name, runtime_json(*before), runtime_json(input));
     if (parameters_text(input.parameters) == parameters_text(before->parameters)) return input;
     const ParameterChange change{name, {}, fmt::format("version {} of the runtime {}", input.version, name)};

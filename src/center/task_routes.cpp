@@ -1,4 +1,6 @@
 // Routes of tasks; starting one is in run_routes.cpp. Thin: the rules are in tasks.h.
+#include "center/task_routes.h"
+
 #include <charconv>
 
 #include "center/canary.h"
@@ -15,12 +17,6 @@ using http::Response;
 
 // What was read can be put back, with the calendars that the center writes into it.
 constexpr RouteOptions kTaskBody{.max_body_bytes = 64 * 1024 + task::kMostCalendars * task::kLargestCalendar, .dry_run = true};
-
-Response task_response(const Call& call, int status, const StoredTask& stored) {
-    auto response = versioned_json(status, task_json(stored, *call.context.cluster.get(), call.context.clock.now()), stored.task.version);
-    if (status == 201) response.headers.set("Location", "/api/v1/tasks/" + stored.task.id);
-    return response;
-}
 
 Result<StoredTask> task_asked_for(Call& call) {
     StoredTask stored;
@@ -165,6 +161,12 @@ Result<Response> erase_task_route(Call& call) {
 }
 
 }  // namespace
+
+http::Response task_response(const Call& call, int status, const StoredTask& stored) {
+    auto response = versioned_json(status, task_json(stored, *call.context.cluster.get(), call.context.clock.now()), stored.task.version);
+    if (status == 201) response.headers.set("Location", "/api/v1/tasks/" + stored.task.id);
+    return response;
+}
 
 void add_task_routes(RouteTable& table, const Context&) {
     table.add("GET", "/api/v1/tasks", Access::user_read, list_tasks_route);

@@ -76,6 +76,7 @@ std::string last_run_cell(const json::Value& item, Instant now) {
 
 std::string exit_cell(const json::Value& run) {
     if (member(run, "exit_code").IsInt64()) return cell(run, "exit_code");
+    if (member(run, "http_status").IsInt64()) return "HTTP " + cell(run, "http_status");
     return member(run, "signal").IsInt64() ? "signal " + cell(run, "signal") : std::string{};
 }
 

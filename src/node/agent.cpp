@@ -11,6 +11,7 @@
 #include "cloudtask/task/codec.h"
 #include "node/backoff.h"
 #include "node/center_link.h"
+#include "node/http/call_supervisor.h"
 #include "node/node_core.h"
 #include "node/status.h"
 
@@ -150,7 +151,9 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     void joined() {
         center = std::make_unique<http::Client>(
             loop, http::ClientOptions{options.center_url, identity.node_token, std::chrono::seconds{30}, kMaxCenterAnswer});
-        supervisor = make_supervisor(loop);
+        auto calls = make_http_calls(loop);
+        if (!calls) return on_failure(calls.error());
+        supervisor = make_call_supervisor(loop, make_supervisor(loop), std::move(*calls));
         packages = std::make_unique<PackageCache>(loop, *scratch_worker, *package_store,
                                                   [this](const auto& sha256, const auto& path, auto fetched_file) {
                                                       node::fetch_package(*center, sha256, path, std::move(fetched_file));
@@ -183,6 +186,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
                                                 CatalogSync::Hooks{
                                                     [this](CatalogChange change) { core->apply(std::move(change)); },
                                                     [this](const ring::Memory& past) { core->recall(past); },
+                                                    [this](auto networks) { core->set_networks(std::move(networks)); },
                                                     [this](std::int64_t revision) { core->caught_up(revision); },
                                                 });
         commands = std::make_unique<CommandPoll>(

@@ -3,6 +3,7 @@
 
 #include "cloudtask/core/log.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/networks.h"
 #include "node/center_link.h"
 
 namespace cloudtask::node {
@@ -62,6 +63,11 @@ Result<CatalogPage> read_catalog_page(std::string_view body) {
         json::ObjectReader item(*past, reader.pointer("past"), faults);
         item.read("epoch", page.change.past.epoch);
         item.read_instant("at", page.change.past.at);
+    }
+    if (const json::Value* http = reader.object("http")) {
+        if (auto rules = task::read_network_rules(*http, reader.pointer("http"), faults)) {
+            page.change.networks = std::make_shared<const task::NetworkRules>(std::move(*rules));
+        }
     }
     const json::Value* tasks = reader.array("tasks", kAnyList);
     if (const json::Value* deleted = reader.array("deleted", kAnyList)) {

@@ -28,6 +28,7 @@ struct Kept {
 
 void append_change(CatalogChange& to, CatalogChange&& from) {
     to.past = from.past;
+    to.networks = std::move(from.networks);
     to.revision = from.revision;
     to.tasks.insert(to.tasks.end(), std::make_move_iterator(from.tasks.begin()), std::make_move_iterator(from.tasks.end()));
     to.deleted.insert(to.deleted.end(), std::make_move_iterator(from.deleted.begin()), std::make_move_iterator(from.deleted.end()));
@@ -125,6 +126,7 @@ struct CatalogSync::Impl : std::enable_shared_from_this<Impl> {
         if (kept->change) {
             revision = kept->change->revision;
             if (hooks.past) hooks.past(kept->change->past);
+            if (hooks.networks) hooks.networks(kept->change->networks);
             const bool changes = kept->change->full || !kept->change->tasks.empty() || !kept->change->deleted.empty();
             if (changes && hooks.changed) hooks.changed(std::move(*kept->change));
             if (closed) return;

@@ -41,6 +41,8 @@ class CatalogSync {
         std::function<void(CatalogChange)> changed;
         // What the center knows of the runtime's past; before caught_up().
         std::function<void(const ring::Memory&)> past{};
+        // Where the runtime's HTTP calls may connect to, with every answer; null: where they may by default.
+        std::function<void(std::shared_ptr<const task::NetworkRules>)> networks{};
         // The replica is as new as the center's answer said (all pages are in).
         std::function<void(std::int64_t revision)> caught_up;
     };

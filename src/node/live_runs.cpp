@@ -7,6 +7,8 @@
 
 #include "cloudtask/core/log.h"
 #include "cloudtask/core/units.h"
+#include "cloudtask/task/attempts.h"
+#include "cloudtask/task/networks.h"
 #include "node/retries.h"
 #include "node/run_texts.h"
 
@@ -45,7 +47,8 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
     std::unordered_map<std::string, std::int64_t> count_of;  // by task id, over both
     std::set<std::string> growing;                           // run ids whose log view has grown
     std::vector<std::string> begun;                          // run ids that were not noted when they began
-    std::size_t starting = 0;                                // of `live`, those whose start is on its way
+    std::shared_ptr<const task::NetworkRules> networks = std::make_shared<const task::NetworkRules>();  // of calls
+    std::size_t starting = 0;  // of `live`, those whose start is on its way
     Timer note_timer, log_timer, adopt_timer;
 
     explicit Impl(Surroundings s) : around(std::move(s)) {}
@@ -73,6 +76,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
     void start(task::Run run, const TaskPointer& task, std::int64_t retry, OnStarted on_started) {
         std::string folder = around.folders.of(run.id);
         auto spec = launch_spec(*task, run, folder);
+        if (spec) spec->networks = networks;
         const std::string id = run.id;
         run.reason.clear();  // why it waited
         RunningRecord process = limits_of(*task, id, std::move(folder), now());
@@ -250,6 +254,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         run.ended_at = end.ended_at;
         run.exit_code = end.exit_code;
         run.signal = end.signal;
+        run.http_status = end.http_status;
         run.stdout_bytes = end.stdout_bytes;
         run.stderr_bytes = end.stderr_bytes;
         run.output_truncated = end.output_truncated;
@@ -309,7 +314,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
     }
 
     std::optional<JournalEntry> follow(Batch& batch, task::Run& run, const TaskPointer& task, std::int64_t retry) const {
-        if (!task || !task->retry) return std::nullopt;
+        if (!task || !task::retry_of(*task)) return std::nullopt;
         return add_next_attempt(batch, run, {task, retry, around.refused(run.task_id), around.incarnation()});
     }
 
@@ -409,8 +414,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         task::Run& run = entry.run;
         run.state = task::RunState::lost;
         run.ended_at = now();
-        run.reason = entry.phase == Phase::intent ? "the node was restarted as it was due, and may have started it or not"
-                                                  : "the node was restarted while it ran, so how it ended is not known";
+        run.reason = loss_reason(entry);
         ++around.counters.lost;
         Batch batch;
         if (entry.process) {
@@ -452,6 +456,8 @@ void LiveRuns::start(task::Run run, const TaskPointer& task, std::int64_t retry,
 }
 
 std::optional<JournalEntry> LiveRuns::stop(const std::string& run_id, const std::string& note) { return impl_->stop(run_id, note); }
+
+void LiveRuns::set_networks(std::shared_ptr<const task::NetworkRules> networks) { impl_->networks = std::move(networks); }
 
 void LiveRuns::recover(std::vector<JournalEntry> unfinished) { impl_->recover(std::move(unfinished)); }
 

@@ -1,5 +1,5 @@
-// LiveRuns: the runs of this node that have a process, from the spawn to the report of their end. It carries what they write to the outbox,
-// and takes over what an earlier process of this node left running.
+// LiveRuns: the runs of this node that have a process, or are a call, from the spawn to the report of their end. It carries what they write
+// to the outbox, and takes over what an earlier process of this node left running.
 //
 // Lives on the loop. It decides nothing about whether a run may start: that is the Runner's.
 #pragma once
@@ -48,6 +48,9 @@ class LiveRuns {
     // Starts the run's process; `retry`: see JournalEntry. From here on the run is going on, as far as count_of() and stop() are concerned,
     // until its start fails. It is written down a little later, or with its end if that comes first.
     void start(task::Run run, const TaskPointer& task, std::int64_t retry, OnStarted on_started);
+
+    // Where calls that begin from now on may connect to; until it is said, where they may by default. Never null.
+    void set_networks(std::shared_ptr<const task::NetworkRules> networks);
 
     // Ends the run's tree, at once or when its start has come to pass; `note`: what its end is told with. What has to go on disk so that
     // the stop outlives this process; nothing if there is no such run, or it is ending.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cloudtask/core/log.h"
+#include "cloudtask/task/networks.h"
 #include "node/cordon.h"
 
 namespace cloudtask::node {
@@ -95,6 +96,7 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
     }
 
     void take_up(Loaded loaded) {
+        set_networks(loaded.catalog.networks);  // before anything begins
         coordinator->recall(loaded.past);
         std::set<std::string> with_runs;
         for (const auto& entry : loaded.unfinished) with_runs.insert(entry.run.task_id);
@@ -145,6 +147,11 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
         coordinator->erase_task(deleted.id, deleted.at);
         runner.erase_task(deleted.id);
         tasks.erase(deleted.id);
+    }
+
+    // Null: those that calls may go to by default.
+    void set_networks(std::shared_ptr<const task::NetworkRules> networks) {
+        runner.set_networks(networks ? std::move(networks) : std::make_shared<const task::NetworkRules>());
     }
 
     void apply(CatalogChange change) {
@@ -239,6 +246,8 @@ void NodeCore::halt() {
 }
 
 void NodeCore::apply(CatalogChange change) { impl_->apply(std::move(change)); }
+
+void NodeCore::set_networks(std::shared_ptr<const task::NetworkRules> networks) { impl_->set_networks(std::move(networks)); }
 
 void NodeCore::recall(const ring::Memory& past) { impl_->recall(past); }
 

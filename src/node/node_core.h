@@ -49,6 +49,8 @@ class NodeCore {
 
     // --- the catalog, once it is on disk
     void apply(CatalogChange change);
+    // Where the runtime's calls may connect to; null: where they may by default.
+    void set_networks(std::shared_ptr<const task::NetworkRules> networks);
     // What the center knows of the runtime's past.
     void recall(const ring::Memory& past);
     // The replica is as new as the center's answer said.

@@ -104,7 +104,8 @@ struct CatalogChange {
     // Versions, those of one task beside each other and oldest first. The last of them is the task as it is now, whatever the replica had
     // before; the others are superseded, and may be known already.
     std::vector<task::Task> tasks;
-    std::vector<DeletedTask> deleted;  // may have versions in `tasks`, too: what they owed until then
+    std::vector<DeletedTask> deleted;                         // may have versions in `tasks`, too: what they owed until then
+    std::shared_ptr<const task::NetworkRules> networks = {};  // of the runtime's calls; null: the default ones
 };
 
 // The newest instant that the change tells of: the center's clock was there. A task that a full answer does not name ended then at the
@@ -131,8 +132,9 @@ class NodeStore {
     // it ended the one before; what was never in force is not kept.
     struct Catalog {
         std::int64_t revision = 0;
-        std::vector<task::Task> tasks;     // the superseded versions of a task come before it, oldest first
-        std::vector<DeletedTask> deleted;  // tasks of which only superseded versions are left
+        std::vector<task::Task> tasks;                       // the superseded versions of a task come before it, oldest first
+        std::vector<DeletedTask> deleted;                    // tasks of which only superseded versions are left
+        std::shared_ptr<const task::NetworkRules> networks;  // as in CatalogChange
     };
     Result<Catalog> load_catalog();
     Result<> apply_catalog(const CatalogChange& change);

@@ -8,6 +8,7 @@
 
 #include "cloudtask/core/log.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/networks.h"
 #include "node/node_store.h"
 #include "node/node_store_impl.h"
 
@@ -129,6 +130,26 @@ Result<std::vector<std::string>> unnamed(Database& database, const CatalogChange
     return gone;
 }
 
+Result<std::shared_ptr<const task::NetworkRules>> load_networks(Database& database) {
+    Query query(database, "SELECT networks FROM runtime");
+    const bool found = query.next();
+    const std::string text = found ? query.text(0) : std::string{};
+    if (const auto read = query.finish(); !read) return propagate(read);
+    if (!found) return std::shared_ptr<const task::NetworkRules>{};
+    const auto document = json::parse(text);
+    Faults faults;
+    auto rules = document ? task::read_network_rules(*document, "", faults) : std::nullopt;
+    if (!rules) return fail(Errc::corrupt, "{}: the networks of the runtime cannot be read: {}", database.path(), faults.summary());
+    return std::make_shared<const task::NetworkRules>(std::move(*rules));
+}
+
+Result<> put_networks(Database& database, const task::NetworkRules* networks) {
+    if (networks == nullptr) return Query(database, "DELETE FROM runtime").run();
+    json::Writer out;
+    task::write_network_rules(out, *networks);
+    return Query(database, "INSERT OR REPLACE INTO runtime VALUES (1, ?)").bind(out.text()).run();
+}
+
 Result<> prune(Database& database, Instant newest) {
     if (newest == Instant{}) return {};
     return Query(database, "DELETE FROM superseded WHERE until < ?").bind(to_column(newest - task::kSupersededKept)).run();
@@ -149,6 +170,9 @@ Result<NodeStore::Catalog> NodeStore::load_catalog() {
     const auto revision = read_counter(database, "catalog_revision");
     if (!revision) return propagate(revision);
     catalog.revision = *revision;
+    auto networks = load_networks(database);
+    if (!networks) return propagate(networks);
+    catalog.networks = std::move(*networks);
     const auto read_all = [&](Query query) -> Result<> {
         while (query.next()) {
             auto task = task_of(query.text(1));
@@ -197,6 +221,7 @@ Result<> NodeStore::apply_catalog(const CatalogChange& change) {
             if (const auto erased = TaskStep(database, id).erase(at); !erased) return erased;
         }
         if (const auto pruned = prune(database, newest); !pruned) return pruned;
+        if (const auto kept = put_networks(database, change.networks.get()); !kept) return kept;
         return set_counter(database, "catalog_revision", change.revision);
     });
 }

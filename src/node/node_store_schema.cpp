@@ -65,6 +65,8 @@ CREATE INDEX superseded_until ON superseded (until);
 )sql",
     // What a run that goes on, or waits, goes by; and which attempt it is.
     "ALTER TABLE journal ADD COLUMN task TEXT; ALTER TABLE journal ADD COLUMN retry INTEGER NOT NULL DEFAULT 0",
+    // What the runtime says of its tasks' HTTP calls; no row: nothing.
+    "CREATE TABLE runtime (one INTEGER PRIMARY KEY CHECK (one = 1), networks TEXT NOT NULL)",
 };
 
 Result<std::int64_t> version_of(Database& database) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cloudtask/task/attempts.h"
 #include "cloudtask/task/task_parameters.h"
 #include "node/prepared_runs_impl.h"
 #include "node/retries.h"
@@ -176,7 +177,7 @@ void PreparedRuns::Impl::end_unstarted(task::Run run, const TaskPointer& task, s
     run.ended_at = now();
     Batch batch;
     std::optional<JournalEntry> next;
-    if (task && task->retry) {
+    if (task && task::retry_of(*task)) {
         next = add_next_attempt(batch, run, {task, retry, around.refused(run.task_id), around.incarnation()});
     }
     batch.reports.push_back(run_report(around.incarnation(), run));

@@ -131,8 +131,8 @@ void PreparedRuns::Impl::resume(JournalEntry kept) {
     entry.due = kept.process->started_at;
     entry.retry = kept.retry;
     // The clock by which it was planned may have been ahead.
-    if (entry.run.trigger == task::Trigger::retry && entry.task->retry) {
-        entry.due = std::min(entry.due, now() + task::longest_retry_delay(*entry.task->retry, entry.retry));
+    if (const auto again = task::retry_of(*entry.task); entry.run.trigger == task::Trigger::retry && again) {
+        entry.due = std::min(entry.due, now() + task::longest_retry_delay(*again, entry.retry));
     }
     entry.order = entry.run.fire_time.value_or(entry.due);
     entry.parked = entry.in_line = entry.reported = true;

@@ -3,6 +3,7 @@
 
 #include "cloudtask/core/units.h"
 #include "cloudtask/task/task_parameters.h"
+#include "node/http/run_headers.h"
 
 namespace cloudtask::node {
 
@@ -34,6 +35,8 @@ Result<LaunchSpec> launch_spec(const task::Task& task, const task::Run& run, std
     variables.emplace("CLOUDTASK_NODE", run.node_name);
     variables.emplace("CLOUDTASK_EPOCH", std::to_string(run.epoch));
     if (run.fire_time) variables.emplace("CLOUDTASK_FIRE_TIME", format_instant(*run.fire_time));
+    spec.http = task.http;
+    if (spec.http != nullptr) spec.run_headers = run_headers(run);
     if (!task.parameters) return spec;
     auto words = task::worked_out(task, run);
     if (!words) return propagate(words);
@@ -49,6 +52,8 @@ std::string end_reason(const Ended& end, Duration time_limit) {
         reason = fmt::format("it ran longer than its time limit of {}", format_duration(time_limit));
     } else if (end.stopped) {
         reason = "it was stopped";
+    } else if (end.call_fault) {
+        reason = *end.call_fault;
     } else if (end.exit_unknown) {
         reason = "the node was restarted while it ran, so how it ended is not known";
     } else if (end.signal) {
@@ -59,6 +64,15 @@ std::string end_reason(const Ended& end, Duration time_limit) {
     if (!end.output_lost) return reason;
     const std::string lost = "its output could not be kept: the disk is full";
     return reason.empty() ? lost : reason + "; " + lost;
+}
+
+std::string loss_reason(const JournalEntry& entry) {
+    if (entry.phase == Phase::intent) return "the node was restarted as it was due, and may have started it or not";
+    // Only a call has begun without a process.
+    if (entry.process && entry.process->process == ProcessIdentity{}) {
+        return "the node was restarted while it was called: it may have been called, and what it answered is not known";
+    }
+    return "the node was restarted while it ran, so how it ended is not known";
 }
 
 std::string overlap_reason(std::int64_t here, const std::string& elsewhere, std::int64_t waiting) {

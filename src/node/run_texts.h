@@ -4,6 +4,7 @@
 #include <string>
 
 #include "cloudtask/task/types.h"
+#include "node/node_store.h"
 #include "node/process/supervisor.h"
 
 namespace cloudtask::node {
@@ -14,6 +15,9 @@ Result<LaunchSpec> launch_spec(const task::Task& task, const task::Run& run, std
 
 // Why the run did not simply succeed; empty if it did.
 std::string end_reason(const Ended& end, Duration time_limit);
+
+// Why nobody knows how the run ended: its process is gone, as the journal has it.
+std::string loss_reason(const JournalEntry& entry);
 
 // Why a run was not begun: `here` runs of its task are going on on this node, and one on `elsewhere` if that names a node; `waiting` more
 // are still to be begun before it.

@@ -301,6 +301,8 @@ void Runner::erase_task(const std::string& task_id) {
     impl_->deleted.emplace_back(impl_->now(), task_id);
 }
 
+void Runner::set_networks(std::shared_ptr<const task::NetworkRules> networks) { impl_->live.set_networks(std::move(networks)); }
+
 void Runner::duties_changed() { impl_->take_fires(); }
 
 std::optional<Instant> Runner::earliest_unstarted() const { return impl_->prepared.earliest_unstarted(); }

@@ -44,6 +44,9 @@ class Runner {
     void recover(std::vector<JournalEntry> unfinished, const std::vector<KnownRun>& known_runs,
                  const std::vector<std::string>& known_command_ids);
 
+    // See LiveRuns.
+    void set_networks(std::shared_ptr<const task::NetworkRules> networks);
+
     // A task of the catalog is new or changed (its package is fetched ahead of time if this node may come to run it), or is gone.
     void put_task(TaskPointer task);
     void erase_task(const std::string& task_id);

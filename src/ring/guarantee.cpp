@@ -7,6 +7,7 @@
 #include <set>
 
 #include "cloudtask/core/units.h"
+#include "cloudtask/task/attempts.h"
 #include "cloudtask/task/decisions.h"
 
 namespace cloudtask::ring {
@@ -141,7 +142,7 @@ class Writer {
 
     void runs_lost() {
         std::string text = "A run that is going on when its node dies is LOST. It is not run again.";
-        if (task_.retry && task::asks_for_retry(*task_.retry, task::RunState::lost, std::nullopt)) {
+        if (const auto retry = task::retry_of(task_); retry && task::asks_for_retry(*retry, task::RunState::lost, std::nullopt)) {
             text += " If the node comes back and cannot tell how the run ended, that node makes a further attempt.";
         }
         add("runs-lost", std::move(text));

@@ -9,12 +9,31 @@
 
 namespace cloudtask::task {
 
+namespace {
+
+// Of lost calls, where the task says nothing of retries.
+const Retry kCallAgain{.attempts = 10, .delay = std::chrono::seconds{1}, .max_delay = std::chrono::minutes{1}, .exit_codes = {}};
+
+}  // namespace
+
 std::string retry_id(std::string_view run_id, Instant time) { return make_named_uuid(time, fmt::format("{}/retry", run_id)); }
 
 Duration longest_retry_delay(const Retry& retry, std::int64_t made) {
     Retry plain = retry;
     plain.jitter = 0;
     return Duration{static_cast<Duration::rep>(static_cast<double>(retry_delay(plain, made, {}).count()) * (1 + retry.jitter))};
+}
+
+std::optional<Retry> retry_of(const Task& task) {
+    std::optional<Retry> retry;
+    if (task.retry) retry = *task.retry;
+    if (task.http == nullptr || task.guarantee != Guarantee::at_least_once) return retry;
+    if (!retry) {
+        retry = kCallAgain;
+        retry->failed = retry->timed_out = false;
+    }
+    retry->lost = true;
+    return retry;
 }
 
 bool is_given_up(const Run& run) { return run.state == RunState::skipped && run.trigger == Trigger::retry; }
@@ -26,8 +45,9 @@ std::optional<Instant> start_deadline(const Task& task, const Run& run) {
 
 NextAttempt next_attempt(const Task& task, const Run& ended, std::int64_t made, std::string_view refused) {
     NextAttempt next;
-    if (!task.retry || !asks_for_retry(*task.retry, ended.state, ended.exit_code)) return next;
-    const std::int64_t in_all = task.retry->attempts;
+    const auto retry = retry_of(task);
+    if (!retry || !asks_for_retry(*retry, ended.state, ended.exit_code)) return next;
+    const std::int64_t in_all = retry->attempts;
     if (made >= in_all) {
         next.note = fmt::format("it was the last of {} attempts", in_all);
         return next;
@@ -37,7 +57,7 @@ NextAttempt next_attempt(const Task& task, const Run& ended, std::int64_t made, 
         return next;
     }
     const Instant from = ended.ended_at.value_or(Instant{});
-    next.due = from + retry_delay(*task.retry, made, ended.id);
+    next.due = from + retry_delay(*retry, made, ended.id);
     if (const auto deadline = start_deadline(task, ended); deadline && next.due > *deadline) {
         next.note =
             fmt::format("no further attempt, as it would begin after the start deadline of {}", format_duration(*task.start_deadline));

@@ -19,7 +19,7 @@ constexpr int kHighestStatus = 599;
 constexpr std::size_t kMostStatusRanges = 32;
 constexpr std::size_t kMostHeaders = 32;
 constexpr std::size_t kLongestHeader = 4096;
-constexpr std::size_t kLongestBody = 64 << 10;
+constexpr std::size_t kLongestBody = 32 << 10;
 constexpr std::int64_t kMostRedirects = 10;
 constexpr std::array<std::string_view, 6> kMethods{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
 // They say where a message ends, whom it is for, or what becomes of the connection: that is the executor's business.

@@ -197,6 +197,12 @@ TEST_CASE("the catalog comes in order, in pages, with what is deleted", "[node]"
     CHECK(deleted == 1);
     CHECK(pages == 3);
     CHECK(page.revision == revision + 1);
+
+    CHECK_FALSE(all.HasMember("http"));
+    REQUIRE(w.put("/api/v1/runtimes/demo", "1", R"({"name": "demo", "http": {"deny": ["2600::/16"]}})").status == 200);
+    const auto with_networks = w.as_node("GET", fmt::format("/api/v1/node/catalog?since={}", changes["revision"].GetInt64())).json();
+    CHECK(std::string(with_networks["http"]["deny"][0].GetString()) == "2600::/16");
+    CHECK(with_networks["revision"].GetInt64() == revision + 2);
 }
 
 TEST_CASE("a node fetches the packages of its runtime's tasks and of its runs, with their file names, and no others", "[node]") {

@@ -9,14 +9,11 @@
 #include <algorithm>
 #include <atomic>
 
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/read.hpp>
-#include <boost/asio/read_until.hpp>
-#include <boost/asio/write.hpp>
 #include <catch2/catch.hpp>
 
 #include "node/http/redirect.h"
 #include "node/http/signature.h"
+#include "tests/node/http_server.h"
 #include "tests/node/process_support.h"
 
 using namespace cloudtask;
@@ -28,93 +25,37 @@ namespace {
 // How often the name rebind.test was looked up: first it means a public address, then loopback.
 std::atomic<int> look_ups{0};
 constexpr const char* kChangingName = "rebind.test";
+// Names that end so are looked up for as long as they are held; then they mean loopback.
+constexpr std::string_view kSlowNames = ".slow.test";
+std::atomic<bool> slow_names_held{false};
+std::atomic<int> slow_look_ups{0}, most_slow_look_ups{0};
+
+void wait_for_slow_name() {
+    const int now = ++slow_look_ups;
+    for (int most = most_slow_look_ups; now > most && !most_slow_look_ups.compare_exchange_weak(most, now);) {
+    }
+    slow_names_held.wait(true);
+    --slow_look_ups;
+}
 
 }  // namespace
 
 // Stands before the C library's, also for libcurl.
 extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo* hints, addrinfo** result) noexcept(false) {
     static const auto next = reinterpret_cast<decltype(&::getaddrinfo)>(::dlsym(RTLD_NEXT, "getaddrinfo"));
-    if (name == nullptr || std::string_view{name} != kChangingName) return next(name, service, hints, result);
+    const bool slow = name != nullptr && std::string_view{name}.ends_with(kSlowNames);
+    if (slow) wait_for_slow_name();
+    if (!slow && (name == nullptr || std::string_view{name} != kChangingName)) return next(name, service, hints, result);
     addrinfo numeric = hints == nullptr ? addrinfo{} : *hints;
     numeric.ai_family = AF_INET;
-    return next(look_ups++ == 0 ? "1.1.1.1" : "127.0.0.1", service, &numeric, result);
+    return next(!slow && look_ups++ == 0 ? "1.1.1.1" : "127.0.0.1", service, &numeric, result);
 }
 
 namespace {
 
-using boost::asio::ip::tcp;
-
-// Answers each connection once, on the loop of the calls. It listens on all of 127.0.0.0/8, and goes before its loop does.
-class HttpServer {
-  public:
-    using Answer = std::function<std::string(const std::string& request)>;
-
-    HttpServer(AsioLoop& loop, Answer answer)
-        : answer_(std::move(answer)), acceptor_(loop.context(), tcp::endpoint(boost::asio::ip::address_v4::any(), 0)) {
-        acceptor_.listen(4096);
-        accept();
-    }
-
-    std::string url(const std::string& path = "/", const std::string& host = "127.0.0.1") const {
-        return fmt::format("http://{}:{}{}", host, acceptor_.local_endpoint().port(), path);
-    }
-    int hits() const { return hits_; }
-
-  private:
-    struct Connection {
-        explicit Connection(tcp::socket&& accepted) : socket(std::move(accepted)) {}
-        tcp::socket socket;
-        std::string in, out;
-    };
-
-    void accept() {
-        acceptor_.async_accept([this](const boost::system::error_code& error, tcp::socket socket) {
-            if (error) return;
-            serve(std::make_shared<Connection>(std::move(socket)));
-            accept();
-        });
-    }
-    void serve(const std::shared_ptr<Connection>& connection) {
-        boost::asio::async_read_until(connection->socket, boost::asio::dynamic_buffer(connection->in), "\r\n\r\n",
-                                      [this, connection](const boost::system::error_code& error, std::size_t head) {
-                                          if (!error) read_body(connection, head);
-                                      });
-    }
-    void read_body(const std::shared_ptr<Connection>& connection, std::size_t head) {
-        static constexpr std::string_view kName = "Content-Length: ";
-        const std::size_t at = connection->in.find(kName);
-        const std::size_t length = at < head ? std::stoul(connection->in.substr(at + kName.size())) : 0;
-        const std::size_t there = connection->in.size() - head;
-        boost::asio::async_read(connection->socket, boost::asio::dynamic_buffer(connection->in),
-                                boost::asio::transfer_exactly(length > there ? length - there : 0),
-                                [this, connection](const boost::system::error_code&, std::size_t) { reply(connection); });
-    }
-    void reply(const std::shared_ptr<Connection>& connection) {
-        ++hits_;
-        connection->out = answer_(connection->in);
-        if (connection->out.empty()) {  // no answer: it is kept open
-            silent_.push_back(connection);
-            return;
-        }
-        boost::asio::async_write(connection->socket, boost::asio::buffer(connection->out),
-                                 [connection](const boost::system::error_code&, std::size_t) {});
-    }
-
-    Answer answer_;
-    tcp::acceptor acceptor_;
-    int hits_ = 0;
-    std::vector<std::shared_ptr<Connection>> silent_;
-};
-
-std::string answer_of(int status, const std::string& body, const std::string& headers = "") {
-    return fmt::format("HTTP/1.1 {} X\r\nContent-Length: {}\r\nConnection: close\r\n{}\r\n{}", status, body.size(), headers, body);
-}
-
-std::shared_ptr<const task::NetworkRules> rules_allowing(std::initializer_list<const char*> texts) {
-    std::vector<task::Network> list;
-    for (const char* text : texts) list.push_back(*task::Network::parse(text));
-    return std::make_shared<const task::NetworkRules>(std::move(list), std::vector<task::Network>{});
-}
+using test::answer_of;
+using test::HttpServer;
+using test::rules_allowing;
 
 struct CallBench {
     AsioLoop loop;
@@ -331,4 +272,38 @@ TEST_CASE("a thousand calls that are begun at once are all answered") {
     CHECK(bench.calls->running() == 0);
     std::sort(late.begin(), late.end());
     WARN("answered after, ms: p50 " << late[kCalls / 2] << ", p99 " << late[kCalls * 99 / 100] << ", last " << late.back());
+}
+
+TEST_CASE("so many names are looked up at a time, and the loop waits for none of them") {
+    constexpr int kCalls = 150;
+    constexpr int kMost = 64;
+    CallBench bench;
+    HttpServer server(bench.loop, [](const std::string&) { return answer_of(200, "ok"); });
+    slow_names_held = true;
+    most_slow_look_ups = 0;
+    for (int i = 0; i < kCalls; ++i) {
+        REQUIRE(bench.start(bench.spec(fmt::format("run-{}", i), server.url("/", fmt::format("n{}{}", i, kSlowNames)))));
+    }
+    REQUIRE(test::run_until(bench.loop, [&] { return slow_look_ups == kMost; }));
+    // An address needs no look-up.
+    CHECK(bench.run(bench.spec("by-address", server.url("/"))).state({}) == task::RunState::succeeded);
+    // Who is stopped, or out of time, is not waited for: be its name looked up, or in the line.
+    CHECK(bench.calls->stop("run-0"));
+    CHECK(bench.calls->stop("run-149"));
+    REQUIRE(test::run_until(bench.loop, [&] { return bench.ended.size() == 2; }));
+    CallSpec hurried = bench.spec("hurried", server.url("/", "last.slow.test"));
+    hurried.time_limit = 1ms;
+    REQUIRE(bench.start(hurried));
+    CHECK(bench.calls->running() == kCalls - 2 + 1);
+
+    slow_names_held = false;
+    slow_names_held.notify_all();
+    REQUIRE(test::run_until(bench.loop, [&] { return bench.ended.size() == kCalls + 1; }));
+    CHECK(most_slow_look_ups <= kMost + 1);  // one was given up, and its thread went on
+    CHECK(server.hits() == 1 + kCalls - 2);
+    CHECK(bench.ended.at("run-0").state({}) == task::RunState::stopped);
+    CHECK(bench.ended.at("hurried").state({}) == task::RunState::timed_out);
+    CHECK_FALSE(bench.ended.at("hurried").sent);
+    CHECK(bench.ended.at("run-100").state({}) == task::RunState::succeeded);
+    REQUIRE(test::run_until(bench.loop, [] { return slow_look_ups == 0; }));
 }

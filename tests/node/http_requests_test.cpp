@@ -85,6 +85,12 @@ TEST_CASE("all attempts of a fire have one idempotency key") {
     CHECK(second.at("Idempotency-Key") == first.at("Idempotency-Key"));
     CHECK(second.at("CloudTask-Run-Id") != first.at("CloudTask-Run-Id"));
 
+    run.shard = 3;
+    run.piece = "some-piece";
+    CHECK(run_headers(run).at("CloudTask-Shard") == "3");
+    CHECK(run_headers(run).at("Idempotency-Key") == task::run_id("some-piece", *run.fire_time, 1));
+    run.shard.reset();
+
     run.fire_time.reset();
     const auto manual = run_headers(run);
     CHECK(manual.at("Idempotency-Key") == run.id);

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "cloudtask/core/random.h"
+#include "cloudtask/task/networks.h"
 #include "node/node_store.h"
 #include "node/node_store_database.h"
 #include "tests/node/node_store_support.h"
@@ -197,6 +198,7 @@ TEST_CASE("a database of before there were superseded versions is brought forwar
         Database database;
         REQUIRE(database.open(f.path));
         REQUIRE(database.execute("DROP TABLE superseded"));
+        REQUIRE(database.execute("DROP TABLE runtime"));
         REQUIRE(database.execute("ALTER TABLE journal DROP COLUMN task"));
         REQUIRE(database.execute("ALTER TABLE journal DROP COLUMN retry"));
         REQUIRE(database.execute("PRAGMA user_version = 5"));
@@ -204,6 +206,23 @@ TEST_CASE("a database of before there were superseded versions is brought forwar
     f.store = open_store(f.path);
     f.apply({version_of(1, 2, at(60))});
     CHECK(f.owed() == std::vector<Owing>{{"task-1", 1, at(60)}});
+}
+
+TEST_CASE("the networks of the runtime are kept as the last answer had them") {
+    Replica f;
+    CHECK(f.catalog().networks == nullptr);
+    CatalogChange change;
+    change.revision = 1;
+    change.networks = std::make_shared<const task::NetworkRules>(std::vector<task::Network>{*task::Network::parse("10.1.0.0/16")},
+                                                                 std::vector<task::Network>{});
+    REQUIRE(f.store->apply_catalog(change));
+    f.store.reset();
+    f.store = open_store(f.path);
+    REQUIRE(f.catalog().networks);
+    CHECK(*f.catalog().networks == *change.networks);
+    change.networks.reset();
+    REQUIRE(f.store->apply_catalog(change));
+    CHECK(f.catalog().networks == nullptr);
 }
 
 // A center, and what its catalog route answers, by the plainest means.

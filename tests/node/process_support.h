@@ -95,7 +95,7 @@ struct Bench {
             std::move(spec),
             [this, id](const Result<Started>& started) {
                 CHECK_FALSE(ended.contains(id));
-                if (started) pids[id] = started->pid;
+                if (started && started->pid > 0) pids[id] = started->pid;
                 REQUIRE(begun.emplace(id, started).second);
             },
             note());

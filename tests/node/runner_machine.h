@@ -73,7 +73,11 @@ class NotingSupervisor final : public Supervisor {
     void start(LaunchSpec spec, OnStarted on_started, OnEnd on_end) override {
         on_their_way.push_back([this, spec = std::move(spec), on_started = std::move(on_started), on_end = std::move(on_end)] {
             if (processes_.refusal) return loop_.post([on_started, refusal = *processes_.refusal] { on_started(tl::unexpected(refusal)); });
-            processes_.alive.insert(spec.run_id);
+            if (spec.http != nullptr) {
+                calls_.insert(spec.run_id);
+            } else {
+                processes_.alive.insert(spec.run_id);
+            }
             processes_.started.push_back(spec);
             loop_.post([this, spec, on_started, on_end] {
                 ends_[spec.run_id] = on_end;
@@ -87,7 +91,7 @@ class NotingSupervisor final : public Supervisor {
     }
     std::optional<ProcessIdentity> identity(std::string_view run_id) override {
         if (!ends_.contains(std::string{run_id})) return std::nullopt;
-        return ProcessIdentity{100, 1, "boot"};
+        return calls_.contains(run_id) ? ProcessIdentity{} : ProcessIdentity{100, 1, "boot"};
     }
     Result<> adopt(RunningRecord record, OnEnd on_end) override {
         if (!processes_.alive.contains(record.run_id)) return fail(Errc::not_found, "it is gone");
@@ -115,12 +119,15 @@ class NotingSupervisor final : public Supervisor {
         tell_(run_id, {bytes, 0});
     }
     void end(const std::string& run_id, std::int64_t exit_code = 0, bool timed_out = false) {
+        Ended ended;
+        ended.exit_code = exit_code;
+        end(run_id, ended, timed_out);
+    }
+    void end(const std::string& run_id, Ended ended, bool timed_out = false) {
         const auto call = ends_.extract(run_id);
         REQUIRE_FALSE(call.empty());
         processes_.alive.erase(run_id);
-        Ended ended;
         ended.run_id = run_id;
-        ended.exit_code = exit_code;
         ended.stopped = stopped.contains(run_id);
         ended.timed_out = timed_out;
         ended.stdout_bytes = written[run_id];
@@ -137,6 +144,7 @@ class NotingSupervisor final : public Supervisor {
     Processes& processes_;
     OnOutput tell_;
     std::map<std::string, OnEnd> ends_;
+    std::set<std::string, std::less<>> calls_;  // HTTP calls end with this process
 };
 
 // One process of a node.

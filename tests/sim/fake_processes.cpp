@@ -30,7 +30,8 @@ Result<Started> Processes::start(const LaunchSpec& spec, Instant now) {
     Start start{spec.run_id, said("CLOUDTASK_TASK_ID"), {}, std::atoi(said("CLOUDTASK_ATTEMPT").c_str()), said("CLOUDTASK_PARAM_FIRE")};
     if (const auto time = said("CLOUDTASK_FIRE_TIME"); !time.empty()) start.fire_time = *parse_instant(time);
     Process& process = alive_[spec.run_id];
-    process.identity = {static_cast<pid_t>(next_pid_++), 1, std::to_string(boot_)};
+    process.call = spec.http != nullptr;
+    if (!process.call) process.identity = {static_cast<pid_t>(next_pid_++), 1, std::to_string(boot_)};
     process.task_id = start.task_id;
     process.exit_code = random_.below(8) < 2 ? 1 : 0;
     const auto longest = static_cast<std::uint64_t>(run_for_(start.task_id).count());
@@ -57,6 +58,10 @@ void Processes::end_soon(const std::string& run_id) {
     process->second.end = world_.after(std::chrono::milliseconds{100}, [this, run_id] { end(run_id); });
 }
 
+void Processes::end_calls() {
+    std::erase_if(alive_, [](const auto& process) { return process.second.call; });
+}
+
 void Processes::end_all() {
     alive_.clear();
     ++boot_;
@@ -66,7 +71,10 @@ FakeSupervisor::FakeSupervisor(Processes& processes, MachineLoop& loop) : proces
     processes_.supervisor_ = this;
 }
 
-FakeSupervisor::~FakeSupervisor() { processes_.supervisor_ = nullptr; }
+FakeSupervisor::~FakeSupervisor() {
+    processes_.supervisor_ = nullptr;
+    processes_.end_calls();
+}
 
 void FakeSupervisor::start(LaunchSpec spec, OnStarted on_started, OnEnd on_end) {
     if (loop_.dead()) return;
@@ -107,7 +115,7 @@ std::map<std::string, ProcessIdentity> FakeSupervisor::find(const std::set<std::
     std::map<std::string, ProcessIdentity> found;
     for (const auto& id : run_ids) {
         const auto process = processes_.alive_.find(id);
-        if (process != processes_.alive_.end()) found.emplace(id, process->second.identity);
+        if (process != processes_.alive_.end() && !process->second.call) found.emplace(id, process->second.identity);
     }
     return found;
 }

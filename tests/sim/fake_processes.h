@@ -2,6 +2,8 @@
 // process that started it, and is found again by the next one. Every start is told to the world, which is the independent sink that the
 // invariants are checked against.
 //
+// A run that calls an address is played here as well: nobody finds it again, and it is over when its node process is.
+//
 // FakeSupervisor: the node's Supervisor over them. Most starts come to pass at once, some are on their way for a while.
 #pragma once
 
@@ -43,11 +45,13 @@ class Processes {
         node::ProcessIdentity identity;
         std::string task_id;
         std::int64_t exit_code = 0;
+        bool call = false;  // without an identity
         Timer end;
     };
     Result<node::Started> start(const node::LaunchSpec& spec, Instant now);
     void end(const std::string& run_id);
     void end_soon(const std::string& run_id);
+    void end_calls();
 
     FakeLoop& world_;
     Random& random_;

@@ -12,6 +12,7 @@
 
 #include "cloudtask/core/check.h"
 #include "cloudtask/ring/allocation.h"
+#include "cloudtask/task/http_call.h"
 #include "cloudtask/task/parameters.h"
 #include "tests/sim/catalog_watch.h"
 #include "tests/sim/invariants.h"
@@ -31,6 +32,7 @@ constexpr Duration kLater = 12s;     // by which every fire that was due is deal
 constexpr Duration kLate = 1500ms;   // in a calm world
 constexpr Duration kLook = 250ms;    // how often the nodes' catalogs are looked at
 constexpr std::uint64_t kMaxJobs = 3'000'000;
+constexpr std::size_t kCallsEvery = 4;  // one task in so many calls an address instead of starting a program
 
 // What the invariants hold against the fire and the attempt.
 std::shared_ptr<const task::TaskParameters> fire_and_attempt() {
@@ -230,8 +232,14 @@ task::Task World::make_task(std::size_t index) const {
     made.runtime = "demo";
     made.group = "all";
     made.name = fmt::format("task-{}", index);
-    made.command = {"true"};
-    if (index % 3 == 1) made.parameters = fire_and_attempt();
+    if (index % kCallsEvery == kCallsEvery - 1) {
+        task::HttpCall call;
+        call.url = "http://example.org/";
+        made.http = std::make_shared<const task::HttpCall>(std::move(call));
+    } else {
+        made.command = {"true"};
+        if (index % 3 == 1) made.parameters = fire_and_attempt();
+    }
     made.schedules.push_back(described.interval == 0s
                                  ? *task::Schedule::at(began_ + std::chrono::floor<std::chrono::seconds>(described.offset))
                                  : *task::Schedule::every(described.interval, Instant{described.offset}));

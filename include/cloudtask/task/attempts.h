@@ -14,6 +14,10 @@ namespace cloudtask::task {
 // sorts by: the fire's, or the instant at which the attempt is planned.
 std::string retry_id(std::string_view run_id, Instant time);
 
+// By what the task's runs are tried again: its own policy. A lost call of a task with at_least_once is made again in any case: unlike a
+// program it is never found again, and its receiver knows a repetition by its key.
+std::optional<Retry> retry_of(const Task& task);
+
 struct NextAttempt {
     std::optional<Run> run;  // PENDING; nothing: there is none
     Instant due{};

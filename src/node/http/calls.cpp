@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cerrno>
+#include <deque>
 #include <mutex>
 #include <vector>
 
@@ -25,6 +26,8 @@ namespace cloudtask::node {
 namespace {
 
 constexpr std::size_t kEventsARound = 256;
+// libcurl gives each name that it looks up a thread of its own. The others wait: what was looked up is known to them then, for a minute.
+constexpr std::size_t kMostLookUps = 64;
 
 class CurlCalls final : public HttpCalls {
   public:
@@ -54,9 +57,7 @@ class CurlCalls final : public HttpCalls {
         if (exchanges_.contains(id)) return fail(Errc::invalid_argument, "there is a call of the run {} already", id);
         auto made = HttpExchange::make(std::move(spec), std::move(on_end), loop_.clock());
         if (!made) return propagate(made);
-        if (const CURLMcode code = curl_multi_add_handle(multi_.get(), (*made)->handle()); code != CURLM_OK) {
-            return fail(Errc::unavailable, "libcurl does not take another call: {}", curl_multi_strerror(code));
-        }
+        if (auto begun = begin(**made); !begun) return begun;
         exchanges_.emplace(id, std::move(*made));
         return {};
     }
@@ -65,8 +66,10 @@ class CurlCalls final : public HttpCalls {
         loop_.assert_on_loop();
         const auto found = exchanges_.find(run_id);
         if (found == exchanges_.end()) return false;
-        curl_multi_remove_handle(multi_.get(), found->second->handle());
+        take_away(*found->second);
+        std::erase(waiting_, run_id);
         conclude(found, true);
+        admit();
         return true;
     }
 
@@ -77,6 +80,44 @@ class CurlCalls final : public HttpCalls {
     struct FreeMulti {
         void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
     };
+
+    // The exchange's next request. It waits while too many names are looked up.
+    Result<> begin(HttpExchange& exchange) {
+        const bool by_name = exchange.needs_look_up();
+        if (by_name && look_ups_ >= kMostLookUps) {
+            waiting_.push_back(exchange.spec().run_id);
+            return {};
+        }
+        exchange.bound_time();
+        if (const CURLMcode code = curl_multi_add_handle(multi_.get(), exchange.handle()); code != CURLM_OK) {
+            return fail(Errc::unavailable, "libcurl does not take another call: {}", curl_multi_strerror(code));
+        }
+        if (by_name) {
+            ++look_ups_;
+            exchange.look_up([this] { --look_ups_; });
+        }
+        return {};
+    }
+
+    void take_away(HttpExchange& exchange) {
+        curl_multi_remove_handle(multi_.get(), exchange.handle());
+        exchange.looked_up();
+    }
+
+    // Not within a callback of libcurl's.
+    void admit() {
+        while (!waiting_.empty() && look_ups_ < kMostLookUps) {
+            const auto which = exchanges_.find(waiting_.front());
+            waiting_.pop_front();
+            HttpExchange& exchange = *which->second;
+            if (exchange.out_of_time()) {
+                conclude(which, false);
+            } else if (const auto begun = begin(exchange); !begun) {
+                exchange.fail_next(begun.error().message);
+                conclude(which, false);
+            }
+        }
+    }
 
     static int watch_socket(CURL*, curl_socket_t socket, int what, void* self, void* known) {
         auto& calls = *static_cast<CurlCalls*>(self);
@@ -134,15 +175,17 @@ class CurlCalls final : public HttpCalls {
         while (const CURLMsg* message = curl_multi_info_read(multi_.get(), &in_queue)) {
             if (message->msg == CURLMSG_DONE) finish_request(message->easy_handle, message->data.result);
         }
+        admit();
     }
 
     void finish_request(CURL* easy, CURLcode code) {
         HttpExchange* exchange = nullptr;
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, &exchange);
-        curl_multi_remove_handle(multi_.get(), easy);  // `message` is gone with it
+        take_away(*exchange);  // `message` is gone with it
         if (exchange->finish_request(code)) {
-            if (curl_multi_add_handle(multi_.get(), easy) == CURLM_OK) return;
-            exchange->fail_next("libcurl does not take the next request");
+            const auto begun = begin(*exchange);
+            if (begun) return;
+            exchange->fail_next(begun.error().message);
         }
         conclude(exchanges_.find(exchange->spec().run_id), false);
     }
@@ -160,6 +203,8 @@ class CurlCalls final : public HttpCalls {
     boost::asio::posix::stream_descriptor epoll_;
     Timer timer_;
     Exchanges exchanges_;
+    std::size_t look_ups_ = 0;                                    // names that are being looked up
+    std::deque<std::string> waiting_;                             // run ids, for the end of one
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // what is posted or waits asks whether there is still somebody
 };
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <string_view>
 #include <utility>
 
@@ -106,6 +107,7 @@ Result<> HttpExchange::prepare() {
     set(CURLOPT_PROXY, "");  // also none from the environment
     set(CURLOPT_FOLLOWLOCATION, 0L);
     set(CURLOPT_NOSIGNAL, 1L);
+    set(CURLOPT_QUICK_EXIT, 1L);  // else libcurl waits on the loop for the end of a look-up that nobody waits for any more
     set(CURLOPT_FRESH_CONNECT, 1L);
     set(CURLOPT_FORBID_REUSE, 1L);
     set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
@@ -113,7 +115,6 @@ Result<> HttpExchange::prepare() {
     set(CURLOPT_SSL_VERIFYHOST, 2L);
     set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
     set(CURLOPT_CONNECTTIMEOUT_MS, milliseconds_up(kConnectLimit));
-    set(CURLOPT_TIMEOUT_MS, std::max(1L, milliseconds_up(time_left())));  // 0 would be none
     set(CURLOPT_USERAGENT, "CloudTask");
     set(CURLOPT_HTTPHEADER, header_list_.get());
     set(CURLOPT_OPENSOCKETFUNCTION, &HttpExchange::open_socket);
@@ -136,8 +137,26 @@ Result<> HttpExchange::prepare() {
     return {};
 }
 
+bool HttpExchange::needs_look_up() const { return !task::IpAddress::parse(request_.url.host); }
+
+void HttpExchange::looked_up() {
+    if (const auto done = std::exchange(look_up_done_, nullptr)) done();
+}
+
+void HttpExchange::bound_time() {
+    curl_easy_setopt(easy_.get(), CURLOPT_TIMEOUT_MS, std::max(1L, milliseconds_up(time_left())));  // 0 would be none
+}
+
+bool HttpExchange::out_of_time() {
+    if (time_left() > Duration::zero()) return false;
+    ended_.timed_out = true;
+    ended_.fault = "its time limit has passed";
+    return true;
+}
+
 curl_socket_t HttpExchange::open_socket(void* self, curlsocktype, curl_sockaddr* address) {
     auto& exchange = *static_cast<HttpExchange*>(self);
+    exchange.looked_up();
     const auto target = task::IpAddress::from(address->addr, address->addrlen);
     std::string refusal = target ? exchange.spec_.networks->why_refused(*target) : "an address that is none of IP";
     if (target) exchange.ended_.address = target->to_string();
@@ -145,7 +164,9 @@ curl_socket_t HttpExchange::open_socket(void* self, curlsocktype, curl_sockaddr*
         exchange.refusal_ = std::move(refusal);
         return CURL_SOCKET_BAD;
     }
-    return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    const int made = ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (made < 0) exchange.refusal_ = system_error(errno, "there is no socket for it").message;
+    return made;
 }
 
 std::size_t HttpExchange::take_body(char* data, std::size_t size, std::size_t count, void* self) {
@@ -189,9 +210,8 @@ bool HttpExchange::finish_request(CURLcode code) {
     if (code != CURLE_OK) {
         if (!too_large_.empty()) {
             ended_.fault = too_large_;
-        } else if (code == CURLE_OPERATION_TIMEDOUT && time_left() <= Duration::zero()) {
-            ended_.timed_out = true;
-            ended_.fault = "its time limit has passed";
+        } else if (code == CURLE_OPERATION_TIMEDOUT && out_of_time()) {
+            return false;
         } else if (!refusal_.empty() && !ended_.status && code == CURLE_COULDNT_CONNECT) {
             ended_.fault = (ended_.redirects == 0 ? "not called: " : "sent on, but not called there: ") + refusal_;
         } else {
@@ -212,11 +232,7 @@ bool HttpExchange::finish_request(CURLcode code) {
         ended_.fault = next.error().message;
         return false;
     }
-    if (time_left() <= Duration::zero()) {
-        ended_.timed_out = true;
-        ended_.fault = "its time limit has passed";
-        return false;
-    }
+    if (out_of_time()) return false;
     request_ = std::move(*next);
     ++ended_.redirects;
     if (const auto prepared = prepare(); !prepared) {

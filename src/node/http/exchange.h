@@ -2,6 +2,7 @@
 // by calls.cpp only, which drives the handle. It never waits.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -23,6 +24,17 @@ class HttpExchange {
 
     // The request that is at its end: true when another one has to be made (the handle is ready for it), false when the call is over.
     bool finish_request(CURLcode code);
+
+    // The name that the next request is for has to be looked up: it is no address.
+    bool needs_look_up() const;
+    // The look-up begins; `done` is called when it is over, within a callback of libcurl's or by looked_up(), once.
+    void look_up(std::function<void()> done) { look_up_done_ = std::move(done); }
+    void looked_up();
+
+    // The handle gets what is left of the call's time, before it is begun.
+    void bound_time();
+    // True when nothing is left, and the call is at its end.
+    bool out_of_time();
 
     // The next request could not be begun.
     void fail_next(std::string why) { ended_.fault = std::move(why); }
@@ -59,6 +71,7 @@ class HttpExchange {
     std::string refusal_;  // of the last address that no connection was made to
     std::uint64_t header_bytes_ = 0, body_bytes_ = 0;
     std::string too_large_;
+    std::function<void()> look_up_done_;
     std::unique_ptr<curl_slist, FreeList> header_list_;
     // Last: the handle points at what is above.
     std::unique_ptr<CURL, FreeEasy> easy_;

@@ -511,6 +511,7 @@ task::RunState Ended::state() const {
     if (stopped) return task::RunState::stopped;
     if (timed_out) return task::RunState::timed_out;
     if (exit_unknown) return task::RunState::lost;
+    if (call_fault) return call_fault->empty() ? task::RunState::succeeded : task::RunState::failed;
     return exit_code == 0 ? task::RunState::succeeded : task::RunState::failed;
 }
 

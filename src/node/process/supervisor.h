@@ -43,9 +43,14 @@ struct LaunchSpec {
     // Exactly one is set, as in task::Task.
     std::vector<std::string> command;
     std::string shell;
+    std::shared_ptr<const task::HttpCall> http;  // no process is started, but an address called
 
     std::map<std::string, std::string> environment;      // the task's
     std::map<std::string, std::string> run_environment;  // CLOUDTASK_* of the run; stands above the task's
+
+    // Of a call only: what the request says of the run, and where it may connect to.
+    std::map<std::string, std::string> run_headers;
+    std::shared_ptr<const task::NetworkRules> networks;
 
     Duration time_limit = std::chrono::hours{1};
     Duration grace = std::chrono::seconds{10};
@@ -69,12 +74,16 @@ struct Started {
     bool output_lost = false;
 };
 
-// How a run ended. Exactly one of exit_code, signal, exit_unknown is set.
+// How a run ended. Exactly one of exit_code, signal, exit_unknown, call_fault is set.
 struct Ended {
     std::string run_id;
     std::optional<std::int64_t> exit_code;
     std::optional<std::int64_t> signal;
     bool exit_unknown = false;  // an adopted process is not our child, and the kernel told nobody else
+
+    // Of an HTTP call: why its answer does not count as a success, as a sentence part, empty if it does; and the status of the last answer.
+    std::optional<std::string> call_fault;
+    std::optional<std::int64_t> http_status;
 
     bool timed_out = false;  // the time limit came first; never a success, whatever the exit code
     bool stopped = false;    // stop() came first; neither a success nor a failure
@@ -84,7 +93,7 @@ struct Ended {
     bool output_lost = false;
     Instant ended_at{};  // when the tree was gone
 
-    // SUCCEEDED only for exit code 0 without stop or time-out; LOST for exit_unknown.
+    // SUCCEEDED only for exit code 0, or a call without fault, without stop or time-out; LOST for exit_unknown.
     task::RunState state() const;
 };
 
@@ -106,6 +115,7 @@ struct LogProgress {
     friend bool operator==(const LogProgress&, const LogProgress&) = default;
 };
 
+// A Supervisor starts programs; which one makes calls as well is in node/http/call_supervisor.h.
 class Supervisor {
   public:
     using OnStarted = std::function<void(const Result<Started>&)>;
@@ -120,8 +130,8 @@ class Supervisor {
     virtual void start(LaunchSpec spec, OnStarted on_started, OnEnd on_end) = 0;
 
     // The first process of a run, by which it is found again; its start time is 0 if it is over, but not its tree. Apart from start(),
-    // because a run that is over at once needs none. Empty when no such run is running, or nobody can tell just now (it is on its way, or
-    // there are no descriptors).
+    // because a run that is over at once needs none. {} for a call, which nobody finds again. Empty when no such run is running, or nobody
+    // can tell just now (it is on its way, or there are no descriptors).
     virtual std::optional<ProcessIdentity> identity(std::string_view run_id) = 0;
 
     // Takes over a process that an earlier node process started. Errc::not_found if it is gone (also: another boot, or the pid is another
