@@ -35,7 +35,7 @@ void read_call(json::ObjectReader& reader, Task& task) {
     } else if (!reader.has("http")) {
         reader.faults().add("", "has no 'http', which the executor http calls by", "{\"url\": \"https://...\"}");
     }
-    for (const std::string_view name : {"command", "shell", "package", "environment", "secrets", "parameters", "success", "grace"}) {
+    for (const std::string_view name : {"command", "shell", "package", "environment", "secrets", "success", "grace"}) {
         if (reader.has(name))
             reader.faults().add(reader.pointer(name), "stands beside an HTTP call, and is about programs", "no such member");
         reader.ignore(name);
