@@ -1,11 +1,11 @@
-// The reference for URL tasks: libcurl's multi interface on its own, with no history, journal or claims around it; and the server that both are
-// measured at.
+// The reference for URL tasks: libcurl's multi interface on its own, with no history, journal or claims around it; and the server that both
+// are measured at.
 //
 //   bare_curl --serve                     answers every request with 200, and notes when it came
 //   bare_curl URL COUNT DUE [--spread]    COUNT calls that are due at DUE (microseconds since 1970), or within the second from then on
 //
-// The server prints its port; for each line on its standard input it prints the times of the requests since the line before, in microseconds
-// since 1970. A call has a connection of its own, as CloudTask's have. One thread.
+// The server prints its port; for each line on its standard input it prints the times of the requests since the line before, in
+// microseconds since 1970. A call has a connection of its own, as CloudTask's have. One thread.
 #include <curl/curl.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
@@ -57,7 +57,8 @@ class Server {
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         socklen_t length = sizeof address;
         auto* const generic = reinterpret_cast<sockaddr*>(&address);
-        if (::bind(listener_, generic, length) != 0 || ::listen(listener_, kBacklog) != 0 || ::getsockname(listener_, generic, &length) != 0) {
+        if (::bind(listener_, generic, length) != 0 || ::listen(listener_, kBacklog) != 0 ||
+            ::getsockname(listener_, generic, &length) != 0) {
             give_up("cannot listen");
         }
         std::printf("%d\n", ntohs(address.sin_port));
@@ -166,7 +167,8 @@ int call(const std::string& url, int count, std::int64_t due, bool spread) {
 int main(int argc, char** argv) {
     const std::vector<std::string_view> words(argv + 1, argv + argc);
     if (words.size() == 1 && words[0] == "--serve") return Server{}.run();
-    if (words.size() >= 3) return call(std::string{words[0]}, std::atoi(argv[2]), std::atoll(argv[3]), words.size() > 3 && words[3] == "--spread");
+    if (words.size() >= 3)
+        return call(std::string{words[0]}, std::atoi(argv[2]), std::atoll(argv[3]), words.size() > 3 && words[3] == "--spread");
     std::fprintf(stderr, "bare_curl --serve | bare_curl URL COUNT DUE [--spread]\n");
     return 2;
 }

@@ -7,7 +7,8 @@
 namespace cloudtask::node {
 
 bool needs_definition(const task::Task& task) {
-    return task::retry_of(task) || task.success || task.soft_limit || task.overlap == task::Overlap::queue || task.overlap == task::Overlap::replace;
+    return task::retry_of(task) || task.success || task.soft_limit || task.overlap == task::Overlap::queue ||
+           task.overlap == task::Overlap::replace;
 }
 
 RunningRecord limits_of(const task::Task& task, const std::string& run_id, std::string folder, Instant due) {
