@@ -9,6 +9,7 @@
 #include "cloudtask/core/units.h"
 #include "cloudtask/task/attempts.h"
 #include "cloudtask/task/networks.h"
+#include "cloudtask/task/pieces.h"
 #include "node/retries.h"
 #include "node/run_texts.h"
 
@@ -80,7 +81,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         const std::string id = run.id;
         run.reason.clear();  // why it waited
         RunningRecord process = limits_of(*task, id, std::move(folder), now());
-        count_in(run.task_id);
+        count_in(task::placed_id(run));
         Live entry{.run = std::move(run), .process = std::move(process), .noted = false};
         if (needs_definition(*task)) entry.task = task;
         entry.retry = retry;
@@ -99,7 +100,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         if (!started) {
             const Live refused = std::move(found->second);
             live.erase(found);
-            count_out(refused.run.task_id);
+            count_out(task::placed_id(refused.run));
             const TaskPointer nothing_follows;
             return on_started(propagate(started), refused.run, refused.stop_asked ? nothing_follows : refused.task, refused.retry);
         }
@@ -264,7 +265,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         count(run.state);
         auto next = ending.stop_asked ? std::nullopt : follow(batch, run, ending.task, ending.retry);
         batch.reports.push_back(run_report(around.incarnation(), run));
-        const std::string task_id = run.task_id;
+        const std::string task_id = task::placed_id(run);
         if (silent) ending.process.folder.clear();  // no report needs it: the next run gets it
         batch.entries.push_back(
             {std::move(run), Phase::ended, std::move(ending.process), ending.stdout_sent, ending.stderr_sent, ending.stop_asked, {}, 0});
@@ -315,7 +316,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
 
     std::optional<JournalEntry> follow(Batch& batch, task::Run& run, const TaskPointer& task, std::int64_t retry) const {
         if (!task || !task::retry_of(*task)) return std::nullopt;
-        return add_next_attempt(batch, run, {task, retry, around.refused(run.task_id), around.incarnation()});
+        return add_next_attempt(batch, run, {task, retry, around.refused(task::placed_id(run)), around.incarnation()});
     }
 
     void count(task::RunState state) {
@@ -349,7 +350,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             if (!entry.process || entry.process->process.pid == 0) {
                 lose(std::move(entry));
             } else {
-                count_in(entry.run.task_id);
+                count_in(task::placed_id(entry.run));
                 adopting.emplace(std::string{entry.run.id}, std::move(entry));
             }
         }
@@ -384,7 +385,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             } else if (adopted.error().is(Errc::not_found)) {
                 log::warn("run {} of {} is lost: {}", entry->first, entry->second.run.task_name, adopted.error().message);
                 JournalEntry gone = std::move(adopting.extract(entry).mapped());
-                const std::string task_id = gone.run.task_id;
+                const std::string task_id = task::placed_id(gone.run);
                 lose(std::move(gone));
                 count_out(task_id);
             } else {
@@ -469,10 +470,10 @@ std::int64_t LiveRuns::count_of(const std::string& task_id) const {
 std::vector<std::string> LiveRuns::ids_of(const std::string& task_id) const {
     std::vector<std::string> ids;
     for (const auto& [id, run] : impl_->live) {
-        if (run.run.task_id == task_id) ids.push_back(id);
+        if (task::placed_id(run.run) == task_id) ids.push_back(id);
     }
     for (const auto& [id, entry] : impl_->adopting) {
-        if (entry.run.task_id == task_id) ids.push_back(id);
+        if (task::placed_id(entry.run) == task_id) ids.push_back(id);
     }
     return ids;
 }

@@ -2,6 +2,7 @@
 #include "node/node_core.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 #include <unordered_set>
@@ -10,6 +11,7 @@
 #include "cloudtask/core/log.h"
 #include "cloudtask/task/networks.h"
 #include "node/cordon.h"
+#include "node/pieces.h"
 
 namespace cloudtask::node {
 
@@ -60,7 +62,8 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
     std::unique_ptr<Coordinator> coordinator;
     Cordon cordon;
 
-    TaskIndex tasks;                          // the catalog replica
+    TaskIndex tasks;  // the catalog replica, by pieces
+    Pieces pieces;
     std::unordered_set<std::string> fetched;  // packages that are on disk
     std::unordered_set<std::string> fetching;
     std::int64_t fetched_in_epoch = 0;  // by which it was last decided what this node may come to need
@@ -71,6 +74,7 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
 
     Impl(NodeParts p, CoordinatorOptions claims, RunnerOptions runs, std::function<void(std::int64_t)> revision_published)
         : parts(p),
+          pieces({runs.node_id, runs.node_name}),
           runner(parts.loop, parts.scratch, parts.disk, parts.supervisor, parts.packages, std::move(runs)),
           coordinator(std::make_unique<Coordinator>(parts.loop, parts.random, parts.keeper, std::move(claims),
                                                     Coordinator::Hooks{
@@ -98,16 +102,16 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
     void take_up(Loaded loaded) {
         set_networks(loaded.catalog.networks);  // before anything begins
         coordinator->recall(loaded.past);
-        std::set<std::string> with_runs;
-        for (const auto& entry : loaded.unfinished) with_runs.insert(entry.run.task_id);
+        std::map<std::string, std::string> with_runs;  // by what they are counted by: the task
+        for (const auto& entry : loaded.unfinished) with_runs.emplace(task::placed_id(entry.run), entry.run.task_id);
         runner.recover(std::move(loaded.unfinished), loaded.runs, loaded.command_ids);
         coordinator->set_cordoned(loaded.cordoned);  // before there is a session, so that none ever takes part
         for (auto& task : loaded.catalog.tasks) put_task(std::move(task));
         for (const auto& deleted : loaded.catalog.deleted) erase_task(deleted);
         catalog_revision = loaded.catalog.revision;
-        for (const auto& id : with_runs) {
+        for (const auto& [id, task_id] : with_runs) {
             // Deleted so long ago that the replica has nothing of it: no further attempt begins.
-            if (catalog_revision > 0 && tasks.find(id) == nullptr) runner.erase_task(id);
+            if (catalog_revision > 0 && tasks.find(id) == nullptr && !knows(task_id)) runner.erase_task(id);
         }
         // 0 on disk: never synchronised. What the center holds, be it nothing, has to be heard first.
         if (catalog_revision > 0) coordinator->set_catalog_revision(catalog_revision);
@@ -132,10 +136,26 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
 
     // --- the catalog
 
+    // As a task, or as one of pieces.
+    bool knows(const std::string& id) const { return tasks.find(id) != nullptr || pieces.knows(id); }
+
     // `superseded`: a later version follows, and this one may be known already.
     void put_task(task::Task definition, bool superseded = false) {
-        const TaskPointer* known = tasks.find(definition.id);
-        if (superseded && known != nullptr && (*known)->version >= definition.version) return;
+        const TaskPointer* single = tasks.find(definition.id);
+        if (!pieces.concerns(definition)) {
+            if (superseded && single != nullptr && (*single)->version >= definition.version) return;
+            return put_piece(std::move(definition), superseded);
+        }
+        const task::Task* known = pieces.find(definition.id);
+        if (known == nullptr && single != nullptr) known = single->get();
+        if (superseded && known != nullptr && known->version >= definition.version) return;
+        for (auto& piece : pieces.put(definition, single)) {
+            const bool before = piece.version < definition.version;
+            put_piece(std::move(piece), superseded || before);
+        }
+    }
+
+    void put_piece(task::Task definition, bool superseded) {
         auto task = std::make_shared<const task::Task>(std::move(definition));
         // What is disabled and enabled again in one answer was never disabled here.
         if (!superseded) runner.put_task(task);
@@ -144,9 +164,13 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
     }
 
     void erase_task(const DeletedTask& deleted) {
-        coordinator->erase_task(deleted.id, deleted.at);
-        runner.erase_task(deleted.id);
-        tasks.erase(deleted.id);
+        std::vector<std::string> ids = pieces.erase(deleted.id);
+        if (ids.empty()) ids.push_back(deleted.id);
+        for (const auto& id : ids) {
+            coordinator->erase_task(id, deleted.at);
+            runner.erase_task(id);
+            tasks.erase(id);
+        }
     }
 
     // Null: those that calls may go to by default.
@@ -159,8 +183,7 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
         for (const auto& one : change.deleted) deleted_ids.insert(one.id);
         if (change.full && !tasks.empty()) {
             // Deleted before: what they owed was dealt with then.
-            std::erase_if(change.tasks,
-                          [&](const task::Task& task) { return deleted_ids.contains(task.id) && tasks.find(task.id) == nullptr; });
+            std::erase_if(change.tasks, [&](const task::Task& task) { return deleted_ids.contains(task.id) && !knows(task.id); });
         }
         if (change.full) {
             std::unordered_set<std::string> named;
@@ -168,11 +191,11 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
             for (const auto& deleted : change.deleted) named.insert(deleted.id);
             // The center does not say when they went. As of its newest news they were not there.
             const Instant newest = newest_instant(change);
-            std::vector<DeletedTask> gone;
+            std::set<std::string> gone;
             for (const auto& task : tasks) {
-                if (!named.contains(task->id)) gone.push_back({task->id, newest});
+                if (const auto& id = task::definition_id(*task); !named.contains(id)) gone.insert(id);
             }
-            for (const auto& deleted : gone) erase_task(deleted);
+            for (const auto& id : gone) erase_task({id, newest});
         }
         for (std::size_t i = 0; i < change.tasks.size(); ++i) {
             // Of a deleted task the last version is not sent if it was never in force.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cloudtask/task/attempts.h"
+#include "cloudtask/task/pieces.h"
 #include "cloudtask/task/task_parameters.h"
 #include "node/prepared_runs_impl.h"
 #include "node/retries.h"
@@ -178,11 +179,11 @@ void PreparedRuns::Impl::end_unstarted(task::Run run, const TaskPointer& task, s
     Batch batch;
     std::optional<JournalEntry> next;
     if (task && task::retry_of(*task)) {
-        next = add_next_attempt(batch, run, {task, retry, around.refused(run.task_id), around.incarnation()});
+        next = add_next_attempt(batch, run, {task, retry, around.refused(task::placed_id(run)), around.incarnation()});
     }
     batch.reports.push_back(run_report(around.incarnation(), run));
     const auto fire_time = run.fire_time;
-    const std::string task_id = run.task_id, id = run.id;
+    const std::string task_id = task::placed_id(run), id = run.id;
     batch.entries.push_back({.run = std::move(run), .phase = Phase::ended});
     around.journal.write(std::move(batch), Pace::gathered, [this, id, fire_time, closed] {
         around.folders.release(id);

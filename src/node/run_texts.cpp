@@ -30,6 +30,10 @@ Result<LaunchSpec> launch_spec(const task::Task& task, const task::Run& run, std
     variables.emplace("CLOUDTASK_GROUP", run.group);
     variables.emplace("CLOUDTASK_TASK", run.task_name);
     variables.emplace("CLOUDTASK_TASK_ID", run.task_id);
+    if (run.shard) {
+        variables.emplace("CLOUDTASK_SHARD", std::to_string(*run.shard));
+        variables.emplace("CLOUDTASK_SHARDS", std::to_string(task.shards));
+    }
     variables.emplace("CLOUDTASK_TRIGGER", task::to_string(run.trigger));
     variables.emplace("CLOUDTASK_ATTEMPT", std::to_string(run.attempt));
     variables.emplace("CLOUDTASK_NODE", run.node_name);

@@ -9,6 +9,7 @@
 #include "cloudtask/core/ids.h"
 #include "cloudtask/core/log.h"
 #include "cloudtask/task/decisions.h"
+#include "cloudtask/task/pieces.h"
 #include "node/backlog.h"
 #include "node/journal_writer.h"
 #include "node/prepared_runs.h"
@@ -69,7 +70,11 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
 
     task::Run describe(const TaskPointer& task) const {
         task::Run run;
-        run.task_id = task->id;
+        run.task_id = task::definition_id(*task);
+        if (task->piece) {
+            run.piece = task->id;
+            run.shard = task->piece->shard;
+        }
         run.task_version = task->version;
         run.runtime = task->runtime;
         run.group = task->group;

@@ -17,8 +17,9 @@ constexpr Duration kSlowestStart = std::chrono::milliseconds{50};
 
 }  // namespace
 
-Processes::Processes(FakeLoop& world, Random& random, OnStart on_start, std::function<Duration(const std::string&)> run_for)
-    : world_(world), random_(random), on_start_(std::move(on_start)), run_for_(std::move(run_for)) {}
+Processes::Processes(FakeLoop& world, Random& random, OnStart on_start, std::function<Duration(const std::string&)> run_for,
+                     std::function<std::string(const std::string&, const std::string&)> placed)
+    : world_(world), random_(random), on_start_(std::move(on_start)), run_for_(std::move(run_for)), placed_(std::move(placed)) {}
 
 Result<Started> Processes::start(const LaunchSpec& spec, Instant now) {
     if (refusing_) return fail(Errc::unavailable, "no more processes");
@@ -27,14 +28,15 @@ Result<Started> Processes::start(const LaunchSpec& spec, Instant now) {
         const auto found = spec.run_environment.find(name);
         return found == spec.run_environment.end() ? std::string{} : found->second;
     };
-    Start start{spec.run_id, said("CLOUDTASK_TASK_ID"), {}, std::atoi(said("CLOUDTASK_ATTEMPT").c_str()), said("CLOUDTASK_PARAM_FIRE")};
+    const std::string task_id = said("CLOUDTASK_TASK_ID");
+    Start start{spec.run_id, placed_(task_id, said("CLOUDTASK_SHARD")), {}, std::atoi(said("CLOUDTASK_ATTEMPT").c_str()), said("CLOUDTASK_PARAM_FIRE")};
     if (const auto time = said("CLOUDTASK_FIRE_TIME"); !time.empty()) start.fire_time = *parse_instant(time);
     Process& process = alive_[spec.run_id];
     process.call = spec.http != nullptr;
     if (!process.call) process.identity = {static_cast<pid_t>(next_pid_++), 1, std::to_string(boot_)};
     process.task_id = start.task_id;
     process.exit_code = random_.below(8) < 2 ? 1 : 0;
-    const auto longest = static_cast<std::uint64_t>(run_for_(start.task_id).count());
+    const auto longest = static_cast<std::uint64_t>(run_for_(task_id).count());
     process.end = world_.after(Duration{static_cast<Duration::rep>(random_.below(longest + 1))}, [this, id = spec.run_id] { end(id); });
     on_start_(start);
     return Started{process.identity.pid, now, false};

@@ -19,7 +19,7 @@
 namespace cloudtask::sim {
 
 struct Start {
-    std::string run_id, task_id;
+    std::string run_id, task_id;  // or, where the task has pieces, its piece
     std::optional<Instant> fire_time;
     int attempt = 1;
     std::string parameters = {};  // what it was given for "${fire_time as %s}/${attempt}"; empty: its task has none
@@ -31,7 +31,9 @@ class Processes {
   public:
     using OnStart = std::function<void(const Start&)>;
     // `run_for`: the longest that a run of the task takes.
-    Processes(FakeLoop& world, Random& random, OnStart on_start, std::function<Duration(const std::string& task_id)> run_for);
+    // `placed`: what a run is counted by, from what its process is told (the second is its shard, if it has one).
+    Processes(FakeLoop& world, Random& random, OnStart on_start, std::function<Duration(const std::string& task_id)> run_for,
+              std::function<std::string(const std::string& task_id, const std::string& shard)> placed);
 
     // The machine goes down.
     void end_all();
@@ -57,6 +59,7 @@ class Processes {
     Random& random_;
     OnStart on_start_;
     std::function<Duration(const std::string&)> run_for_;
+    std::function<std::string(const std::string&, const std::string&)> placed_;
     std::map<std::string, Process> alive_;
     std::uint64_t next_pid_ = 100, boot_ = 1;
     bool refusing_ = false;

@@ -5,6 +5,7 @@
 
 #include "cloudtask/core/units.h"
 #include "cloudtask/task/attempts.h"
+#include "cloudtask/task/pieces.h"
 
 namespace cloudtask::sim {
 
@@ -41,6 +42,14 @@ std::vector<Rule> Invariants::rules_of(const std::string& task_id) const {
     std::vector<Rule> rules;
     for (const Version& version : center_.versions(task_id)) {
         Rule rule;
+        rule.enabled = version.task.enabled;
+        rule.effective_from = version.task.effective_from;
+        rule.known_at = version.at;
+        rule.deleted = version.deleted;
+        if (version.task.schedules.empty()) {  // it has not this piece; its one instant is past
+            rules.push_back(rule);
+            continue;
+        }
         // The simulation's own schedules: one for each task, read back from how they are written.
         json::Writer out;
         version.task.schedules.front().write(out);
@@ -52,10 +61,6 @@ std::vector<Rule> Invariants::rules_of(const std::string& task_id) const {
             if (const auto anchor = text->FindMember("anchor"); anchor != text->MemberEnd())
                 rule.anchor = *parse_instant(anchor->value.GetString());
         }
-        rule.enabled = version.task.enabled;
-        rule.effective_from = version.task.effective_from;
-        rule.known_at = version.at;
-        rule.deleted = version.deleted;
         rules.push_back(rule);
     }
     return rules;
@@ -168,7 +173,7 @@ bool Invariants::had_owner_throughout(const task::Task& task, Instant from, Inst
 bool Invariants::has_verdict(const std::string& task_id, Instant time) const {
     return std::any_of(center_.history().begin(), center_.history().end(), [&](const auto& entry) {
         const task::Run& run = entry.second.run;
-        return run.task_id == task_id && run.fire_time && *run.fire_time <= time && run.covers_until && time <= *run.covers_until;
+        return task::placed_id(run) == task_id && run.fire_time && *run.fire_time <= time && run.covers_until && time <= *run.covers_until;
     });
 }
 
@@ -182,7 +187,7 @@ std::string_view Invariants::excuse(const std::vector<Version>& versions, const 
     // A node that learns of a change late goes on by the older version until then.
     const bool older = std::any_of(center_.history().begin(), center_.history().end(), [&](const auto& entry) {
         const task::Run& run = entry.second.run;
-        return run.task_id == task_id && run.fire_time && *run.fire_time >= expected.time &&
+        return task::placed_id(run) == task_id && run.fire_time && *run.fire_time >= expected.time &&
                run.task_version < versions[expected.version].task.version && *run.fire_time > rule.effective_from;
     });
     return older ? "its node still worked by an older version" : "";

@@ -1,6 +1,8 @@
 // Machine: see machine.h.
 #include "tests/sim/machine.h"
 
+#include "cloudtask/task/pieces.h"
+
 #include <utility>
 
 #include "cloudtask/core/check.h"
@@ -289,7 +291,11 @@ Machine::Machine(Surroundings& surroundings, std::uint64_t world, int number)
       disk_(fmt::format("{}-{}", world, number)),
       processes_(
           surroundings.loop, surroundings.random, [this](const Start& start) { surroundings_.on_start(number_, start); },
-          surroundings.run_for) {}
+          surroundings.run_for,
+          [this](const std::string& task_id, const std::string& shard) {
+              if (!shard.empty()) return task::shard_id(task_id, std::stoll(shard));
+              return surroundings_.center.is_broadcast(task_id) ? task::node_piece_id(task_id, id_) : task_id;
+          }) {}
 
 Machine::~Machine() {
     if (process_) kill();

@@ -79,7 +79,7 @@ int play_seeds(const Arguments& arguments) {
     const auto began = std::chrono::steady_clock::now();
     std::uint64_t failed = 0, played = 0, fires = 0, starts = 0, lost = 0, skipped = 0;
     for (std::uint64_t seed = arguments.from; seed <= arguments.to; ++seed) {
-        const Script script = arguments.plain ? make_plain_script(seed, arguments.wiped) : make_script(seed, arguments.wiped);
+        const Script script = with_modes(arguments.plain ? make_plain_script(seed, arguments.wiped) : make_script(seed, arguments.wiped));
         const Outcome outcome = play(script, {arguments.mutation, arguments.one, arguments.one});
         ++played;
         fires += outcome.fires;

@@ -228,6 +228,19 @@ Script make_plain_script(std::uint64_t seed, bool wiped) {
     return script;
 }
 
+Script with_modes(Script script) {
+    Dice dice(script.seed * 0xbf58476d1ce4e5b9ULL + 1);
+    if (dice.one_in(2)) return script;
+    for (ScriptTask& task : script.tasks) {
+        if (dice.one_in(3)) {
+            task.shards = static_cast<int>(dice.between(2, 4));
+        } else {
+            task.broadcast = dice.one_in(4);
+        }
+    }
+    return script;
+}
+
 std::string zone_name(int zone) { return zone == 0 ? "east" : "west"; }
 
 std::string describe(const Event& event) {
@@ -261,6 +274,8 @@ std::string describe(const Script& script) {
         }
         if (task.queue > 0) policies += fmt::format(", {} may queue", task.queue);
         if (task.replaces) policies += ", replaces";
+        if (task.shards > 0) policies += fmt::format(", {} shards", task.shards);
+        if (task.broadcast) policies += ", broadcast";
         if (task.deadline > 0s) policies += fmt::format(", not later than {}", format_duration(task.deadline));
         text += fmt::format("  task {}: {}, runs up to {}, misfire {} after {}{}{}{}{}\n", i,
                             task.interval == 0s ? "at " + time_text(task.offset)

@@ -30,7 +30,7 @@ enum class Happening {
     center_outage,     // for `lasting`
     spawn_fails,       // no process can be started on the machine for `lasting`
     create_task,       // `task` comes into the catalog
-    edit_task,         // its schedule becomes another
+    edit_task,         // its schedule becomes another; or, of a task with shards, their number, or it is single for a while
     move_task,         // its targets become those of `amount`, a set as in ScriptTask
     disable_task,
     enable_task,
@@ -71,6 +71,8 @@ struct ScriptTask {
     bool replaces = false;   // the newest fire stops the run before it
     Duration deadline{};     // to start; zero: none
     bool from_start = true;  // else create_task brings it
+    int shards = 0;          // 0: it is single
+    bool broadcast = false;
 
     friend bool operator==(const ScriptTask&, const ScriptTask&) = default;
 };
@@ -93,6 +95,8 @@ struct Script {
 Script make_script(std::uint64_t seed, bool wiped = false);
 // What make_script() begins with: troubles by chance alone, and tasks for one of the nodes or for any.
 Script make_plain_script(std::uint64_t seed, bool wiped = false);
+// Some of its tasks are sharded, or broadcast: those of every other seed. By dice of its own, so that all else stays what it was.
+Script with_modes(Script script);
 std::string describe(const Event& event);
 std::string describe(const Script& script);
 

@@ -6,6 +6,7 @@
 
 #include "center/run_rules.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/pieces.h"
 
 namespace cloudtask::sim {
 
@@ -16,7 +17,7 @@ constexpr const char* kRuntime = "/runtimes/demo";
 // As the center has it (center/tasks.cpp).
 bool owes_other_fires(const task::Task& before, const task::Task& changed) {
     return changed.schedules != before.schedules || changed.enabled != before.enabled || changed.targets != before.targets ||
-           changed.labels != before.labels;
+           changed.labels != before.labels || changed.mode != before.mode || changed.shards != before.shards;
 }
 
 }  // namespace
@@ -27,23 +28,48 @@ SimCenter::SimCenter(const Clock& clock, zk::Keeper& keeper, std::function<void(
 void SimCenter::put(task::Task task) {
     task.revision = ++revision_;
     task.updated_at = clock_.now();
-    auto& versions = versions_[task.id];
+    auto& versions = definitions_[task.id];
     if (versions.empty()) task.created_revision = revision_;
     if (versions.empty() || owes_other_fires(versions.back().task, task)) task.effective_revision = revision_;
     task.version = static_cast<std::int64_t>(versions.size()) + 1;
     versions.push_back({revision_, clock_.now(), std::move(task), false});
+    make_pieces(versions);
     publish_revision();
 }
 
+void SimCenter::make_pieces(const std::vector<Version>& definition) {
+    const auto put = [&](const auto& has, const auto& make) {
+        if (std::none_of(definition.begin(), definition.end(), [&](const Version& version) { return has(version.task); })) return;
+        std::vector<Version> versions = definition;
+        for (Version& version : versions) version.task = make(version.task);
+        const std::string id = versions.front().task.id;
+        versions_[id] = std::move(versions);
+    };
+    const auto is_single = [](const task::Task& task) { return task.mode == task::Mode::single; };
+    put(is_single, [&](const task::Task& task) { return is_single(task) ? task : task::without_fires(task); });
+    for (const auto& node : nodes_) {
+        const task::NodeName name{node, node};
+        put([&](const task::Task& task) { return task::has_node_piece(task, name); },
+            [&](const task::Task& task) { return task::piece_on(task, name); });
+    }
+    std::int64_t shards = 0;
+    for (const Version& version : definition) shards = std::max<std::int64_t>(shards, version.task.shards);
+    for (std::int64_t shard = 0; shard < shards; ++shard) {
+        put([shard](const task::Task& task) { return task::has_shard(task, shard); },
+            [shard](const task::Task& task) { return task::shard_of(task, shard); });
+    }
+}
+
 void SimCenter::erase(const std::string& task_id) {
-    auto& versions = versions_.at(task_id);
+    auto& versions = definitions_.at(task_id);
     versions.push_back({++revision_, clock_.now(), versions.back().task, true});
+    make_pieces(versions);
     publish_revision();
 }
 
 const task::Task* SimCenter::find(const std::string& task_id) const {
-    const auto found = versions_.find(task_id);
-    return found == versions_.end() || found->second.back().deleted ? nullptr : &found->second.back().task;
+    const auto found = definitions_.find(task_id);
+    return found == definitions_.end() || found->second.back().deleted ? nullptr : &found->second.back().task;
 }
 
 void SimCenter::publish() {
@@ -69,7 +95,7 @@ node::CatalogChange SimCenter::changes_since(std::int64_t revision) const {
     change.revision = revision_;
     change.full = revision == 0;
     const Instant from = clock_.now() - task::kSupersededKept;
-    for (const auto& [id, versions] : versions_) {
+    for (const auto& [id, versions] : definitions_) {
         const Version& last = versions.back();
         if (last.revision <= revision) continue;
         for (auto version = versions.begin(); version != versions.end() && !version->deleted; ++version) {

@@ -35,12 +35,21 @@ class SimCenter {
   public:
     SimCenter(const Clock& clock, zk::Keeper& keeper, std::function<void(const std::string&)> note);
 
-    // --- the catalog
+    // Those that there are ever.
+    void set_nodes(std::vector<std::string> nodes) { nodes_ = std::move(nodes); }
+
+    // --- the catalog, of definitions
     void put(task::Task task);  // new, or changed
     void erase(const std::string& task_id);
     const task::Task* find(const std::string& task_id) const;
-    const std::vector<Version>& versions(const std::string& task_id) const { return versions_.at(task_id); }
+    bool knew(const std::string& task_id) const { return definitions_.contains(task_id); }
+    bool is_broadcast(const std::string& task_id) const { return definitions_.at(task_id).back().task.mode == task::Mode::broadcast; }
+
+    // --- the same by what is placed and fired: single tasks, and the pieces of others. A version that has not the piece has it without
+    // schedules.
+    const std::vector<Version>& versions(const std::string& placed_id) const { return versions_.at(placed_id); }
     const std::map<std::string, std::vector<Version>>& all_versions() const { return versions_; }
+
     std::int64_t revision() const { return revision_; }
     // Writes the revision into ZooKeeper; also after that was wiped.
     void publish();
@@ -59,13 +68,15 @@ class SimCenter {
 
   private:
     void publish_revision();
+    void make_pieces(const std::vector<Version>& definition);
 
     const Clock& clock_;
     zk::Keeper& keeper_;
     std::function<void(const std::string&)> note_;
     std::int64_t revision_ = 0;
     ring::Memory past_;
-    std::map<std::string, std::vector<Version>> versions_;
+    std::map<std::string, std::vector<Version>> definitions_, versions_;
+    std::vector<std::string> nodes_;
     std::map<std::string, Recorded> history_;      // by run id
     std::map<std::string, std::int64_t> cursors_;  // by incarnation
     std::string problem_;

@@ -36,7 +36,7 @@ Rule every(Duration interval, Instant from) {
 TEST_CASE("no invariant is violated in any seed") {
     const std::uint64_t seeds = seeds_to_play();
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
-        const Outcome outcome = play(make_script(seed), {Mutation::none, false, false});
+        const Outcome outcome = play(with_modes(make_script(seed)), {Mutation::none, false, false});
         INFO("seed " << seed << "; scripts/sim --seeds " << seed << ".." << seed << " shows the shortest script that fails so");
         INFO(outcome.kind << ": " << outcome.detail);
         REQUIRE(outcome.good());
@@ -45,7 +45,7 @@ TEST_CASE("no invariant is violated in any seed") {
 
 TEST_CASE("nor by troubles of chance alone") {
     for (std::uint64_t seed = 1; seed <= kPlainSeeds; ++seed) {
-        const Outcome outcome = play(make_plain_script(seed), {Mutation::none, false, false});
+        const Outcome outcome = play(with_modes(make_plain_script(seed)), {Mutation::none, false, false});
         INFO("seed " << seed << ": " << outcome.kind << ": " << outcome.detail);
         REQUIRE(outcome.good());
     }
@@ -84,7 +84,8 @@ TEST_CASE("seeds that once failed when ZooKeeper's data were lost") {
 
 TEST_CASE("the same seed gives the same log") {
     for (std::uint64_t seed = 1; seed <= kSeedsTwice; ++seed) {
-        const Outcome first = play(make_script(seed)), second = play(make_script(seed));
+        const Script script = with_modes(make_script(seed));
+        const Outcome first = play(script), second = play(script);
         INFO("seed " << seed);
         REQUIRE(first.log.size() > 50);
         REQUIRE(first.log == second.log);

@@ -147,6 +147,9 @@ World::World(const Script& script, const Options& options)
             return make_mutant_keeper(std::move(inner), mutation);
         };
     }
+    std::vector<std::string> nodes;
+    for (int node = 0; node < script.nodes; ++node) nodes.push_back(fmt::format("n{}", node));
+    center_.set_nodes(std::move(nodes));
     center_.set_online([this](const std::string& node_id) {
         for (const auto& each : machines_) {
             if (each->id() == node_id) return each->registered();
@@ -263,6 +266,11 @@ task::Task World::make_task(std::size_t index) const {
     }
     if (described.deadline > 0s) made.start_deadline = described.deadline;
     made.guarantee = described.at_least_once ? task::Guarantee::at_least_once : task::Guarantee::at_most_once;
+    if (described.shards > 0) {
+        made.mode = task::Mode::shards;
+        made.shards = static_cast<std::uint16_t>(described.shards);
+    }
+    if (described.broadcast) made.mode = task::Mode::broadcast;
     made.targets = node_names(described.targets);
     if (described.zone != kNoZone) made.labels = {{"zone", zone_name(described.zone)}};
     made.created_at = made.updated_at = made.effective_from = now();
@@ -274,7 +282,7 @@ void World::happen_to_catalog(const Event& event) {
     const auto index = static_cast<std::size_t>(event.task);
     const std::string id = make_task(index).id;
     if (event.what == Happening::create_task) {
-        if (!center_.all_versions().contains(id)) center_.put(make_task(index));
+        if (!center_.knew(id)) center_.put(make_task(index));
         return;
     }
     const task::Task* present = center_.find(id);
@@ -284,6 +292,12 @@ void World::happen_to_catalog(const Event& event) {
     const Instant before = changed.effective_from;
     switch (event.what) {
         case Happening::edit_task:
+            if (script_.tasks[index].shards > 0 && changed.version % 2 == 0) {
+                changed.mode = changed.version % 4 == 0 ? task::Mode::single : task::Mode::shards;
+                changed.shards = static_cast<std::uint16_t>(changed.mode == task::Mode::single ? 1 : 1 + changed.version % 5);
+                changed.effective_from = std::max(before, now() + kMoveAhead);
+                break;
+            }
             changed.schedules = {*task::Schedule::every(std::chrono::seconds{2 + changed.version % 3}, Instant{changed.version * 70ms})};
             changed.effective_from = std::max(before, now());
             break;
@@ -408,11 +422,11 @@ void World::look_at_catalogs() {
 // Where nothing dies, all runs are known to the owner of the task who starts another. Who owned it before may begin what waited there, or
 // what an older version still owes.
 void World::check_alone(int machine, const Start& start) {
-    const task::Task* task = center_.find(start.task_id);
+    const auto& versions = center_.versions(start.task_id);
+    const task::Task* task = versions.back().deleted ? nullptr : &versions.back().task;
     if (task == nullptr || task->overlap == task::Overlap::allow) return;
     if (!invariants_.owns(machines_[static_cast<std::size_t>(machine)]->id(), *task)) return;
     // Nor does it hear of a run that begins elsewhere right before a change of targets or labels is in force.
-    const auto& versions = center_.versions(start.task_id);
     const auto is_elsewhere = [task](const Version& version) {
         return version.task.targets != task->targets || version.task.labels != task->labels;
     };
