@@ -94,6 +94,7 @@ std::string plan_json(const Context& context, std::int64_t epoch, bool settled, 
     out.key("moves").begin_array();
     for (const auto& move : plan.moves()) {
         out.begin_object().member("task_id", move.task_id).member("group", move.group).member("name", move.name).member("from", move.from);
+        if (move.shard) out.member("shard", *move.shard);
         out.key("to");
         move.to.empty() ? out.null() : out.value(move.to);
         out.end_object();
@@ -111,22 +112,31 @@ FailoverPlan::FailoverPlan(const ring::Ring& now, std::set<std::string> down, st
 }
 
 void FailoverPlan::add(const PlacedTask& task) {
-    const ring::Member* from = now_.owner(task.id, task.placement);
-    const ring::Member* to = then_.owner(task.id, task.placement);
-    if (from != nullptr) ++loads_[from->id].now;
-    if (to != nullptr) {
-        ++loads_[to->id].then;
-    } else {
-        ++without_node_;
-    }
-    if (from == nullptr || !down_.contains(from->id)) return;
-    ++moved_;
-    if (task.id <= beyond_) return;
-    if (moves_.size() == limit_) {
-        more_ = true;
-        return;
-    }
-    moves_.push_back({task.id, task.group, task.name, from->name, to == nullptr ? std::string{} : to->name});
+    const bool broadcast = task.placement.mode == task::Mode::broadcast;
+    const bool full = moves_.size() >= limit_;  // a task's shards stand on one page
+    visit_owners(now_, task.id, task.placement, [&](const PlacedPiece& piece) {
+        const ring::Member* from = piece.owner;
+        const bool moves = from != nullptr && down_.contains(from->id);
+        if (from != nullptr) ++loads_[from->id].now;
+        if (broadcast) {  // it is nowhere else
+            if (!moves) ++loads_[from->id].then;
+            return;
+        }
+        const ring::Member* to = then_.owner(piece.id, task.placement.nodes);
+        if (to != nullptr) {
+            ++loads_[to->id].then;
+        } else {
+            ++without_node_;
+        }
+        if (!moves) return;
+        ++moved_;
+        if (task.id <= beyond_) return;
+        if (full) {
+            more_ = true;
+            return;
+        }
+        moves_.push_back({task.id, task.group, task.name, from->name, to == nullptr ? std::string{} : to->name, piece.shard});
+    });
 }
 
 Result<http::Response> get_failover_plan(Call& call) {

@@ -19,18 +19,20 @@ namespace cloudtask::center {
 struct Move {
     std::string task_id, group, name;
     std::string from, to;  // node names; `to` is empty when no node could take it
+    std::optional<std::int64_t> shard = {};
 };
 
 class FailoverPlan {
   public:
-    // `down`: node ids. Moves of tasks with ids up to `beyond` are counted and not listed; of the rest, at most `limit` are.
+    // `down`: node ids. Moves of tasks with ids up to `beyond` are counted and not listed; of the rest, at most `limit` are, and a few more
+    // where that would part the shards of a task.
     FailoverPlan(const ring::Ring& now, std::set<std::string> down, std::string beyond, std::size_t limit);
 
     // Each enabled task once, in order of id.
     void add(const PlacedTask& task);
 
     struct Load {
-        std::int64_t now = 0, then = 0;  // tasks
+        std::int64_t now = 0, then = 0;  // tasks, and pieces of tasks
     };
     const std::map<std::string, Load>& loads() const { return loads_; }  // by id, of every node of the ring
     const std::vector<Move>& moves() const { return moves_; }

@@ -259,6 +259,10 @@ TaskLedger::TaskLedger(Parts parts) : parts_(std::move(parts)), due_(parts_.defi
 void TaskLedger::absent_before(Instant time) {
     while (due_.next() && due_.next()->time < time && parts_.budget.spend()) {
         const DueFires::Due& due = *due_.next();
+        if (parts_.definition.versions[due.version].unasked) {
+            due_.advance();
+            continue;
+        }
         parts_.fire(due.time, due.excluded
                                   ? judge_excluded(*due.excluded)
                                   : judge_absent(parts_.definition, due, parts_.covers, parts_.surroundings, parts_.overtaken_until));

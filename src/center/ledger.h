@@ -44,6 +44,10 @@ struct DefinitionVersion {
     std::vector<task::Schedule> schedules;
     std::vector<std::string> targets;
     std::map<std::string, std::string> labels;
+    task::Mode mode = task::Mode::single;
+    std::int64_t shards = 1;
+    // Of a node's own piece: nobody knows whether the node was to have it. What is in the history of it counts, and nothing else is due.
+    bool unasked = false;
     Duration tolerance{};  // for misfires: a fire may wait so long without a word
     // Why it cannot be read; empty: it can. What was due by such a version is not known: it has no fires, its tenure begins when it was
     // saved, and runs within that count as what they are.
@@ -111,6 +115,7 @@ std::string exclusion_text(const task::Exclusion& exclusion);
 
 // What the ledger needs of a run of a fire.
 struct FireRecord {
+    std::string piece;  // empty: of a single task
     Instant fire_time{};
     std::int64_t attempt = 1, task_version = 0;
     task::RunState state = task::RunState::pending;

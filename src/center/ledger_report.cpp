@@ -30,6 +30,7 @@ void write_fires(json::Writer& out, std::string_view name, const std::vector<Led
     for (const auto& fire : fires) {
         out.begin_object().member("task_id", fire.task_id).member("runtime", fire.runtime).member("group", fire.group);
         out.member("task_name", fire.name).member("fire_time", fire.time);
+        if (!fire.piece.empty()) out.member("piece", fire.piece);
         if (!fire.note.empty()) out.member("reason", fire.note);
         out.end_object();
     }
@@ -41,10 +42,28 @@ void write_fires(json::Writer& out, std::string_view name, const std::vector<Led
 LedgerAccount::LedgerAccount(LedgerRequest request, std::shared_ptr<const ClusterView> cluster, Instant now)
     : request_(std::move(request)), cluster_(std::move(cluster)), now_(now), budget_(request_.max_fires, request_.over) {}
 
-const Surroundings& LedgerAccount::around(soci::session& sql, const std::string& runtime) {
-    const auto known = around_.find(runtime);
-    if (known != around_.end()) return known->second;
-    return around_.emplace(runtime, look_around(sql, *cluster_, runtime, request_.rules, earliest(), now_)).first->second;
+// The ledger of one piece of the task that is at hand; it stays where it is.
+struct LedgerAccount::PieceLedger {
+    LedgerPiece piece;
+    LedgerSum::TaskRow& row;
+    Surroundings around;
+    const Covers& covers;
+    std::map<std::int64_t, std::optional<Instant>> overtaken = {};  // by version
+    std::optional<TaskLedger> ledger = {};
+};
+
+const Surroundings& LedgerAccount::around(soci::session& sql, const std::string& runtime, const std::string& node_id) {
+    auto of = around_.find(runtime);
+    if (of == around_.end()) of = around_.emplace(runtime, Around{read_nodes(sql, runtime, earliest(), now_), {}}).first;
+    Around& all = of->second;
+    const auto known = all.by_node.find(node_id);
+    if (known != all.by_node.end()) return known->second;
+    return all.by_node.emplace(node_id, look_around(all.nodes, *cluster_, runtime, request_.rules, now_, node_id)).first->second;
+}
+
+std::vector<LedgerPiece> LedgerAccount::pieces_of(soci::session& sql, Definition definition) const {
+    const auto nodes = is_broadcast(definition) ? nodes_of(sql, *cluster_, definition.runtime) : std::vector<ring::Member>{};
+    return ledger_pieces(std::move(definition), nodes);
 }
 
 // Where the interval of any task may begin.
@@ -61,13 +80,15 @@ LedgerAccount::Interval LedgerAccount::interval_of(const Definition& definition)
     return {request_.from - most, request_.to - least};
 }
 
-void LedgerAccount::list(std::vector<LedgerSum::Fire>& fires, const LedgerSum::TaskRow& row, Instant time, std::string note) const {
-    if (fires.size() < LedgerSum::kMaxFires) fires.push_back({row.id, row.runtime, row.group, row.name, time, std::move(note)});
+void LedgerAccount::list(std::vector<LedgerSum::Fire>& fires, const PieceLedger& of, Instant time, std::string note) const {
+    const LedgerSum::TaskRow& row = of.row;
+    if (fires.size() >= LedgerSum::kMaxFires) return;
+    fires.push_back({row.id, row.runtime, row.group, row.name, time, piece_name(of.piece), std::move(note)});
 }
 
-void LedgerAccount::count(LedgerSum::TaskRow& row, Instant time, const Judgement& judgement) {
-    ++row.counts.due;
-    ++row.counts.by_verdict[static_cast<std::size_t>(judgement.verdict)];
+void LedgerAccount::count(const PieceLedger& of, Instant time, const Judgement& judgement) {
+    ++of.row.counts.due;
+    ++of.row.counts.by_verdict[static_cast<std::size_t>(judgement.verdict)];
     if (!judgement.reason.empty()) {
         const std::pair key{judgement.verdict, judgement.reason};
         if (sum_.reasons.contains(key) || sum_.reasons.size() < LedgerSum::kMaxReasons) {
@@ -76,8 +97,8 @@ void LedgerAccount::count(LedgerSum::TaskRow& row, Instant time, const Judgement
             ++sum_.reasons[{judgement.verdict, "other"}];
         }
     }
-    if (judgement.verdict == FireVerdict::unexplained) list(sum_.unexplained, row, time, {});
-    if (judgement.verdict == FireVerdict::awaited) list(sum_.awaited, row, time, judgement.reason);
+    if (judgement.verdict == FireVerdict::unexplained) list(sum_.unexplained, of, time, {});
+    if (judgement.verdict == FireVerdict::awaited) list(sum_.awaited, of, time, judgement.reason);
 }
 
 void LedgerAccount::add(LedgerSum::TaskRow row) {
@@ -116,37 +137,49 @@ Result<> LedgerAccount::account(soci::session& sql, const std::string& task_id) 
     if (!budget_.has_time()) return tl::unexpected<Error>(spent());
 
     LedgerSum::TaskRow row{task_id, definition.runtime, definition.group, definition.name, definition.deleted_at.has_value(), {}};
-    Surroundings surroundings = around(sql, definition.runtime);
-    surroundings.unowned = unowned(*cluster_, definition);
     const Interval interval = interval_of(definition);
     list_unreadable(definition, interval);
     const auto covers = read_covers(sql, task_id, interval.from, interval.to);
-    std::map<std::int64_t, std::optional<Instant>> overtaken;  // by version
-    TaskLedger ledger({.definition = definition,
-                       .from = interval.from,
-                       .to = interval.to,
-                       .covers = covers,
-                       .surroundings = surroundings,
-                       .overtaken_until =
-                           [&](std::int64_t version) {
-                               const auto known = overtaken.find(version);
-                               if (known != overtaken.end()) return known->second;
-                               const auto last = last_fire_before_version(sql, task_id, version, interval.from, now_);
-                               return overtaken.emplace(version, last).first->second;
-                           },
-                       .fire = [&](Instant time, const Judgement& judgement) { count(row, time, judgement); },
-                       .unexpected =
-                           [&](const FireRecord& first) {
-                               ++row.counts.unexpected;
-                               list(sum_.unexpected, row, first.fire_time,
-                                    fmt::format("{} by version {}", task::to_string(first.state), first.task_version));
-                           },
-                       .budget = budget_});
-    visit_fire_records(sql, task_id, interval.from, interval.to, [this, &ledger](FireRecord record) {
-        ledger.take(std::move(record));
+    static const Covers kNoCovers;
+    std::map<std::string, PieceLedger> ledgers;  // by piece
+    const auto begin = [&](LedgerPiece piece) -> PieceLedger& {
+        const std::string id = piece.id;
+        const auto covered = covers.find(id);
+        const Covers& of_piece = covered == covers.end() ? kNoCovers : covered->second;
+        const Surroundings& surroundings = around(sql, definition.runtime, piece.node.id);
+        PieceLedger& mine = ledgers.try_emplace(id, PieceLedger{std::move(piece), row, surroundings, of_piece}).first->second;
+        mine.around.unowned = unowned(*cluster_, mine.piece);
+        mine.ledger.emplace(
+            TaskLedger::Parts{.definition = mine.piece.definition,
+                              .from = interval.from,
+                              .to = interval.to,
+                              .covers = mine.covers,
+                              .surroundings = mine.around,
+                              .overtaken_until =
+                                  [&, id](std::int64_t version) {
+                                      const auto known = mine.overtaken.find(version);
+                                      if (known != mine.overtaken.end()) return known->second;
+                                      const auto last = last_fire_before_version(sql, task_id, id, version, interval.from, now_);
+                                      return mine.overtaken.emplace(version, last).first->second;
+                                  },
+                              .fire = [this, &mine](Instant time, const Judgement& judgement) { count(mine, time, judgement); },
+                              .unexpected =
+                                  [this, &mine](const FireRecord& first) {
+                                      ++mine.row.counts.unexpected;
+                                      list(sum_.unexpected, mine, first.fire_time,
+                                           fmt::format("{} by version {}", task::to_string(first.state), first.task_version));
+                                  },
+                              .budget = budget_});
+        return mine;
+    };
+    for (auto& piece : pieces_of(sql, definition)) begin(std::move(piece));
+    visit_fire_records(sql, task_id, interval.from, interval.to, [&](FireRecord record) {
+        const auto known = ledgers.find(record.piece);
+        PieceLedger& mine = known != ledgers.end() ? known->second : begin(unknown_piece(definition, record.piece));
+        mine.ledger->take(std::move(record));
         return !budget_.exhausted();
     });
-    ledger.finish();
+    for (auto& [id, mine] : ledgers) mine.ledger->finish();
     add(std::move(row));
     if (budget_.exhausted()) return tl::unexpected<Error>(spent());
     return {};

@@ -12,9 +12,10 @@
 #include <vector>
 
 #include "center/cluster_view.h"
-#include "center/ledger.h"
+#include "center/ledger_pieces.h"
 #include "center/ledger_store.h"
 #include "center/store.h"
+#include "center/surroundings.h"
 
 namespace cloudtask::center {
 
@@ -51,7 +52,7 @@ struct LedgerSum {
     struct Fire {
         std::string task_id, runtime, group, name;
         Instant time{};
-        std::string note;
+        std::string piece, note;  // piece: "shard 3", "node node-1"; empty: of a single task
     };
     // A version of a definition that cannot be read, and the part of the interval for which it is not known what was due.
     struct Unreadable {
@@ -85,9 +86,16 @@ class LedgerAccount {
     };
     Interval interval_of(const Definition& definition) const;
     Instant earliest() const;
-    const Surroundings& around(soci::session& sql, const std::string& runtime);
-    void count(LedgerSum::TaskRow& row, Instant time, const Judgement& judgement);
-    void list(std::vector<LedgerSum::Fire>& fires, const LedgerSum::TaskRow& row, Instant time, std::string note) const;
+    struct PieceLedger;
+    // What is known of a runtime's nodes, and of each of them for itself ("": of all together).
+    struct Around {
+        NodesAround nodes;
+        std::map<std::string, Surroundings> by_node;
+    };
+    const Surroundings& around(soci::session& sql, const std::string& runtime, const std::string& node_id);
+    std::vector<LedgerPiece> pieces_of(soci::session& sql, Definition definition) const;
+    void count(const PieceLedger& of, Instant time, const Judgement& judgement);
+    void list(std::vector<LedgerSum::Fire>& fires, const PieceLedger& of, Instant time, std::string note) const;
     void add(LedgerSum::TaskRow row);
     void list_unreadable(const Definition& definition, const Interval& interval);
     Error spent() const;
@@ -95,8 +103,8 @@ class LedgerAccount {
     LedgerRequest request_;
     std::shared_ptr<const ClusterView> cluster_;
     Instant now_;
-    std::map<std::string, Surroundings> around_;  // by runtime
-    std::string last_;                            // id of the last task
+    std::map<std::string, Around> around_;  // by runtime
+    std::string last_;                      // id of the last task
     LedgerBudget budget_;
     LedgerSum sum_;
 };

@@ -3,6 +3,7 @@
 #include "center/ledger_report.h"
 #include "center/store.h"
 #include "center/surroundings.h"
+#include "center/task_placement.h"
 #include "center/why.h"
 #include "cloudtask/core/units.h"
 
@@ -70,17 +71,23 @@ Result<Response> get_ledger(Call& call) {
 Result<Response> get_why(Call& call) {
     Faults faults;
     Instant at{};
+    WhyWhich which;
     for (const auto& [name, value] : call.request.query) {
         if (name == "at") {
             read_instant(name, value, at, faults);
+        } else if (name == "node") {
+            which.node = value;
+        } else if (name == "shard") {
+            which.shard = read_shard(value);
+            if (!which.shard) faults.add("/shard", "is not the number of a shard", fmt::format("0 to {}", task::kMostShards - 1));
         } else {
-            faults.add("/" + name, "is not a parameter of this question", "at");
+            faults.add("/" + name, "is not a parameter of this question", "at, shard, node");
         }
     }
     if (!call.request.query.contains("at")) faults.add("/at", "is missing", kInstantAllowed);
     if (!faults.empty()) return faulty_query(faults);
     const auto why = explain_fire(call.context.store, *call.context.cluster.get(), ledger_rules(call.context.options),
-                                  call.context.clock.now(), call.param("id"), at, call.over);
+                                  call.context.clock.now(), call.param("id"), at, which, call.over);
     if (!why) return propagate(why);
     return Response::json(200, why_json(*why));
 }

@@ -33,6 +33,8 @@ DefinitionVersion version_of(task::Task&& task) {
     version.schedules = std::move(task.schedules);
     version.targets = std::move(task.targets);
     version.labels = std::move(task.labels);
+    version.mode = task.mode;
+    version.shards = task.shards;
     version.tolerance = task.misfire_tolerance;
     return version;
 }
@@ -102,58 +104,61 @@ Definition read_definition(soci::session& sql, const std::string& task_id, Insta
     return definition;
 }
 
-Covers read_covers(soci::session& sql, const std::string& task_id, Instant from, Instant to) {
-    std::vector<Cover> covers;
+std::map<std::string, Covers> read_covers(soci::session& sql, const std::string& task_id, Instant from, Instant to) {
+    std::map<std::string, std::vector<Cover>> covers;
     long long after = 0, until = 0;
-    std::string state, reason;
+    std::string state, reason, piece;
     const long long first = to_db(from), end = to_db(to);
     soci::statement statement =
         (sql.prepare << "SELECT fire_time, covers_until, coalesce(covers_state, state), coalesce(covers_reason, "
-                        "reason) FROM runs WHERE task_id = :id AND covers_until IS NOT NULL AND covers_until >= :first "
+                        "reason), coalesce(piece, '') FROM runs WHERE task_id = :id AND covers_until IS NOT NULL AND covers_until >= :first "
                         "AND fire_time < :end ORDER BY covers_until",
-         soci::into(after), soci::into(until), soci::into(state), soci::into(reason), soci::use(task_id), soci::use(first), soci::use(end));
+         soci::into(after), soci::into(until), soci::into(state), soci::into(reason), soci::into(piece), soci::use(task_id), soci::use(first),
+         soci::use(end));
     statement.execute();
     while (statement.fetch()) {
         const auto parsed = task::parse_run_state(state);
         CLOUDTASK_CHECK(parsed.has_value(), "a run in the database has a state that this program wrote");
-        covers.push_back({from_db(after), from_db(until), *parsed, reason});
+        covers[piece].push_back({from_db(after), from_db(until), *parsed, reason});
     }
-    return Covers(std::move(covers));
+    std::map<std::string, Covers> by_piece;
+    for (auto& [id, list] : covers) by_piece.emplace(id, std::move(list));
+    return by_piece;
 }
 
 void visit_fire_records(soci::session& sql, const std::string& task_id, Instant from, Instant to,
                         const std::function<bool(FireRecord record)>& visit) {
     const std::string begin = least_run_id(from), end = end_id(to);
-    std::string state, reason;
+    std::string state, reason, piece;
     long long fire_time = 0, attempt = 0, version = 0, started_at = 0, lateness = 0;
     soci::indicator started = soci::i_null, late = soci::i_null;
     soci::statement statement =
-        (sql.prepare << "SELECT fire_time, attempt, task_version, state, reason, started_at, lateness FROM runs WHERE "
+        (sql.prepare << "SELECT fire_time, attempt, task_version, state, reason, started_at, lateness, coalesce(piece, '') FROM runs WHERE "
                         "task_id = :id AND id >= :begin AND id < :end AND fire_time IS NOT NULL ORDER BY id",
          soci::into(fire_time), soci::into(attempt), soci::into(version), soci::into(state), soci::into(reason),
-         soci::into(started_at, started), soci::into(lateness, late), soci::use(task_id), soci::use(begin), soci::use(end));
+         soci::into(started_at, started), soci::into(lateness, late), soci::into(piece), soci::use(task_id), soci::use(begin), soci::use(end));
     statement.execute();
     while (statement.fetch()) {
         const auto parsed = task::parse_run_state(state);
         CLOUDTASK_CHECK(parsed.has_value(), "a run in the database has a state that this program wrote");
-        FireRecord record{from_db(fire_time), attempt, version, *parsed, reason, optional_instant(started_at, started), std::nullopt};
+        FireRecord record{piece, from_db(fire_time), attempt, version, *parsed, reason, optional_instant(started_at, started), std::nullopt};
         if (late == soci::i_ok) record.lateness = Duration{lateness};
         if (!visit(std::move(record))) return;
     }
 }
 
-std::optional<Instant> last_fire_before_version(soci::session& sql, const std::string& task_id, std::int64_t version, Instant from,
-                                                Instant to) {
+std::optional<Instant> last_fire_before_version(soci::session& sql, const std::string& task_id, const std::string& piece,
+                                                std::int64_t version, Instant from, Instant to) {
     const std::string begin = least_run_id(from), end = end_id(to);
     const long long number = version;
     long long latest = 0;
     soci::indicator found = soci::i_null;
     sql << "SELECT max(max(fire_time, coalesce(covers_until, fire_time))) FROM runs WHERE task_id = :id AND id >= :begin AND id < :end AND "
-           "fire_time IS NOT NULL AND task_version < (SELECT min(version) FROM task_versions WHERE task_id = :id2 AND "
+           "coalesce(piece, '') = :piece AND fire_time IS NOT NULL AND task_version < (SELECT min(version) FROM task_versions WHERE task_id = :id2 AND "
            "(version = :version OR iif(json_valid(document), json_extract(document, '$.effective_from'), NULL) = (SELECT "
            "iif(json_valid(document), json_extract(document, '$.effective_from'), NULL) FROM task_versions WHERE task_id = :id3 AND "
            "version = :version2)))",
-        soci::use(task_id), soci::use(begin), soci::use(end), soci::use(task_id), soci::use(number), soci::use(task_id), soci::use(number),
+        soci::use(task_id), soci::use(begin), soci::use(end), soci::use(piece), soci::use(task_id), soci::use(number), soci::use(task_id), soci::use(number),
         soci::into(latest, found);
     return optional_instant(latest, found);
 }

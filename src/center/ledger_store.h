@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -29,18 +30,18 @@ std::vector<std::string> ledger_tasks(soci::session& sql, const LedgerScope& sco
 // task before `to`. One that cannot be read says why in its `problem`.
 Definition read_definition(soci::session& sql, const std::string& task_id, Instant from, Instant to);
 
-// Entries that cover fires in [from, to).
-Covers read_covers(soci::session& sql, const std::string& task_id, Instant from, Instant to);
+// Entries that cover fires in [from, to), by piece.
+std::map<std::string, Covers> read_covers(soci::session& sql, const std::string& task_id, Instant from, Instant to);
 
 // The runs of fires in [from, to) (and in the milliseconds that these lie in), in order of that millisecond. Ends early when `visit` says
 // false.
 void visit_fire_records(soci::session& sql, const std::string& task_id, Instant from, Instant to,
                         const std::function<bool(FireRecord record)>& visit);
 
-// The latest fire in [from, to) that was dealt with by a version from before `version`'s effective_from was set: those that share it fire
-// the same.
-std::optional<Instant> last_fire_before_version(soci::session& sql, const std::string& task_id, std::int64_t version, Instant from,
-                                                Instant to);
+// The latest fire of the piece in [from, to) that was dealt with by a version from before `version`'s effective_from was set: those that
+// share it fire the same.
+std::optional<Instant> last_fire_before_version(soci::session& sql, const std::string& task_id, const std::string& piece,
+                                                std::int64_t version, Instant from, Instant to);
 
 struct NodeContact {
     std::string id, name;

@@ -10,6 +10,8 @@
 #include "center/runs.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/core/log.h"
+#include "cloudtask/task/codec.h"
+#include "cloudtask/task/pieces.h"
 
 namespace cloudtask::center {
 
@@ -119,9 +121,14 @@ struct LostWatch::Impl : std::enable_shared_from_this<LostWatch::Impl> {
         if (!command || command->delivered) return false;
         const auto stored = find_task(sql, run.task_id);
         if (!stored || !*stored) return false;
-        const ring::Member* owner = view.owner((*stored)->task);
+        task::Task task = (*stored)->task;
+        // Its node's own, and nobody else's; or of a shard that is not there any more: it waits, and is started when its node is back.
+        if (!run.piece.empty() && (!run.shard || !task::has_shard(task, *run.shard))) return true;
+        if (run.shard) task = task::shard_of(task, *run.shard);
+        const ring::Member* owner = view.owner(task);
         if (owner == nullptr || owner->id == run.node_id) return true;
-        move_start(sql, run, *owner, view.runtimes.at(run.runtime).epoch, make_uuid(now, parts.random), (*stored)->document, now);
+        const std::string document = run.shard ? task::to_json(task) : (*stored)->document;
+        move_start(sql, run, *owner, view.runtimes.at(run.runtime).epoch, make_uuid(now, parts.random), document, now);
         log::info("the start of run {} goes from node {} to node {}", run.id, run.node_name, owner->name);
         woken.insert(owner->id);
         return true;

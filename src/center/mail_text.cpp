@@ -8,6 +8,7 @@
 #include "center/utf8_stream.h"
 #include "cloudtask/core/hash.h"
 #include "cloudtask/core/units.h"
+#include "cloudtask/task/pieces.h"
 
 namespace cloudtask::center {
 
@@ -127,7 +128,7 @@ std::string clean_utf8(std::string_view bytes) {
 }
 
 MailText failure_mail(const task::Run& run, std::string_view stderr_tail, std::string_view log_note, std::string_view site_url) {
-    const std::string path = fmt::format("{}/{}/{}", run.runtime, run.group, run.task_name);
+    const std::string path = fmt::format("{}/{}/{}{}", run.runtime, run.group, run.task_name, task::piece_text(run));
     MailText mail;
     mail.subject = one_line(fmt::format("CloudTask: {} {}", path, what_happened(run.state)));
     if (run.state == RunState::failed && run.exit_code) mail.subject += fmt::format(" (exit code {})", *run.exit_code);

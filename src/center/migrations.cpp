@@ -194,11 +194,18 @@ ALTER TABLE runs ADD COLUMN http_status INTEGER;
 ALTER TABLE runtimes ADD COLUMN networks_revision INTEGER NOT NULL DEFAULT 0;
 )sql";
 
+// Runs of sharded and broadcast tasks; NULL in those of single ones.
+constexpr std::string_view kPieces = R"sql(
+ALTER TABLE runs ADD COLUMN piece TEXT;
+ALTER TABLE runs ADD COLUMN shard INTEGER;
+)sql";
+
 }  // namespace
 
 const std::vector<std::string_view>& migrations() {
     static const std::vector<std::string_view> list{kInitial,       kLedger,      kCordons,   kPast,       kPlaced,   kPending,
-                                                    kLostRevisions, kDefinitions, kCalendars, kParameters, kHttpCalls};
+                                                    kLostRevisions, kDefinitions, kCalendars, kParameters, kHttpCalls,
+                                                    kPieces};
     return list;
 }
 

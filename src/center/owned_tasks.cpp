@@ -30,8 +30,10 @@ std::optional<std::int64_t> OwnedTasks::of(soci::session& sql, const std::string
             counts.counting_ = false;
         }
     } const done{*this};
-    visit_enabled_tasks(sql, runtime, [&now](const std::string& id, const ring::Placement& placement) {
-        if (const auto* member = now.ring->owner(id, placement)) ++now.by_node[member->id];
+    visit_enabled_tasks(sql, runtime, [&now](const std::string& id, const TaskPlacement& placement) {
+        visit_owners(*now.ring, id, placement, [&now](const PlacedPiece& piece) {
+            if (piece.owner != nullptr) ++now.by_node[piece.owner->id];
+        });
     });
     const std::int64_t owned = now.of(node_id);
     const std::lock_guard lock(mutex_);

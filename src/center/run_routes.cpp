@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "center/api_routes.h"
+#include "center/fires.h"
 #include "center/listing.h"
 #include "center/log_hub.h"
 #include "center/runs.h"
@@ -18,7 +19,7 @@ using http::Response;
 const ListSpec kRunList{.id_column = "id",
                         .sort = {{"id", "id"}},
                         .default_sort = "-id",
-                        .filters = {"runtime", "group", "task", "state", "node", "since", "until"}};
+                        .filters = {"runtime", "group", "task", "state", "node", "shard", "since", "until"}};
 
 // An answer with a part of a log in memory; a client asks again from where it ends. From 0 on the file itself is sent.
 constexpr std::size_t kMaxLogAnswer = 8 << 20;
@@ -42,6 +43,10 @@ std::optional<RunFilter> read_filter(const ListQuery& query, Faults& faults) {
     text("group", filter.group);
     text("task", filter.task_id);
     text("node", filter.node_id);
+    if (const auto* value = query.filter("shard")) {
+        filter.shard = read_shard(*value);
+        if (!filter.shard) faults.add("/shard", "is not the number of a shard", fmt::format("0 to {}", task::kMostShards - 1));
+    }
     instant("since", filter.since);
     instant("until", filter.until);
     if (const auto* value = query.filter("state")) {
@@ -98,6 +103,21 @@ Result<Response> get_run(Call& call) {
     return Response::json(200, run_json(*stored));
 }
 
+// Which pieces are meant, by the query.
+Result<> read_pieces(const Call& call, StartRequest& request) {
+    for (const auto& [name, value] : call.request.query) {
+        if (name == "shard") {
+            request.shard = read_shard(value);
+            if (!request.shard) return fail(Errc::invalid_argument, "shard is a number from 0 to {}", task::kMostShards - 1);
+        } else if (name == "node") {
+            request.node = value;
+        } else {
+            return fail(Errc::invalid_argument, "{} is not asked for here: shard, node", name);
+        }
+    }
+    return {};
+}
+
 Result<Response> post_start(Call& call) {
     Faults faults;
     StartRequest request;
@@ -107,14 +127,18 @@ Result<Response> post_start(Call& call) {
         request = read_start_request(*document, faults);
         if (!faults.empty()) return faulty("start", faults);
     }
+    if (const auto which = read_pieces(call, request); !which) return propagate(which);
     return call.write([&](WriteScope& scope) -> Result<Response> {
         const auto stored = need_task(scope.sql, call.param("id"));
         if (!stored) return propagate(stored);
         Faults refused;
-        const auto run = start_task(call.context, scope, *stored, request, refused);
+        const auto runs = start_task(call.context, scope, *stored, request, refused);
         if (!refused.empty()) return faulty("start", refused);
-        if (!run) return propagate(run);
-        return Response::json(202, run_json({*run, {}, {}}));
+        if (!runs) return propagate(runs);
+        if (stored->task.mode == task::Mode::single) return Response::json(202, run_json({runs->front(), {}, {}}));
+        std::vector<std::string> items;
+        for (const auto& run : *runs) items.push_back(run_json({run, {}, {}}));
+        return Response::json(202, list_body(items, {}));
     });
 }
 
@@ -209,6 +233,7 @@ void add_run_routes(RouteTable& table, const Context& context) {
     table.add("GET", "/api/v1/runs/{id}", Access::user_read, get_run);
     table.add("POST", "/api/v1/runs/{id}/stop", Access::user_write, post_stop);
     table.add("POST", "/api/v1/tasks/{id}/start", Access::user_write, post_start);
+    table.add("GET", "/api/v1/tasks/{id}/fires", Access::user_read, get_fires);
     table.add_stream("GET", "/api/v1/runs/{id}/log", Access::user_read,
                      [&context](const std::shared_ptr<http::Exchange>& exchange, const Principal&) { get_log(context, exchange); });
 }

@@ -1,12 +1,15 @@
 // Starting and stopping by hand: see runs.h.
 #include "center/runs.h"
 
+#include <algorithm>
+
 #include "center/audit_store.h"
 #include "center/commands_store.h"
 #include "center/log_hub.h"
 #include "center/run_metrics.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/pieces.h"
 #include "cloudtask/task/task_parameters.h"
 
 namespace cloudtask::center {
@@ -87,18 +90,60 @@ StartRequest read_start_request(const json::Value& document, Faults& faults) {
     return request;
 }
 
-Result<task::Run> start_task(const Context& context, WriteScope& scope, const StoredTask& stored, const StartRequest& request,
-                             Faults& faults) {
-    const auto cluster = context.cluster.get();
-    const task::Task& task = stored.task;
-    const ring::Member* owner = cluster->owner(task);
-    if (owner == nullptr) {
-        return fail(Errc::conflict, "no node of runtime {} can take the task {} now{}", task.runtime, task.name,
-                    cluster->connected ? "" : " (the center has no contact with ZooKeeper)");
+namespace {
+
+// By the present ring: what is started, and who starts it.
+struct Start {
+    task::Task task;  // a piece, or a single task
+    const ring::Member* owner = nullptr;
+};
+
+Result<std::vector<Start>> starts_of(const ClusterView& cluster, const task::Task& task, const StartRequest& which) {
+    if (which.shard && !task::has_shard(task, *which.shard)) {
+        return fail(Errc::invalid_argument, "the task {} has no shard {}", task.name, *which.shard);
     }
+    if (!which.node.empty() && task.mode != task::Mode::broadcast) {
+        return fail(Errc::invalid_argument, "the task {} is no broadcast: its nodes cannot be chosen", task.name);
+    }
+    std::vector<Start> starts;
+    const auto runtime = cluster.runtimes.find(task.runtime);
+    const bool known = runtime != cluster.runtimes.end() && runtime->second.ring;
+    switch (known ? task.mode : task::Mode::single) {
+        case task::Mode::single:
+            if (known) starts.push_back({task, cluster.owner(task)});
+            break;
+        case task::Mode::shards:
+            for (std::int64_t shard = 0; shard < task.shards; ++shard) {
+                if (which.shard && *which.shard != shard) continue;
+                task::Task piece = task::shard_of(task, shard);
+                const ring::Member* owner = cluster.owner(piece);
+                starts.push_back({std::move(piece), owner});
+            }
+            break;
+        case task::Mode::broadcast:
+            for (const auto& member : runtime->second.ring->members()) {
+                const bool chosen = which.node.empty() || which.node == member.name || which.node == member.id;
+                if (!chosen || !placement_of(task).nodes.accepts(member)) continue;
+                starts.push_back({task::piece_on(task, {member.id, member.name}), &member});
+            }
+            break;
+    }
+    const bool all = std::all_of(starts.begin(), starts.end(), [](const Start& start) { return start.owner != nullptr; });
+    if (all && !starts.empty()) return starts;
+    return fail(Errc::conflict, "no node of runtime {} can take the task {} now{}", task.runtime, task.name,
+                cluster.connected ? "" : " (the center has no contact with ZooKeeper)");
+}
+
+Result<task::Run> start_piece(const Context& context, WriteScope& scope, const Start& start, const std::string& document, std::int64_t epoch,
+                              const StartRequest& request, Faults& faults) {
+    const task::Task& task = start.task;
     task::Run run;
     run.id = make_uuid(scope.now, context.random);
-    run.task_id = task.id;
+    run.task_id = task::definition_id(task);
+    if (task.piece) {
+        run.piece = task.id;
+        run.shard = task.piece->shard;
+    }
     run.task_version = task.version;
     run.runtime = task.runtime;
     run.group = task.group;
@@ -106,10 +151,10 @@ Result<task::Run> start_task(const Context& context, WriteScope& scope, const St
     run.trigger = task::Trigger::manual;
     run.state = RunState::pending;
     run.package = task.package;
-    run.node_id = owner->id;
-    run.node_name = owner->name;
-    run.incarnation = owner->incarnation;
-    run.epoch = cluster->runtimes.at(task.runtime).epoch;
+    run.node_id = start.owner->id;
+    run.node_name = start.owner->name;
+    run.incarnation = start.owner->incarnation;
+    run.epoch = epoch;
     run.started_by = scope.principal.name;
     if (auto given = give_at_start(task, request, scope.now, run, faults); !given) return propagate(given);
 
@@ -123,12 +168,30 @@ Result<task::Run> start_task(const Context& context, WriteScope& scope, const St
                     .document = {},
                     .state = "open",
                     .delivered = std::nullopt};
-    command.document = command_document(command.id, "start", run, stored.document);
+    command.document = command_document(command.id, "start", run, document);
     insert_command(scope.sql, command, scope.now);
-    write_audit(scope, "task.start", "task:" + task.id, std::nullopt, task::to_json(run));
+    write_audit(scope, "task.start", "task:" + run.task_id, std::nullopt, task::to_json(run));
     count_state(context, scope, RunState::pending);
     scope.after_commit([&hooks = context.hooks, node_id = run.node_id] { hooks.fire_commands_waiting(node_id); });
     return run;
+}
+
+}  // namespace
+
+Result<std::vector<task::Run>> start_task(const Context& context, WriteScope& scope, const StoredTask& stored, const StartRequest& request,
+                                          Faults& faults) {
+    const auto cluster = context.cluster.get();
+    const auto starts = starts_of(*cluster, stored.task, request);
+    if (!starts) return propagate(starts);
+    const std::int64_t epoch = cluster->runtimes.at(stored.task.runtime).epoch;
+    std::vector<task::Run> runs;
+    for (const Start& start : *starts) {
+        const std::string document = start.task.piece ? task::to_json(start.task) : stored.document;
+        auto run = start_piece(context, scope, start, document, epoch, request, faults);
+        if (!run) return propagate(run);
+        runs.push_back(std::move(*run));
+    }
+    return runs;
 }
 
 Result<StoredRun> stop_run(const Context& context, WriteScope& scope, const std::string& run_id) {

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "center/api_routes.h"
 #include "center/run_recorder.h"
@@ -15,15 +16,18 @@ namespace cloudtask::center {
 struct StartRequest {
     task::Parameters parameters;
     std::optional<Instant> as_of;  // what stands for the fire time in expressions; none: the time of the request
+    // Which pieces of a sharded or broadcast task; all, if nothing is said.
+    std::optional<std::int64_t> shard = {};
+    std::string node = {};  // a name or id, of those that a broadcast is for
 };
 // {"parameters": {"bucket": "b1"}, "as_of": "2026-11-20T03:00:00Z"}, both optional.
 StartRequest read_start_request(const json::Value& document, Faults& faults);
 
-// A run and a command `start` for the node that owns the task now; the node is told after the commit. Adds a fault for parameters that the
-// task does not declare, that are missing, or of which no values come out; the error then is Errc::unsupported. Other errors: conflict: no
-// node can take it.
-Result<task::Run> start_task(const Context& context, WriteScope& scope, const StoredTask& stored, const StartRequest& request,
-                             Faults& faults);
+// A run, or one for each piece, and for each a command `start` for the node that owns it now; the nodes are told after the commit. Adds a
+// fault for parameters that the task does not declare, that are missing, or of which no values come out; the error then is
+// Errc::unsupported. Other errors: conflict: no node can take it; invalid_argument: there is no such shard, or the task has no pieces.
+Result<std::vector<task::Run>> start_task(const Context& context, WriteScope& scope, const StoredTask& stored, const StartRequest& request,
+                                          Faults& faults);
 
 // Stops a run: a command `stop` for its node, or, when its start never left the center, at once. Asking again changes nothing. Errors:
 // not_found; conflict: it has ended.

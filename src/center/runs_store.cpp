@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view kRunColumns =
     "id, task_id, task_version, runtime, group_name, task_name, trigger_kind, fire_time, attempt, state, reason, package, node_id, "
     "node_name, incarnation, epoch, started_at, ended_at, lateness, exit_code, signal, stdout_bytes, stderr_bytes, output_truncated, "
-    "started_by, log_note, covers_until, late_report, parameters, http_status";
+    "started_by, log_note, covers_until, late_report, parameters, http_status, piece, shard";
 
 // A column that may be NULL.
 struct Optional {
@@ -58,8 +58,9 @@ struct Columns {
         log_note, late_report, parameters;
     long long task_version = 0, attempt = 1, epoch = 0, stdout_bytes = 0, stderr_bytes = 0;
     int truncated = 0;
-    Optional fire_time, started_at, ended_at, lateness, exit_code, signal, covers_until, http_status;
-    soci::indicator has_late_report = soci::i_null;
+    std::string piece;
+    Optional fire_time, started_at, ended_at, lateness, exit_code, signal, covers_until, http_status, shard;
+    soci::indicator has_late_report = soci::i_null, has_piece = soci::i_null;
 
     // In the order of kRunColumns.
     void fetch_into(soci::statement& statement) {
@@ -94,6 +95,8 @@ struct Columns {
         statement.exchange(into(late_report, has_late_report));
         statement.exchange(into(parameters));
         statement.exchange(into(http_status.value, http_status.indicator));
+        statement.exchange(into(piece, has_piece));
+        statement.exchange(into(shard.value, shard.indicator));
     }
 
     void set(const task::Run& run) {
@@ -123,6 +126,9 @@ struct Columns {
         stderr_bytes = static_cast<long long>(run.stderr_bytes);
         truncated = run.output_truncated ? 1 : 0;
         started_by = run.started_by;
+        piece = run.piece;
+        has_piece = piece.empty() ? soci::i_null : soci::i_ok;
+        shard.set(run.shard);
     }
 
     StoredRun get() const {
@@ -157,6 +163,8 @@ struct Columns {
         run.output_truncated = truncated != 0;
         run.started_by = started_by;
         run.covers_until = covers_until.instant();
+        if (has_piece == soci::i_ok) run.piece = piece;
+        run.shard = shard.number();
         stored.log_note = log_note;
         if (has_late_report == soci::i_ok) stored.late_report = late_report;
         if (!parameters.empty()) run.parameters = parsed_parameters(parameters);
@@ -189,14 +197,15 @@ std::optional<StoredRun> find_run(soci::session& sql, std::string_view id) {
 std::vector<StoredRun> list_runs(soci::session& sql, const RunFilter& filter) {
     std::string where;
     std::vector<std::string> values;
-    const auto demand = [&](std::string_view condition, std::string value) {
-        where += fmt::format("{} {} :v{}", where.empty() ? "WHERE" : " AND", condition, values.size());
+    const auto demand = [&](std::string_view condition, std::string value, std::string_view end = "") {
+        where += fmt::format("{} {} :v{}{}", where.empty() ? "WHERE" : " AND", condition, values.size(), end);
         values.push_back(std::move(value));
     };
     if (!filter.runtime.empty()) demand("runtime =", filter.runtime);
     if (!filter.group.empty()) demand("group_name =", filter.group);
     if (!filter.task_id.empty()) demand("task_id =", filter.task_id);
     if (!filter.node_id.empty()) demand("node_id =", filter.node_id);
+    if (filter.shard) demand("shard = CAST(", std::to_string(*filter.shard), " AS INTEGER)");
     if (filter.state) demand("state =", std::string(task::to_string(*filter.state)));
     if (filter.since) demand("id >=", least_run_id(std::chrono::ceil<std::chrono::milliseconds>(*filter.since)));
     if (filter.until) demand("id <", least_run_id(std::chrono::ceil<std::chrono::milliseconds>(*filter.until)));
@@ -250,15 +259,17 @@ struct RunWriter::Impl {
         insert.exchange(use(c.attempt));
         exchange_state(insert);
         insert.exchange(use(c.started_by));
+        insert.exchange(use(c.piece, c.has_piece));
+        insert.exchange(use(c.shard.value, c.shard.indicator));
         insert.alloc();
         insert.prepare(
             "INSERT INTO runs (id, task_id, task_version, runtime, group_name, task_name, trigger_kind, fire_time, attempt, state, reason, "
             "package, node_id, node_name, incarnation, epoch, started_at, ended_at, lateness, exit_code, signal, stdout_bytes, "
-            "stderr_bytes, output_truncated, http_status, started_by) VALUES (:id, :task_id, :task_version, :runtime, :group_name, "
+            "stderr_bytes, output_truncated, http_status, started_by, piece, shard) VALUES (:id, :task_id, :task_version, :runtime, :group_name, "
             ":task_name, "
             ":trigger, "
             ":fire_time, :attempt, :state, :reason, :package, :node_id, :node_name, :incarnation, :epoch, :started_at, :ended_at, "
-            ":lateness, :exit_code, :signal, :stdout_bytes, :stderr_bytes, :truncated, :http_status, :started_by)");
+            ":lateness, :exit_code, :signal, :stdout_bytes, :stderr_bytes, :truncated, :http_status, :started_by, :piece, :shard)");
         insert.define_and_bind();
         insert_ready = true;
     }

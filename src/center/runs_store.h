@@ -26,6 +26,7 @@ struct StoredRun {
 
 struct RunFilter {
     std::string runtime, group, task_id, node_id;  // empty: any
+    std::optional<std::int64_t> shard;
     std::optional<task::RunState> state;
     std::optional<Instant> since, until;  // by the time in the id: the fire time, or when it was started by hand
     std::string beyond;                   // the id of the last run of the page before

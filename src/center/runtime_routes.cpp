@@ -92,8 +92,10 @@ Result<std::map<std::string, std::int64_t>> count_owned_by_node(Call& call, cons
     auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
         if (!runtime_exists(sql, call.param("name"))) return fail(Errc::not_found, "there is no runtime {}", call.param("name"));
         if (!runtime.ring) return {};
-        visit_enabled_tasks(sql, call.param("name"), [&](const std::string& id, const ring::Placement& placement) {
-            if (const auto* member = runtime.ring->owner(id, placement)) owned[member->id] += 1;
+        visit_enabled_tasks(sql, call.param("name"), [&](const std::string& id, const TaskPlacement& placement) {
+            visit_owners(*runtime.ring, id, placement, [&](const PlacedPiece& piece) {
+                if (piece.owner != nullptr) owned[piece.owner->id] += 1;
+            });
         });
         return {};
     });

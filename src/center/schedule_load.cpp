@@ -81,11 +81,17 @@ Result<> ScheduleLoad::add_schedule(std::size_t task, std::size_t index, json::D
     json::Value& schedule = document["schedules"][static_cast<rapidjson::SizeType>(index)];
     auto& memory = document.GetAllocator();
     const bool has_jitter = schedule.HasMember("jitter");
+    // A fire of a sharded task is one for each shard.
+    const bool sharded = document.HasMember("shards") && document["shards"].IsInt();
+    const int shards = sharded ? document["shards"].GetInt() : 1;
+    const auto count = [this, shards](Instant fire) {
+        for (int shard = 0; shard < shards; ++shard) counts_.add(fire);
+    };
     // What calendars leave of it follows from the task, which carries them.
     if (schedule.HasMember("exclude") || schedule.HasMember("working_days")) {
         const auto whole = task::read_task(document);
         if (!whole) return propagate(whole);
-        return walk(whole->schedules.at(index), [this](Instant fire) { counts_.add(fire); });
+        return walk(whole->schedules.at(index), count);
     }
     json::Value plain(schedule, memory);
     plain.RemoveMember("jitter");
@@ -96,10 +102,10 @@ Result<> ScheduleLoad::add_schedule(std::size_t task, std::size_t index, json::D
         Faults faults;
         const auto read = task::Schedule::read(schedule, "", faults);
         if (!read) return fail(Errc::corrupt, "{}", faults.summary());
-        return walk(read->for_task(tasks_[task].id), [this](Instant fire) { counts_.add(fire); });
+        return walk(read->for_task(tasks_[task].id), count);
     }
-    ++(*shape)->schedules;
-    if (!has_jitter) entries_.push_back({task, index, *shape});
+    (*shape)->schedules += shards;
+    if (!has_jitter && !sharded) entries_.push_back({task, index, *shape});
     return {};
 }
 

@@ -2,7 +2,8 @@
 //
 // Schedules that say the same are walked once, however many tasks have them. Those with jitter or H have other times for each task and are
 // walked one by one; with more than one fire a minute, jitter moves none by as much as a minute, and they count where their rule names.
-// Each schedule counts for itself: two of one task that name one instant count twice.
+// Each schedule counts for itself: two of one task that name one instant count twice. Of a sharded task each shard counts; a broadcast counts
+// once.
 #pragma once
 
 #include <cstdint>
@@ -67,7 +68,7 @@ class ScheduleLoad {
         std::int64_t schedules = 0;
         Duration least_gap = Duration::max();  // between two of its fires
     };
-    // A schedule of a task without jitter and H.
+    // A schedule of a task without jitter, H and shards.
     struct Entry {
         std::size_t task = 0;      // in tasks()
         std::size_t schedule = 0;  // by index in the task

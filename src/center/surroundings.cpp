@@ -3,6 +3,9 @@
 
 #include <algorithm>
 
+#include "center/sql.h"
+#include "cloudtask/core/json.h"
+
 namespace cloudtask::center {
 
 namespace {
@@ -75,15 +78,40 @@ std::vector<Absence> all_absent(const std::vector<std::vector<Absence>>& absence
     return all;
 }
 
-Surroundings look_around(soci::session& sql, const ClusterView& cluster, const std::string& runtime, const LedgerRules& rules, Instant from,
-                         Instant now) {
+std::vector<ring::Member> nodes_of(soci::session& sql, const ClusterView& cluster, const std::string& runtime) {
+    std::vector<ring::Member> nodes;
+    std::string id, name, document;
+    soci::statement statement = (sql.prepare << "SELECT id, name, document FROM nodes WHERE runtime = :runtime ORDER BY name",
+                                 soci::into(id), soci::into(name), soci::into(document), soci::use(runtime));
+    statement.execute();
+    const auto view = cluster.runtimes.find(runtime);
+    while (statement.fetch()) {
+        ring::Member node{.id = id, .incarnation = {}, .name = name};
+        if (const auto said = json::parse(document)) {
+            Faults faults;
+            json::ObjectReader{*said, "", faults}.read("labels", node.labels);
+        }
+        if (view != cluster.runtimes.end()) {
+            if (const auto live = view->second.nodes.find(id); live != view->second.nodes.end()) node.labels = live->second.member.labels;
+        }
+        nodes.push_back(std::move(node));
+    }
+    return nodes;
+}
+
+NodesAround read_nodes(soci::session& sql, const std::string& runtime, Instant from, Instant now) {
+    return {node_contacts(sql, runtime), node_absences(sql, runtime, from, now)};
+}
+
+Surroundings look_around(const NodesAround& all, const ClusterView& cluster, const std::string& runtime, const LedgerRules& rules,
+                         Instant now, const std::string& only) {
     Surroundings around;
     around.now = now;
     around.rules = rules;
-    const auto nodes = node_contacts(sql, runtime);
-    const auto absences = node_absences(sql, runtime, from, now);
+    const auto& absences = all.absences;
     std::vector<std::vector<Absence>> by_node;
-    for (const auto& node : nodes) {
+    for (const auto& node : all.nodes) {
+        if (!only.empty() && node.id != only) continue;
         std::vector<Absence> away{{Instant::min(), node.registered_at}};
         for (const auto& absence : absences) {
             if (absence.node_id == node.id) away.push_back({std::min(absence.last_seen, absence.since), absence.until});
@@ -98,12 +126,14 @@ Surroundings look_around(soci::session& sql, const ClusterView& cluster, const s
     return around;
 }
 
-bool unowned(const ClusterView& cluster, const Definition& definition) {
+bool unowned(const ClusterView& cluster, const LedgerPiece& piece) {
+    const Definition& definition = piece.definition;
     const auto runtime = cluster.runtimes.find(definition.runtime);
     if (definition.deleted_at || definition.versions.empty() || !cluster.connected || runtime == cluster.runtimes.end()) return false;
     if (!runtime->second.complete || !runtime->second.ring) return false;
     const DefinitionVersion& last = definition.versions.back();
-    return runtime->second.ring->owner(definition.task_id, ring::Placement{last.targets, last.labels}) == nullptr;
+    const ring::Placement anywhere{last.targets, last.labels}, here{{task::kNodeIdMark + piece.node.id}, last.labels};
+    return runtime->second.ring->owner(definition.task_id, piece.node.id.empty() ? anywhere : here) == nullptr;
 }
 
 }  // namespace cloudtask::center

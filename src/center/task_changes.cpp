@@ -16,7 +16,7 @@ namespace cloudtask::center {
 
 namespace {
 
-// A task that moves because its targets or labels changed does so at one instant, which both owners must have learnt of by then
+// A task that moves because its targets, labels or mode changed does so at one instant, which both owners must have learnt of by then
 // (docs/architecture.md, "Where this differs"): as long as the news of a change takes to reach every node, with much to spare.
 constexpr Duration kMoveAhead = std::chrono::seconds{5};
 
@@ -25,19 +25,24 @@ Result<> need_free_task_name(soci::session& sql, const task::Task& task) {
     return fail(Errc::already_exists, "the group {}/{} has a task named {} already", task.runtime, task.group, task.name);
 }
 
+// Other nodes own it, or other pieces of it.
+bool goes_elsewhere(const task::Task& before, const task::Task& changed) {
+    return changed.targets != before.targets || changed.labels != before.labels || changed.mode != before.mode ||
+           changed.shards != before.shards;
+}
+
 // From when on the fires of `changed` count. Never earlier than those of `before`: where that is ahead, another node fires up to there.
 Instant effective_from(const task::Task& before, const task::Task& changed, Instant now) {
     Instant from = before.effective_from;
     // Fires that only the new schedules would have had are not owed for the past.
     if (changed.schedules != before.schedules || (changed.enabled && !before.enabled)) from = std::max(from, now);
-    if (changed.targets != before.targets || changed.labels != before.labels) from = std::max(from, now + kMoveAhead);
+    if (goes_elsewhere(before, changed)) from = std::max(from, now + kMoveAhead);
     return from;
 }
 
 // Who does not know of the change fires something else, or elsewhere.
 bool owes_other_fires(const task::Task& before, const task::Task& changed) {
-    return changed.schedules != before.schedules || changed.enabled != before.enabled || changed.targets != before.targets ||
-           changed.labels != before.labels;
+    return changed.schedules != before.schedules || changed.enabled != before.enabled || goes_elsewhere(before, changed);
 }
 
 }  // namespace

@@ -47,22 +47,28 @@ struct TaskColumns {
     }
 };
 
-std::string placement_of(const task::Task& task) {
-    if (task.targets.empty() && task.labels.empty()) return {};
+std::string placement_text(const task::Task& task) {
+    if (task.targets.empty() && task.labels.empty() && task.mode == task::Mode::single) return {};
     json::Writer out;
-    out.begin_object().member("targets", task.targets).member("labels", task.labels).end_object();
+    out.begin_object().member("targets", task.targets).member("labels", task.labels);
+    if (task.mode == task::Mode::shards) out.member("shards", std::int64_t{task.shards});
+    if (task.mode == task::Mode::broadcast) out.member("broadcast", true);
+    out.end_object();
     return out.text();
 }
 
-ring::Placement read_placement(const std::string& text) {
-    ring::Placement placement;
+TaskPlacement read_placement(const std::string& text) {
+    TaskPlacement placement;
     if (text.empty()) return placement;
     Faults faults;
     const auto document = json::parse(text);
     if (!document) return placement;
     json::ObjectReader reader{*document, "", faults};
-    reader.read("targets", placement.targets);
-    reader.read("labels", placement.labels);
+    reader.read("targets", placement.nodes.targets);
+    reader.read("labels", placement.nodes.labels);
+    if (reader.read("shards", placement.shards)) placement.mode = task::Mode::shards;
+    bool broadcast = false;
+    if (reader.read("broadcast", broadcast) && broadcast) placement.mode = task::Mode::broadcast;
     return placement;
 }
 
@@ -167,7 +173,7 @@ bool task_name_taken(soci::session& sql, const std::string& runtime, const std::
 }
 
 void insert_task(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp) {
-    const std::string document = task::to_json(task), placement = placement_of(task);
+    const std::string document = task::to_json(task), placement = placement_text(task);
     const int enabled = task.enabled ? 1 : 0, parameters = task.parameters ? 1 : 0;
     const long long version = task.version, revision = task.revision, created_at = to_db(task.created_at),
                     updated_at = to_db(task.updated_at);
@@ -184,7 +190,7 @@ void insert_task(soci::session& sql, const task::Task& task, const std::string& 
 }
 
 void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp) {
-    const std::string document = task::to_json(task), placement = placement_of(task);
+    const std::string document = task::to_json(task), placement = placement_text(task);
     const int enabled = task.enabled ? 1 : 0, parameters = task.parameters ? 1 : 0;
     const long long version = task.version, revision = task.revision, updated_at = to_db(task.updated_at);
     sql << "UPDATE tasks SET group_id = :group_id, group_name = :group, name = :name, enabled = :enabled, package = :package, "
@@ -294,7 +300,7 @@ void check_tag_filter(const ListQuery& query, Faults& faults) {
 }
 
 void visit_enabled_tasks(soci::session& sql, const std::string& runtime,
-                         const std::function<void(const std::string& id, const ring::Placement& placement)>& visit) {
+                         const std::function<void(const std::string& id, const TaskPlacement& placement)>& visit) {
     std::string id, placement;
     soci::statement statement = (sql.prepare << "SELECT id, placement FROM tasks WHERE runtime = :runtime AND enabled = 1",
                                  soci::use(runtime), soci::into(id), soci::into(placement));

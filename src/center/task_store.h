@@ -9,7 +9,7 @@
 
 #include "center/canary_store.h"
 #include "center/listing.h"
-#include "cloudtask/ring/ring.h"
+#include "center/task_placement.h"
 #include "cloudtask/task/types.h"
 
 namespace soci {
@@ -79,11 +79,11 @@ SelectedTasks select_tasks(soci::session& sql, const ListQuery& query, std::opti
 
 // Calls `visit` with id and placement of every enabled task of a runtime.
 void visit_enabled_tasks(soci::session& sql, const std::string& runtime,
-                         const std::function<void(const std::string& id, const ring::Placement& placement)>& visit);
+                         const std::function<void(const std::string& id, const TaskPlacement& placement)>& visit);
 
 struct PlacedTask {
     std::string id, group, name;
-    ring::Placement placement;
+    TaskPlacement placement;
 };
 // The same with the tasks' names, in order of id.
 void visit_placed_tasks(soci::session& sql, const std::string& runtime, const std::function<void(const PlacedTask& task)>& visit);

@@ -51,7 +51,7 @@ std::string task_json(const StoredTask& stored, const ClusterView& cluster, Inst
     extra.begin_object();
     extra.member("state", task_state(stored, owner)).member("running", stored.running);
     extra.key("owner");
-    if (owner != nullptr && stored.task.enabled) {
+    if (owner != nullptr && stored.task.enabled && stored.task.mode == task::Mode::single) {
         extra.begin_object().member("node_id", owner->id).member("node_name", owner->name).end_object();
     } else {
         extra.null();
@@ -82,9 +82,10 @@ std::string task_json(const StoredTask& stored, const ClusterView& cluster, Inst
 
 std::string owner_json(const task::Task& task, const ClusterView& cluster) {
     const ring::Member* owner = cluster.owner(task);
+    const bool pieces = task.mode != task::Mode::single;
     json::Writer out;
     out.begin_object();
-    if (owner != nullptr) {
+    if (owner != nullptr && !pieces) {
         out.member("node_id", owner->id).member("node_name", owner->name);
     } else {
         out.key("node_id").null().key("node_name").null();
@@ -93,6 +94,8 @@ std::string owner_json(const task::Task& task, const ClusterView& cluster) {
     std::string reason;
     if (owner == nullptr) {
         reason = no_owner_reason(task, cluster);
+    } else if (pieces) {
+        reason = task.mode == task::Mode::shards ? "each shard is placed on the ring by itself" : "it runs on every node that it is for";
     } else if (task.targets.empty() && task.labels.empty()) {
         reason = "the first node clockwise on the ring from the task's hash";
     } else {
@@ -100,6 +103,15 @@ std::string owner_json(const task::Task& task, const ClusterView& cluster) {
     }
     if (!task.enabled) reason += "; the task is disabled and does not fire";
     out.member("reason", reason);
+    if (owner != nullptr && pieces) {
+        out.key("owners").begin_array();
+        visit_owners(*cluster.runtimes.at(task.runtime).ring, task.id, placement_of(task), [&out](const PlacedPiece& piece) {
+            out.begin_object().member("piece", piece.id);
+            if (piece.shard) out.member("shard", *piece.shard);
+            out.member("node_id", piece.owner->id).member("node_name", piece.owner->name).end_object();
+        });
+        out.end_array();
+    }
     out.end_object();
     return out.text();
 }

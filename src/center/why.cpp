@@ -2,6 +2,7 @@
 #include "center/why.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "center/ledger_store.h"
 #include "center/runs.h"
@@ -15,6 +16,7 @@ using task::RunState;
 namespace {
 
 constexpr Duration kFarthestBack = std::chrono::hours{24 * 366 * 5};
+constexpr std::size_t kRunsOfInstant = 2000;  // of all nodes, where a task is broadcast
 constexpr std::size_t kRunsBefore = 100;  // among which the one that overlapped is looked for
 
 std::string short_duration(Duration duration) {
@@ -22,7 +24,7 @@ std::string short_duration(Duration duration) {
 }
 
 FireRecord record_of(const task::Run& run) {
-    return {*run.fire_time, run.attempt, run.task_version, run.state, run.reason, run.started_at, run.lateness};
+    return {run.piece, *run.fire_time, run.attempt, run.task_version, run.state, run.reason, run.started_at, run.lateness};
 }
 
 // The last fire of the version before `at` and after `floor`. Looks back in growing steps, then halves what lies between: millions of fires
@@ -69,8 +71,10 @@ bool fires_at(DefinitionVersion version, Instant at, bool disabled_schedules_too
 
 class Explanation {
   public:
-    Explanation(soci::session& sql, const ClusterView& cluster, const LedgerRules& rules, Instant now, Definition definition, Instant at)
-        : sql_(sql), cluster_(cluster), now_(now), definition_(std::move(definition)), rules_(rules) {
+    Explanation(soci::session& sql, const ClusterView& cluster, const LedgerRules& rules, Instant now, LedgerPiece piece, Instant at)
+        : sql_(sql), cluster_(cluster), now_(now), piece_(std::move(piece)), definition_(piece_.definition), rules_(rules) {
+        why_.shard = piece_.shard;
+        why_.node = piece_.node.name;
         why_.task_id = definition_.task_id;
         why_.runtime = definition_.runtime;
         why_.group = definition_.group;
@@ -107,17 +111,19 @@ class Explanation {
         filter.task_id = why_.task_id;
         filter.since = std::chrono::floor<std::chrono::milliseconds>(why_.at);
         filter.until = *filter.since + std::chrono::milliseconds{1};
+        filter.shard = piece_.shard;
         filter.oldest_first = true;
-        filter.limit = 200;
+        filter.limit = kRunsOfInstant;
         for (auto& stored : list_runs(sql_, filter)) {
-            if (stored.run.fire_time == why_.at) why_.runs.push_back(std::move(stored));
+            if (stored.run.fire_time == why_.at && stored.run.piece == piece_.id) why_.runs.push_back(std::move(stored));
         }
         std::sort(why_.runs.begin(), why_.runs.end(), [](const StoredRun& a, const StoredRun& b) { return a.run.attempt < b.run.attempt; });
     }
 
     Surroundings around() const {
-        Surroundings around = look_around(sql_, cluster_, definition_.runtime, rules_, why_.at, now_);
-        around.unowned = unowned(cluster_, definition_);
+        const NodesAround nodes = read_nodes(sql_, definition_.runtime, why_.at, now_);
+        Surroundings around = look_around(nodes, cluster_, definition_.runtime, rules_, now_, piece_.node.id);
+        around.unowned = unowned(cluster_, piece_);
         return around;
     }
 
@@ -224,12 +230,13 @@ class Explanation {
     void tell_overlap(Instant decided) {
         RunFilter filter;
         filter.task_id = why_.task_id;
+        filter.shard = piece_.shard;
         filter.until = std::chrono::floor<std::chrono::milliseconds>(decided) + std::chrono::milliseconds{1};
         filter.limit = kRunsBefore;
         for (auto& stored : list_runs(sql_, filter)) {
             const task::Run& run = stored.run;
             const bool began = run.started_at && *run.started_at <= decided && run.fire_time != why_.at;
-            if (!began || (run.ended_at && *run.ended_at < why_.at)) continue;
+            if (!began || run.piece != piece_.id || (run.ended_at && *run.ended_at < why_.at)) continue;
             say("overlap", fmt::format("It was skipped, as the run {} of {} was still going on node {}.", run.id,
                                        format_instant(run.fire_time.value_or(*run.started_at)), run.node_name));
             why_.other_run = std::move(stored);
@@ -274,9 +281,9 @@ class Explanation {
             why_.verdict = FireVerdict::not_yet;
             return say("future", "It will be due then.");
         }
-        const auto covers = read_covers(sql_, why_.task_id, why_.at, why_.at + kTick);
+        const Covers covers = read_covers(sql_, why_.task_id, why_.at, why_.at + kTick)[piece_.id];
         const Judgement judgement = judge_absent(definition_, due, covers, around(), [this](std::int64_t version) {
-            return last_fire_before_version(sql_, why_.task_id, version, why_.at, now_);
+            return last_fire_before_version(sql_, why_.task_id, piece_.id, version, why_.at, now_);
         });
         why_.verdict = judgement.verdict;
         switch (judgement.verdict) {
@@ -366,26 +373,88 @@ class Explanation {
     soci::session& sql_;
     const ClusterView& cluster_;
     const Instant now_;
-    const Definition definition_;
+    const LedgerPiece piece_;
+    const Definition& definition_;
     const LedgerRules rules_;
     Why why_;
 };
 
+// Of what went differently for a task's pieces the first of these is told.
+constexpr FireVerdict kWorstFirst[] = {FireVerdict::unexplained, FireVerdict::lost,    FireVerdict::missed, FireVerdict::awaited,
+                                       FireVerdict::skipped,     FireVerdict::changed, FireVerdict::late,   FireVerdict::running,
+                                       FireVerdict::pending,     FireVerdict::not_yet, FireVerdict::ran};
+
+std::size_t rank(const Why& why) {
+    return static_cast<std::size_t>(std::find(std::begin(kWorstFirst), std::end(kWorstFirst), why.verdict) - std::begin(kWorstFirst));
+}
+
+bool is_asked_for(const LedgerPiece& piece, const WhyWhich& which) {
+    if (which.shard && piece.shard != which.shard) return false;
+    return which.node.empty() || which.node == piece.node.name || which.node == piece.node.id;
+}
+
+Why of_the_whole(std::vector<Why> pieces) {
+    const auto worst = std::min_element(pieces.begin(), pieces.end(), [](const Why& a, const Why& b) { return rank(a) < rank(b); });
+    Why whole = *worst;
+    const std::string name = whole.shard ? fmt::format("shard {}", *whole.shard) : "node " + whole.node;
+    if (whole.shard || !whole.node.empty()) whole.sentence = fmt::format("Of {} pieces, {}: {}", pieces.size(), name, whole.sentence);
+    whole.runs.clear();
+    for (auto& piece : pieces) {
+        whole.runs.insert(whole.runs.end(), piece.runs.begin(), piece.runs.end());
+        whole.due = whole.due || piece.due;
+    }
+    whole.shard.reset();
+    whole.node.clear();
+    whole.pieces = std::move(pieces);
+    return whole;
+}
+
 }  // namespace
 
 Result<Why> explain_fire(Store& store, const ClusterView& cluster, const LedgerRules& rules, Instant now, const std::string& task_id,
-                         Instant at, const std::function<bool()>& over) {
+                         Instant at, const WhyWhich& which, const std::function<bool()>& over) {
     Why why;
     const auto explain = [&](soci::session& sql) -> Result<> {
         auto definition = read_definition(sql, task_id, at, std::max(at, now) + kTick);
         if (definition.versions.empty()) return fail(Errc::not_found, "there is no task {}", task_id);
-        why = Explanation(sql, cluster, rules, now, std::move(definition), at).make();
+        const auto nodes = is_broadcast(definition) ? nodes_of(sql, cluster, definition.runtime) : std::vector<ring::Member>{};
+        auto pieces = ledger_pieces(std::move(definition), nodes);
+        std::erase_if(pieces, [&which](const LedgerPiece& piece) { return !is_asked_for(piece, which); });
+        if (pieces.empty()) return fail(Errc::not_found, "the task {} has no such piece", task_id);
+        std::vector<Why> all;
+        for (auto& piece : pieces) {
+            const bool unasked = std::all_of(piece.definition.versions.begin(), piece.definition.versions.end(),
+                                             [](const DefinitionVersion& version) { return version.unasked; });
+            Why one = Explanation(sql, cluster, rules, now, std::move(piece), at).make();
+            if (!unasked || !one.runs.empty()) all.push_back(std::move(one));
+        }
+        if (all.empty()) return fail(Errc::not_found, "no node has a piece of the task {}", task_id);
+        // Pieces of other versions than the one in force have nothing to say.
+        const auto has_fire = [](const Why& each) { return each.due || !each.runs.empty() || each.excluded.has_value(); };
+        if (std::any_of(all.begin(), all.end(), has_fire)) std::erase_if(all, [&](const Why& each) { return !has_fire(each); });
+        why = all.size() == 1 ? std::move(all.front()) : of_the_whole(std::move(all));
         return {};
     };
     const auto read = store.read(explain, over);
     if (!read) return propagate(read);
     return why;
 }
+
+namespace {
+
+void write_pieces(json::Writer& out, const std::vector<Why>& pieces) {
+    out.key("pieces").begin_array();
+    for (const auto& piece : pieces) {
+        out.begin_object();
+        if (piece.shard) out.member("shard", *piece.shard);
+        if (!piece.node.empty()) out.member("node", piece.node);
+        if (piece.verdict) out.member("verdict", to_string(*piece.verdict));
+        out.member("cause", piece.cause).member("sentence", piece.sentence).end_object();
+    }
+    out.end_array();
+}
+
+}  // namespace
 
 std::string why_json(const Why& why) {
     json::Writer out;
@@ -412,6 +481,9 @@ std::string why_json(const Why& why) {
     for (const auto& stored : why.runs) out.raw(run_json(stored));
     out.end_array();
     if (why.other_run) out.key("other_run").raw(run_json(*why.other_run));
+    if (why.shard) out.member("shard", *why.shard);
+    if (!why.node.empty()) out.member("node", why.node);
+    if (!why.pieces.empty()) write_pieces(out, why.pieces);
     out.end_object();
     return out.text();
 }

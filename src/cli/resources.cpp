@@ -49,7 +49,8 @@ std::string task_name(const json::Value& item) {
     return text_member(item, "runtime") + "/" + text_member(item, "group") + "/" + text_member(item, "name");
 }
 std::string task_of_run(const json::Value& run) {
-    return text_member(run, "runtime") + "/" + text_member(run, "group") + "/" + text_member(run, "task_name");
+    const std::string shard = run.HasMember("shard") ? fmt::format(" #{}", integer_member(run, "shard")) : std::string{};
+    return text_member(run, "runtime") + "/" + text_member(run, "group") + "/" + text_member(run, "task_name") + shard;
 }
 
 // In words; as it is if this program does not understand it (a newer center).

@@ -23,7 +23,7 @@ Result<std::string> named_task_id(Invocation& invocation) {
 }
 
 Result<json::Document> post_to_task(Invocation& invocation, const json::Value& task, const std::string& action, const std::string& body,
-                                    std::int64_t version) {
+                                    std::int64_t version, const Query& query) {
     auto center = invocation.center();
     if (!center) return propagate(center);
     const Resource& resource = *find_resource("task");
@@ -31,8 +31,15 @@ Result<json::Document> post_to_task(Invocation& invocation, const json::Value& t
                              .path = path_of(resource, task) + "/" + action,
                              .body = body,
                              .doing = fmt::format("{} task {}", action, resource.name(task)),
-                             .version = version});
+                             .version = version,
+                             .query = query});
 }
+
+std::vector<Option> piece_options() {
+    return {{"shard", 0, "N", "only this shard of a sharded task, from 0 on"}, {"node", 0, "NAME", "only this node of a broadcast task"}};
+}
+
+Query piece_query(const Arguments& arguments) { return {{"shard", arguments.text("shard")}, {"node", arguments.text("node")}}; }
 
 void print_item(Invocation& invocation, const json::Value& item, const std::string& sentence, const std::string& quiet) {
     if (invocation.quiet()) {

@@ -58,12 +58,12 @@ Result<Loaded> load_from(NodeStore& from) {
 
 struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
     NodeParts parts;
+    Pieces pieces;
     Runner runner;
     std::unique_ptr<Coordinator> coordinator;
     Cordon cordon;
 
     TaskIndex tasks;  // the catalog replica, by pieces
-    Pieces pieces;
     std::unordered_set<std::string> fetched;  // packages that are on disk
     std::unordered_set<std::string> fetching;
     std::int64_t fetched_in_epoch = 0;  // by which it was last decided what this node may come to need

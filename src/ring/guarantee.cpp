@@ -9,6 +9,7 @@
 #include "cloudtask/core/units.h"
 #include "cloudtask/task/attempts.h"
 #include "cloudtask/task/decisions.h"
+#include "cloudtask/task/pieces.h"
 
 namespace cloudtask::ring {
 
@@ -261,6 +262,33 @@ class Writer {
 
 }  // namespace
 
-Guarantee describe_guarantee(const task::Task& task, const GuaranteeFacts& facts) { return Writer(task, facts).write(); }
+// Of a task with pieces one is described, and stands for all.
+Guarantee describe_guarantee(const task::Task& task, const GuaranteeFacts& facts) {
+    const auto with_head = [&facts](const task::Task& piece, std::string head) {
+        Guarantee guarantee = Writer(piece, facts).write();
+        guarantee.sentences.insert(guarantee.sentences.begin(), {"pieces", std::move(head)});
+        return guarantee;
+    };
+    if (task.mode == task::Mode::shards) {
+        return with_head(task::shard_of(task, 0),
+                         fmt::format("A fire of it is {} runs, one for each shard, and each shard has a node of its own. What follows names the "
+                                     "node of shard 0; it holds for each shard by itself.",
+                                     task.shards));
+    }
+    if (task.mode == task::Mode::broadcast) {
+        const Placement placement{task.targets, task.labels};
+        const auto first = std::find_if(facts.members.begin(), facts.members.end(),
+                                        [&placement](const Member& member) { return placement.accepts(member); });
+        const auto count = std::count_if(facts.members.begin(), facts.members.end(),
+                                         [&placement](const Member& member) { return placement.accepts(member); });
+        if (first != facts.members.end()) {
+            return with_head(task::piece_on(task, {first->id, first->name}),
+                             fmt::format("A fire of it is one run on each node that its targets and labels name, {} now. What follows is "
+                                         "said of {}; it holds for each node by itself.",
+                                         count, first->name));
+        }
+    }
+    return Writer(task, facts).write();
+}
 
 }  // namespace cloudtask::ring

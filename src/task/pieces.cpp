@@ -27,8 +27,11 @@ std::string node_piece_id(std::string_view task_id, std::string_view node_id) { 
 bool has_shard(const Task& definition, std::int64_t shard) { return definition.mode == Mode::shards && shard < definition.shards; }
 
 bool has_node_piece(const Task& definition, const NodeName& node) {
-    const auto& targets = definition.targets;
-    return definition.mode == Mode::broadcast && (targets.empty() || std::find(targets.begin(), targets.end(), node.name) != targets.end());
+    return definition.mode == Mode::broadcast && names_node(definition.targets, node.name);
+}
+
+bool names_node(const std::vector<std::string>& targets, const std::string& name) {
+    return targets.empty() || std::find(targets.begin(), targets.end(), name) != targets.end();
 }
 
 Task shard_of(const Task& definition, std::int64_t shard) {

@@ -23,7 +23,7 @@ struct GuaranteeFacts {
 };
 
 struct Sentence {
-    // owner, node-lost, uncertain, runs-lost, missed, start-deadline, overlap, time-limit, success, failed, drain, zookeeper, center
+    // pieces, owner, node-lost, uncertain, runs-lost, missed, start-deadline, overlap, time-limit, success, failed, drain, zookeeper, center
     std::string_view topic;
     std::string text;
 };

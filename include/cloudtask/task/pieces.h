@@ -38,6 +38,7 @@ std::string node_piece_id(std::string_view task_id, std::string_view node_id);
 // Does the version have that shard, or a piece of that node (as far as its targets say; labels are the ring's)?
 bool has_shard(const Task& definition, std::int64_t shard);
 bool has_node_piece(const Task& definition, const NodeName& node);
+bool names_node(const std::vector<std::string>& targets, const std::string& name);
 
 // The piece's version for this version of its task. The schedules' times are the task's: its pieces fire together.
 Task shard_of(const Task& definition, std::int64_t shard);

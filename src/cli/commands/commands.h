@@ -17,6 +17,7 @@ std::vector<Command> task_commands();      // task start, stop, clone
 std::vector<Command> bulk_commands();      // task enable, disable, delete, move
 std::vector<Command> describe_commands();  // describe
 std::vector<Command> version_commands();   // task versions, diff, rollback
+std::vector<Command> fire_commands();      // task fires
 std::vector<Command> run_commands();       // run get, stop, log
 std::vector<Command> node_commands();      // node cordon, drain, uncordon; plan-failover
 std::vector<Command> ledger_commands();    // verify, why

@@ -127,11 +127,22 @@ Result<> owner(Invocation& invocation) {
     if (!answer) return propagate(answer);
 
     const std::string node = text_member(*answer, "node_name");
-    const bool owned = !text_member(*answer, "node_id").empty();
+    const auto owners = answer->FindMember("owners");  // of a task with pieces
+    const bool pieces = owners != answer->MemberEnd() && owners->value.IsArray() && !owners->value.Empty();
+    const bool owned = pieces || !text_member(*answer, "node_id").empty();
     if (invocation.format() == Format::json) {
         invocation.out() << pretty_json(*answer);
     } else if (invocation.format() == Format::yaml) {
         invocation.out() << to_yaml(*answer);
+    } else if (pieces) {
+        Table table({"TASK", "SHARD", "NODE", "EPOCH", "NODE ID"});
+        for (const auto& piece : owners->value.GetArray()) {
+            const std::string shard = piece.HasMember("shard") ? std::to_string(integer_member(piece, "shard")) : "";
+            if (invocation.quiet()) invocation.out() << text_member(piece, "node_name") << '\n';
+            table.add({reference, shard, text_member(piece, "node_name"), std::to_string(integer_member(*answer, "epoch")),
+                       text_member(piece, "node_id")});
+        }
+        if (!invocation.quiet()) table.print(invocation.out(), false);
     } else if (owned && invocation.quiet()) {
         invocation.out() << node << '\n';
     } else if (owned) {
@@ -193,7 +204,7 @@ std::vector<Command> get_commands() {
                       {"cloudtask get nodes -o json | jq -r '.[] | select(.online | not) | .name'", "for scripts"}},
          .run = get},
         {.name = "owner",
-         .summary = "Show which node runs a task",
+         .summary = "Show which node runs a task, or each shard of it",
          .details = "Exits with 1 when no node of the runtime can take the task.",
          .positionals = {{"TASK", "RUNTIME/GROUP/NAME or an id"}},
          .options = {},

@@ -6,6 +6,7 @@
 #include "cli/exit.h"
 #include "cli/invocation.h"
 #include "cli/resources.h"
+#include "cli/task_call.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/core/units.h"
 
@@ -36,7 +37,9 @@ Result<std::string> task_id(Center& center, const std::string& reference) {
 }
 
 std::string task_of(const json::Value& fire) {
-    return text_member(fire, "runtime") + "/" + text_member(fire, "group") + "/" + text_member(fire, "task_name");
+    const std::string piece = text_member(fire, "piece");
+    return text_member(fire, "runtime") + "/" + text_member(fire, "group") + "/" + text_member(fire, "task_name") +
+           (piece.empty() ? "" : ", " + piece);
 }
 
 const json::Value& list_of(const json::Value& ledger, const char* name) {
@@ -137,6 +140,16 @@ Result<> verify(Invocation& invocation) {
 // What the answer knows, one line each.
 void print_why(std::ostream& out, const json::Value& why) {
     out << text_member(why, "sentence") << '\n';
+    if (const json::Value& pieces = list_of(why, "pieces"); !pieces.Empty()) {
+        out << '\n';
+        Table table({"PIECE", "VERDICT", "SENTENCE"});
+        for (const auto& piece : pieces.GetArray()) {
+            const std::string name = piece.HasMember("shard") ? fmt::format("shard {}", integer_member(piece, "shard"))
+                                                              : text_member(piece, "node");
+            table.add({name, text_member(piece, "verdict"), text_member(piece, "sentence")});
+        }
+        table.print(out, false);
+    }
     const json::Value& runs = list_of(why, "runs");
     if (runs.Empty()) return;
     out << '\n';
@@ -162,7 +175,9 @@ Result<> why(Invocation& invocation) {
     const std::string reference = invocation.arguments().text("TASK");
     auto id = task_id(**center, reference);
     if (!id) return propagate(id);
-    auto answer = (*center)->get("/tasks/" + http::encode_component(*id) + "/why", "task " + reference, {{"at", *at}});
+    Query query = piece_query(invocation.arguments());
+    query.emplace_back("at", *at);
+    auto answer = (*center)->get("/tasks/" + http::encode_component(*id) + "/why", "task " + reference, query);
     if (!answer) return propagate(answer);
     if (!answer->IsObject()) return fail(Exit::failed, "why: the center's answer is not an explanation");
     if (invocation.format() == Format::json) {
@@ -204,10 +219,11 @@ std::vector<Command> ledger_commands() {
          .summary = "Tell what happened to one fire of a task",
          .details = "Says which run it was, on which node and how late; or why there was none: it was not due, the task was disabled and "
                     "by whom, a "
-                    "run before it was still going, it came too late, its node was lost. With -q only the cause, as one word.",
+                    "run before it was still going, it came too late, its node was lost. Of a task with pieces (shards, broadcast) it says "
+                    "that of each. With -q only the cause, as one word.",
          .positionals = {{"TASK", "RUNTIME/GROUP/NAME or an id, also of a task that was deleted"},
                          {"TIME", "the fire time, such as 2026-11-21T09:00:00Z"}},
-         .options = {},
+         .options = piece_options(),
          .examples = {{"cloudtask why demo/reports/package-report 2026-11-21T09:00:00Z", "did it run at nine?"},
                       {"cloudtask why demo/reports/package-report 2026-11-21T10:00:00+01:00 -o json",
                        "the same, in local time, for scripts"}},

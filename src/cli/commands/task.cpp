@@ -31,16 +31,49 @@ Result<std::string> start_body(const Arguments& arguments) {
     return body.end_object().text();
 }
 
+// A task with pieces: one run for each.
+Result<> started_pieces(Invocation& invocation, const json::Document& answer, const std::string& name) {
+    const json::Value& runs = answer["items"];
+    const bool wait = invocation.arguments().has("wait");
+    json::Document ended(rapidjson::kArrayType);
+    std::size_t bad = 0;
+    for (const auto& run : runs.GetArray()) {
+        const std::string id = text_member(run, "id"), node = text_member(run, "node_name");
+        const std::string shard = run.HasMember("shard") ? fmt::format("shard {} of ", integer_member(run, "shard")) : std::string{};
+        if (wait) {
+            invocation.remark(fmt::format("run {} of {}{} started on {}", id, shard, name, node));
+        } else if (invocation.format() == Format::table) {
+            invocation.out() << (invocation.quiet() ? id : fmt::format("run {} of {}{} started on {}", id, shard, name, node)) << '\n';
+        }
+    }
+    if (!wait) {
+        if (invocation.format() != Format::table) print_item(invocation, runs, {}, {});
+        return {};
+    }
+    Center& center = **invocation.center();
+    for (const auto& run : runs.GetArray()) {
+        auto end = wait_for_end(center, text_member(run, "id"));
+        if (!end) return propagate(end);
+        if (text_member(*end, "state") != "SUCCEEDED") ++bad;
+        invocation.remark(describe_end(*end));
+        ended.PushBack(json::Value(*end, ended.GetAllocator()), ended.GetAllocator());
+    }
+    if (invocation.format() != Format::table) print_item(invocation, ended, {}, {});
+    if (bad > 0) return fail(Exit::failed, "{} of {} runs of {} did not succeed", bad, runs.Size(), name);
+    return {};
+}
+
 Result<> start(Invocation& invocation) {
     const auto body = start_body(invocation.arguments());
     if (!body) return propagate(body);
     auto task = named_task(invocation);
     if (!task) return propagate(task);
-    auto run = post_to_task(invocation, *task, "start", *body);
+    auto run = post_to_task(invocation, *task, "start", *body, 0, piece_query(invocation.arguments()));
     if (!run) return propagate(run);
+    const std::string name = find_resource("task")->name(*task);
+    if (run->IsObject() && run->HasMember("items") && (*run)["items"].IsArray()) return started_pieces(invocation, *run, name);
     const std::string id = text_member(*run, "id");
     if (id.empty()) return fail(Exit::failed, "start task: the center's answer names no run");
-    const std::string name = find_resource("task")->name(*task);
     if (!invocation.arguments().has("wait")) {
         print_item(invocation, *run, fmt::format("run {} of {} started", id, name), id);
         return {};
@@ -58,6 +91,14 @@ Result<> start(Invocation& invocation) {
     if (text_member(*ended, "state") != "SUCCEEDED") return fail(Exit::failed, "{}", describe_end(*ended));
     invocation.remark(describe_end(*ended));
     return {};
+}
+
+std::vector<Option> start_options() {
+    std::vector<Option> options{{"wait", 'w', "", "follow the run to its end"},
+                                {"param", 'p', "NAME=VALUE", "a value for a parameter that the task declares", {}, true},
+                                {"as-of", 0, "TIME", "what stands for the fire time in parameters, RFC 3339 (default: now)"}};
+    for (auto& option : piece_options()) options.push_back(std::move(option));
+    return options;
 }
 
 Result<> stop(Invocation& invocation) {
@@ -107,11 +148,10 @@ std::vector<Command> task_commands() {
         {.name = "task start",
          .summary = "Start a run of a task now",
          .details = "With --wait, prints the run's standard output while it is written, and exits with 0 only if the run succeeded. What "
-                    "--param gives counts more than the values of the task, its group and its runtime; docs/parameters.md has the rules.",
+                    "--param gives counts more than the values of the task, its group and its runtime; docs/parameters.md has the rules. Of "
+                    "a task with pieces (shards, broadcast) each is started, and with --wait the end of each is told.",
          .positionals = {task},
-         .options = {{"wait", 'w', "", "follow the run to its end"},
-                     {"param", 'p', "NAME=VALUE", "a value for a parameter that the task declares", {}, true},
-                     {"as-of", 0, "TIME", "what stands for the fire time in parameters, RFC 3339 (default: now)"}},
+         .options = start_options(),
          .examples = {{"cloudtask task start demo/reports/package-report --wait", "run it and see"},
                       {"cloudtask task start demo/reports/daily -p day=2026-01-02 -p region=us", "with other values"}},
          .run = start},
