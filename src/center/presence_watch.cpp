@@ -29,7 +29,10 @@ Presence presence_of(const ClusterView& view) {
     for (const auto& [name, runtime] : view.runtimes) {
         if (!runtime.complete) continue;
         auto& nodes = presence.present[name];
-        for (const auto& [id, node] : runtime.nodes) nodes.insert(id);
+        // One that is cordoned, or stops, starts nothing: for the fires that came due it is as if it were away.
+        for (const auto& [id, node] : runtime.nodes) {
+            if (!node.leaving) nodes.insert(id);
+        }
     }
     return presence;
 }

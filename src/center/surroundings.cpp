@@ -44,14 +44,15 @@ std::vector<Absence> intersection(const std::vector<Absence>& a, const std::vect
     return both;
 }
 
-void add_silent(Surroundings& around, const NodeContact& node, const std::vector<NodeAbsence>& absences, bool gone) {
+// `there`: it is registered, though it may be cordoned, which is an absence, too, but one in which it tells what it has to tell.
+void add_silent(Surroundings& around, const NodeContact& node, const std::vector<NodeAbsence>& absences, bool gone, bool there) {
     const Duration grace = around.rules.grace;
     bool open = false;
     for (const auto& absence : absences) {
         if (absence.node_id != node.id) continue;
         open = open || !absence.until;
         // Back for so short that it may not have told all.
-        const bool counts = !absence.until || *absence.until + grace > around.now;
+        const bool counts = absence.until ? *absence.until + grace > around.now : !there;
         if (counts) around.silent.push_back({node.name, absence.last_seen - kReportTakes, absence.since + kReportTakes});
     }
     const bool seen = node.contact > node.registered_at;
@@ -117,7 +118,7 @@ Surroundings look_around(const NodesAround& all, const ClusterView& cluster, con
             if (absence.node_id == node.id) away.push_back({std::min(absence.last_seen, absence.since), absence.until});
         }
         by_node.push_back(std::move(away));
-        add_silent(around, node, absences, cluster.gone(runtime, node.id));
+        add_silent(around, node, absences, cluster.gone(runtime, node.id), cluster.connected && cluster.online(runtime, node.id));
     }
     around.without_nodes = all_absent(by_node);
     for (const auto& absence : absences) {

@@ -500,4 +500,9 @@ TEST_CASE("who was away is written down, and ZooKeeper's absence too", "[ledger]
     loop.advance(seconds{1});
     CHECK(open() == 0);
     CHECK(f.api.count("SELECT count(*) FROM node_absences") == 2);
+    ClusterView cordoned = view_of(true, {kNode, kOther});
+    cordoned.runtimes["demo"].nodes[kOther].leaving = true;
+    watch.on_view(cordoned);
+    loop.advance(seconds{1});
+    CHECK(f.api.count("SELECT count(*) FROM node_absences WHERE until IS NULL AND node_id = '" + std::string(kOther) + "'") == 1);
 }

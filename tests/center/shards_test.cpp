@@ -320,6 +320,21 @@ TEST_CASE("of a broadcast a fire is due on each node that it is for, from when i
         CHECK(count_of(ledger, "ran") == 7);
         CHECK(count_of(ledger, "unexplained") == 0);
     }
+    SECTION("what a version owed a node that was cordoned until it was changed, nobody can tell") {
+        w.write([&](soci::session& sql) { note_presence(sql, "demo", {kNodes[0], kNodes[2]}, w.at(100)); });
+        w.write([&](soci::session& sql) {  // the task is changed at 150, and the node is back at 200
+            sql << "INSERT INTO task_versions (task_id, version, document, created_at, created_by, note) SELECT task_id, 2, "
+                   "replace(replace(document, '\"version\":1', '\"version\":2'), '\"effective_from\":\"" +
+                       format_instant(w.start) + "\"', '\"effective_from\":\"" + format_instant(w.at(150)) +
+                       "\"'), " + std::to_string(w.at(150).time_since_epoch().count()) + ", 'eva', '' FROM task_versions WHERE task_id = :id",
+                soci::use(id);
+            note_presence(sql, "demo", {kNodes[0], kNodes[1], kNodes[2]}, w.at(200));
+        });
+        ledger = w.ledger(0, 121);
+        CHECK(ledger["due"].GetInt64() == 8);
+        CHECK(count_of(ledger, "changed") == 1);
+        CHECK(count_of(ledger, "unexplained") == 0);
+    }
     SECTION("of a node that was deleted nothing is due, and what it did counts") {
         w.set_present({1, 2});
         REQUIRE(w.erase("/api/v1/nodes/" + kNodes[0]).status == 204);

@@ -71,7 +71,7 @@ class Chaos:
                 self.say("no clock is stepped: libfaketime is not installed (scripts/bootstrap installs it)")
             work = workloads.Workload(options.seed, sink_path, options.rate, options.seconds, list(world.nodes))
             work.make_all(world.api)
-            self.say(f"{len(work.stories)} tasks")
+            self.say(f"{len({workloads.id_of(story) for story in work.stories})} tasks")
             newest = work.newest_revision()
             world.wait_for(lambda: all(world.catalog_revision(name) >= newest for name in world.nodes), 30, "every node to know every task")
             work.all_is_known()
@@ -119,8 +119,8 @@ class Chaos:
         until = workloads.now()
         self.say("healed; the last fires")
         time.sleep(QUIET_SECONDS)
-        for story in work.stories:
-            work.change(world.api, story.task, "disable", lambda task: task.update(enabled=False))
+        for task_id in {workloads.id_of(story) for story in work.stories}:
+            work.change(world.api, task_id, "disable", lambda task: task.update(enabled=False))
 
         def at_rest():
             for state in ("PENDING", "RUNNING"):
@@ -172,7 +172,7 @@ def history(api):
 
 def entry_of(run):
     covers = run.get("covers_until")
-    return fire_checker.Entry(run["task_id"], reference.parse_instant(run["fire_time"]), run["attempt"], run["state"], run.get("reason", ""),
+    return fire_checker.Entry(sink.shard_name(run["task_id"], run.get("shard")), reference.parse_instant(run["fire_time"]), run["attempt"], run["state"], run.get("reason", ""),
                          run.get("node_name", ""), reference.parse_instant(covers) if covers else 0, run.get("exit_code"), run["id"])
 
 

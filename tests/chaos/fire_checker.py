@@ -32,9 +32,9 @@ class Change:
 
 @dataclasses.dataclass
 class Story:
-    """All that was ever defined of one task. The first change made it."""
+    """All that was ever defined of one task, or of one shard of it. The first change made it."""
 
-    task: str  # its id
+    task: str  # its id, or sink.shard_name()
     name: str
     at_least_once: bool = False
     changes: list = dataclasses.field(default_factory=list)

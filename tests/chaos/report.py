@@ -60,7 +60,8 @@ def render(findings):
     seconds = (findings.until - findings.after) / SECOND
     late = [late for _, late in verdict.lateness]
     calm = [late for fire, late in verdict.lateness if not any(near(fault, fire) for fault in findings.faults)]
-    changes = sum(1 for story in findings.stories for change in story.changes[1:] if change.since < findings.until)
+    tasks = {story.task.split("#")[0]: story for story in findings.stories}
+    changes = sum(1 for story in tasks.values() for change in story.changes[1:] if change.since < findings.until)
     takeovers, unclear = takeover_times(findings)
     rows = [
         "# Chaos report",
@@ -68,7 +69,7 @@ def render(findings):
         f"Made by `scripts/chaos --minutes {options.seconds / 60:g} --seed {options.seed}` on {time.strftime('%Y-%m-%d', time.gmtime())}: real processes on "
         f"one machine ({machine()}).",
         f"{options.nodes} nodes, {'one ZooKeeper server' if options.zookeepers == 1 else f'an ensemble of {options.zookeepers} ZooKeeper servers'} "
-        f"(sessions of {SESSION_SECONDS:g} s, ticks of 0.25 s), one center, {len(findings.stories)} tasks, {changes} changes of their definitions, "
+        f"(sessions of {SESSION_SECONDS:g} s, ticks of 0.25 s), one center, {len(tasks)} tasks, {changes} changes of their definitions, "
         f"{seconds:.0f} s of fires.",
         "",
         "Each task appends a line to a file of its own accord. A checker in Python, which shares no code with the scheduler, computes from the",

@@ -9,14 +9,15 @@ import shlex
 
 import reference
 
-FIELDS = "$CLOUDTASK_TASK_ID $CLOUDTASK_FIRE_TIME $CLOUDTASK_ATTEMPT $CLOUDTASK_NODE $CLOUDTASK_RUN_ID $CLOUDTASK_EPOCH"
+# A shard is a task of its own: "id#3".
+FIELDS = "$CLOUDTASK_TASK_ID${CLOUDTASK_SHARD:+#$CLOUDTASK_SHARD} $CLOUDTASK_FIRE_TIME $CLOUDTASK_ATTEMPT $CLOUDTASK_NODE $CLOUDTASK_RUN_ID $CLOUDTASK_EPOCH"
 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
     """One start of a task, as the task itself told it. Instants in microseconds."""
 
-    task: str  # its id
+    task: str  # its id, or shard_name()
     fire: int
     attempt: int
     node: str
@@ -27,6 +28,11 @@ class Line:
     @property
     def key(self):
         return (self.task, self.fire, self.attempt)
+
+
+def shard_name(task_id, shard):
+    """What a shard is called in the sink; None: the task is a single one."""
+    return task_id if shard is None else f"{task_id}#{shard}"
 
 
 def shell(path, then=""):

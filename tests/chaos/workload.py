@@ -83,6 +83,8 @@ class Workload:
         elif kind < 0.40:
             then = self.invent_policies(definition, int((kind - 0.14) / 0.26 * 7))
         definition["shell"] = sink.shell(self._sink, then)
+        if pick.random() < 0.1:
+            definition.update(mode="shards", shards=pick.randint(2, 4))
         if pick.random() < 0.25:
             definition["guarantee"] = "at_least_once"
         if pick.random() < 0.3:
@@ -173,8 +175,10 @@ class Workload:
         task = self.insist(attempt)
         if task:
             self._defined[task["id"]] = task
-            self.stories.append(Story(task["id"], task["name"], definition.get("guarantee") == "at_least_once",
-                                      [Change(since, now(), yields(definition), "created")], Policies.of(definition)))
+            changes = [Change(since, now(), yields(definition), "created")]  # of all shards
+            for shard in range(definition["shards"]) if "shards" in definition else [None]:
+                self.stories.append(Story(sink.shard_name(task["id"], shard), task["name"], definition.get("guarantee") == "at_least_once",
+                                          changes, Policies.of(definition)))
 
     def change(self, api, task_id, what, change):
         """`change(definition)` alters it in place. Nothing but the enabled flag is altered for "enable" and "disable"."""
@@ -194,7 +198,7 @@ class Workload:
         task = self.insist(attempt)
         if task:
             self._defined[task_id] = task
-            story = next(story for story in self.stories if story.task == task_id)
+            story = next(story for story in self.stories if id_of(story) == task_id)
             story.changes.append(Change(since, now(), yields(definition), what))
 
     def insist(self, attempt):
@@ -227,26 +231,32 @@ class Workload:
         pick = self._random
         while not self._stop.wait(period * pick.uniform(0.5, 1.5)):
             story = pick.choice(self.stories)
-            enabled = self._defined[story.task]["enabled"]
+            task_id = id_of(story)
+            enabled = self._defined[task_id]["enabled"]
             choice = pick.random()
             if not enabled:
-                self.change(api, story.task, "enable", lambda task: task.update(enabled=True))
+                self.change(api, task_id, "enable", lambda task: task.update(enabled=True))
             elif choice < 0.3:
-                self.change(api, story.task, "disable", lambda task: task.update(enabled=False))
+                self.change(api, task_id, "disable", lambda task: task.update(enabled=False))
             elif choice < 0.6:
-                self.change(api, story.task, "new schedules", lambda task: task.update(schedules=self.invent_schedules()))
+                self.change(api, task_id, "new schedules", lambda task: task.update(schedules=self.invent_schedules()))
             elif choice < 0.75:
-                self.change(api, story.task, "new placement", self.invent_placement)
+                self.change(api, task_id, "new placement", self.invent_placement)
             elif choice < 0.9:
-                self.change(api, story.task, "new description", lambda task: task.update(description=f"changed at {now()}"))
+                self.change(api, task_id, "new description", lambda task: task.update(description=f"changed at {now()}"))
             else:
                 self.create(api, self.invent())
+
+
+def id_of(story):
+    """Of the task, of which the story may be that of one shard."""
+    return story.task.split("#")[0]
 
 
 def frequency(definition):
     """Fires per second, about."""
     begin = now()
-    return len(reference.fires(definition["schedules"], begin, begin + 60 * SECOND)) / 60
+    return len(reference.fires(definition["schedules"], begin, begin + 60 * SECOND)) / 60 * definition.get("shards", 1)
 
 
 def yields(definition):
@@ -259,10 +269,10 @@ def settle(stories, disturbances, nodes):
     disturbances ((target, begin, end), instants in microseconds) that were in the way of the news to one of the nodes."""
     recovery = int(RECOVERY_SECONDS * SECOND)
     ways = [sorted((begin, end + recovery) for target, begin, end in disturbances if target == node or target not in nodes) for node in nodes]
-    for story in stories:
-        for change in story.changes:
-            if not change.seen:
-                change.settled = max(_news_arrive(change, way) for way in ways)
+    changes = {id(change): change for story in stories for change in story.changes}  # those of a task are all its shards'
+    for change in changes.values():
+        if not change.seen:
+            change.settled = max(_news_arrive(change, way) for way in ways)
 
 
 def _news_arrive(change, way):
