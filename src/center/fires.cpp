@@ -183,15 +183,15 @@ Result<http::Response> get_fires(Call& call) {
         const auto definition = read_definition(sql, task_id, call.context.clock.now(), call.context.clock.now());
         if (definition.versions.empty()) return fail(Errc::not_found, "there is no task {}", task_id);
         bool more = false;
-        auto fires = runs_by_fire(sql, task_id, query->after ? query->after->id : std::string{}, static_cast<std::size_t>(query->limit), more);
+        auto fires =
+            runs_by_fire(sql, task_id, query->after ? query->after->id : std::string{}, static_cast<std::size_t>(query->limit), more);
         if (fires.empty()) return {};
         const auto covers = read_covers(sql, task_id, fires.begin()->first, fires.rbegin()->first + kTick);
         if (more) next = make_cursor(*query, {"", least_run_id(std::chrono::floor<std::chrono::milliseconds>(fires.begin()->first))});
         std::map<std::int64_t, ModeOfVersion> modes;  // by version
         for (auto fire = fires.rbegin(); fire != fires.rend(); ++fire) {
-            const auto newest = std::max_element(fire->second.begin(), fire->second.end(), [](const task::Run& a, const task::Run& b) {
-                return a.task_version < b.task_version;
-            });
+            const auto newest = std::max_element(fire->second.begin(), fire->second.end(),
+                                                 [](const task::Run& a, const task::Run& b) { return a.task_version < b.task_version; });
             const auto known = modes.find(newest->task_version);
             const auto mode = known != modes.end() ? known->second : mode_of(sql, task_id, *newest);
             modes.insert_or_assign(newest->task_version, mode);

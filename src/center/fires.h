@@ -37,8 +37,8 @@ struct WholeFire {
 
 FireState state_of(const WholeFire& fire);
 
-// Puts the runs of one fire together. `shards`: of the version that fired; 0: as many as there are runs of. `covers`: entries of other fires
-// that stand for this one, by piece.
+// Puts the runs of one fire together. `shards`: of the version that fired; 0: as many as there are runs of. `covers`: entries of other
+// fires that stand for this one, by piece.
 WholeFire whole_fire(std::vector<task::Run> runs, task::Mode mode, std::int64_t shards, const std::map<std::string, Covers>& covers);
 
 // GET /api/v1/tasks/{id}/fires: the newest first.

@@ -24,8 +24,7 @@ Definition with_fires_where(const Definition& definition, const Has& has) {
 
 LedgerPiece piece_of_node(const Definition& definition, std::string id, const task::NodeName& node, const ring::Member* member) {
     LedgerPiece piece{.id = std::move(id), .shard = {}, .node = node, .definition = {}};
-    piece.definition =
-        with_fires_where(definition, [](const DefinitionVersion& version) { return version.mode == task::Mode::broadcast; });
+    piece.definition = with_fires_where(definition, [](const DefinitionVersion& version) { return version.mode == task::Mode::broadcast; });
     for (auto& version : piece.definition.versions) {
         version.effective_from = std::max(version.effective_from, uuid_time(node.id));
         version.unasked = member == nullptr || !ring::Placement{version.targets, version.labels}.accepts(*member);
@@ -56,13 +55,9 @@ std::vector<LedgerPiece> ledger_pieces(Definition definition, const std::vector<
         if (version.mode == task::Mode::shards) shards = std::max(shards, version.shards);
     }
     for (std::int64_t shard = 0; shard < shards; ++shard) {
-        const auto has = [shard](const DefinitionVersion& version) {
-            return version.mode == task::Mode::shards && shard < version.shards;
-        };
-        pieces.push_back({.id = task::shard_id(definition.task_id, shard),
-                          .shard = shard,
-                          .node = {},
-                          .definition = with_fires_where(definition, has)});
+        const auto has = [shard](const DefinitionVersion& version) { return version.mode == task::Mode::shards && shard < version.shards; };
+        pieces.push_back(
+            {.id = task::shard_id(definition.task_id, shard), .shard = shard, .node = {}, .definition = with_fires_where(definition, has)});
     }
     if (!is_broadcast(definition)) return pieces;
     for (const auto& node : nodes) {

@@ -13,10 +13,10 @@
 namespace cloudtask::center {
 
 struct LedgerPiece {
-    std::string id;                      // empty: the task itself
-    std::optional<std::int64_t> shard;   // of a shard
-    task::NodeName node;                 // of a node's own piece; without a name if the node is not known any more
-    Definition definition;               // `task_id` is the task's
+    std::string id;                     // empty: the task itself
+    std::optional<std::int64_t> shard;  // of a shard
+    task::NodeName node;                // of a node's own piece; without a name if the node is not known any more
+    Definition definition;              // `task_id` is the task's
 };
 
 // `nodes`: those of the runtime, with their labels. A single task has one piece.

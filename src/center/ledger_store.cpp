@@ -110,11 +110,12 @@ std::map<std::string, Covers> read_covers(soci::session& sql, const std::string&
     std::string state, reason, piece;
     const long long first = to_db(from), end = to_db(to);
     soci::statement statement =
-        (sql.prepare << "SELECT fire_time, covers_until, coalesce(covers_state, state), coalesce(covers_reason, "
-                        "reason), coalesce(piece, '') FROM runs WHERE task_id = :id AND covers_until IS NOT NULL AND covers_until >= :first "
-                        "AND fire_time < :end ORDER BY covers_until",
-         soci::into(after), soci::into(until), soci::into(state), soci::into(reason), soci::into(piece), soci::use(task_id), soci::use(first),
-         soci::use(end));
+        (sql.prepare
+             << "SELECT fire_time, covers_until, coalesce(covers_state, state), coalesce(covers_reason, "
+                "reason), coalesce(piece, '') FROM runs WHERE task_id = :id AND covers_until IS NOT NULL AND covers_until >= :first "
+                "AND fire_time < :end ORDER BY covers_until",
+         soci::into(after), soci::into(until), soci::into(state), soci::into(reason), soci::into(piece), soci::use(task_id),
+         soci::use(first), soci::use(end));
     statement.execute();
     while (statement.fetch()) {
         const auto parsed = task::parse_run_state(state);
@@ -136,12 +137,14 @@ void visit_fire_records(soci::session& sql, const std::string& task_id, Instant 
         (sql.prepare << "SELECT fire_time, attempt, task_version, state, reason, started_at, lateness, coalesce(piece, '') FROM runs WHERE "
                         "task_id = :id AND id >= :begin AND id < :end AND fire_time IS NOT NULL ORDER BY id",
          soci::into(fire_time), soci::into(attempt), soci::into(version), soci::into(state), soci::into(reason),
-         soci::into(started_at, started), soci::into(lateness, late), soci::into(piece), soci::use(task_id), soci::use(begin), soci::use(end));
+         soci::into(started_at, started), soci::into(lateness, late), soci::into(piece), soci::use(task_id), soci::use(begin),
+         soci::use(end));
     statement.execute();
     while (statement.fetch()) {
         const auto parsed = task::parse_run_state(state);
         CLOUDTASK_CHECK(parsed.has_value(), "a run in the database has a state that this program wrote");
-        FireRecord record{piece, from_db(fire_time), attempt, version, *parsed, reason, optional_instant(started_at, started), std::nullopt};
+        FireRecord record{piece,       from_db(fire_time), attempt, version, *parsed, reason, optional_instant(started_at, started),
+                          std::nullopt};
         if (late == soci::i_ok) record.lateness = Duration{lateness};
         if (!visit(std::move(record))) return;
     }
@@ -154,12 +157,13 @@ std::optional<Instant> last_fire_before_version(soci::session& sql, const std::s
     long long latest = 0;
     soci::indicator found = soci::i_null;
     sql << "SELECT max(max(fire_time, coalesce(covers_until, fire_time))) FROM runs WHERE task_id = :id AND id >= :begin AND id < :end AND "
-           "coalesce(piece, '') = :piece AND fire_time IS NOT NULL AND task_version < (SELECT min(version) FROM task_versions WHERE task_id = :id2 AND "
+           "coalesce(piece, '') = :piece AND fire_time IS NOT NULL AND task_version < (SELECT min(version) FROM task_versions WHERE "
+           "task_id = :id2 AND "
            "(version = :version OR iif(json_valid(document), json_extract(document, '$.effective_from'), NULL) = (SELECT "
            "iif(json_valid(document), json_extract(document, '$.effective_from'), NULL) FROM task_versions WHERE task_id = :id3 AND "
            "version = :version2)))",
-        soci::use(task_id), soci::use(begin), soci::use(end), soci::use(piece), soci::use(task_id), soci::use(number), soci::use(task_id), soci::use(number),
-        soci::into(latest, found);
+        soci::use(task_id), soci::use(begin), soci::use(end), soci::use(piece), soci::use(task_id), soci::use(number), soci::use(task_id),
+        soci::use(number), soci::into(latest, found);
     return optional_instant(latest, found);
 }
 

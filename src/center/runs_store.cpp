@@ -318,7 +318,7 @@ struct RunWriter::Impl {
     soci::statement find, insert, update;
     bool insert_ready = false, update_ready = false;
     std::unique_ptr<soci::statement> task_find, task_running, task_last, parameters;
-    std::string task_id, runtime, last_id, last_state;
+    std::string task_id, runtime, last_id, last_state, last_piece;
     long long last_at = 0, delta = 0;
     int kind = 0;
 };
@@ -408,14 +408,19 @@ void RunWriter::update_task(const task::Run& run, std::optional<RunState> before
         i.task_running->execute(true);
     }
     if (run.state == RunState::skipped) return;
-    // By the milliseconds of the ids: further attempts of a fire have those of its first.
+    // By the milliseconds of the ids: further attempts of a fire have those of its first, and so have its other pieces. Of these one that
+    // failed is not hidden by one that did not.
     if (!i.task_last) {
         i.task_last = std::make_unique<soci::statement>(
             (i.sql.prepare << "UPDATE tasks SET last_run_id = :run, last_run_state = :state, last_run_at = :at WHERE id = :id AND "
-                              "(last_run_id IS NULL OR substr(last_run_id, 1, 13) <= substr(:run2, 1, 13))",
-             soci::use(i.last_id), soci::use(i.last_state), soci::use(i.last_at), soci::use(i.task_id), soci::use(i.last_id)));
+                              "(last_run_id IS NULL OR substr(last_run_id, 1, 13) < substr(:run2, 1, 13) OR (substr(last_run_id, 1, 13) = "
+                              "substr(:run3, 1, 13) AND (last_run_state NOT IN ('FAILED', 'TIMED_OUT', 'LOST') OR :state2 IN ('FAILED', "
+                              "'TIMED_OUT', 'LOST') OR coalesce((SELECT piece FROM runs WHERE runs.id = last_run_id), '') = :piece)))",
+             soci::use(i.last_id), soci::use(i.last_state), soci::use(i.last_at), soci::use(i.task_id), soci::use(i.last_id),
+             soci::use(i.last_id), soci::use(i.last_state), soci::use(i.last_piece)));
     }
     i.last_id = run.id;
+    i.last_piece = run.piece;
     i.last_state = task::to_string(run.state);
     const auto at = run.started_at ? run.started_at : run.ended_at ? run.ended_at : run.fire_time;
     i.last_at = at ? at->time_since_epoch().count() : 0;

@@ -2,8 +2,8 @@
 //
 // Schedules that say the same are walked once, however many tasks have them. Those with jitter or H have other times for each task and are
 // walked one by one; with more than one fire a minute, jitter moves none by as much as a minute, and they count where their rule names.
-// Each schedule counts for itself: two of one task that name one instant count twice. Of a sharded task each shard counts; a broadcast counts
-// once.
+// Each schedule counts for itself: two of one task that name one instant count twice. Of a sharded task each shard counts; a broadcast
+// counts once.
 #pragma once
 
 #include <cstdint>

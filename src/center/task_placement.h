@@ -21,9 +21,9 @@ struct TaskPlacement {
 TaskPlacement placement_of(const task::Task& task);
 
 struct PlacedPiece {
-    std::string_view id;                 // of the piece; a single task's own
-    std::optional<std::int64_t> shard;   // of a sharded task
-    const ring::Member* owner = nullptr; // null: no member may take it
+    std::string_view id;                  // of the piece; a single task's own
+    std::optional<std::int64_t> shard;    // of a sharded task
+    const ring::Member* owner = nullptr;  // null: no member may take it
 };
 
 // Calls `visit` for a single task once, for a sharded one for each shard, for a broadcast for each member that it is for.

@@ -17,7 +17,7 @@ namespace {
 
 constexpr Duration kFarthestBack = std::chrono::hours{24 * 366 * 5};
 constexpr std::size_t kRunsOfInstant = 2000;  // of all nodes, where a task is broadcast
-constexpr std::size_t kRunsBefore = 100;  // among which the one that overlapped is looked for
+constexpr std::size_t kRunsBefore = 100;      // among which the one that overlapped is looked for
 
 std::string short_duration(Duration duration) {
     return format_duration(std::chrono::round<std::chrono::milliseconds>(std::max(duration, Duration{})));

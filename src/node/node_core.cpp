@@ -63,7 +63,7 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
     std::unique_ptr<Coordinator> coordinator;
     Cordon cordon;
 
-    TaskIndex tasks;  // the catalog replica, by pieces
+    TaskIndex tasks;                          // the catalog replica, by pieces
     std::unordered_set<std::string> fetched;  // packages that are on disk
     std::unordered_set<std::string> fetching;
     std::int64_t fetched_in_epoch = 0;  // by which it was last decided what this node may come to need

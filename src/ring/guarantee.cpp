@@ -270,10 +270,11 @@ Guarantee describe_guarantee(const task::Task& task, const GuaranteeFacts& facts
         return guarantee;
     };
     if (task.mode == task::Mode::shards) {
-        return with_head(task::shard_of(task, 0),
-                         fmt::format("A fire of it is {} runs, one for each shard, and each shard has a node of its own. What follows names the "
-                                     "node of shard 0; it holds for each shard by itself.",
-                                     task.shards));
+        return with_head(
+            task::shard_of(task, 0),
+            fmt::format("A fire of it is {} runs, one for each shard, and each shard has a node of its own. What follows names the "
+                        "node of shard 0; it holds for each shard by itself.",
+                        task.shards));
     }
     if (task.mode == task::Mode::broadcast) {
         const Placement placement{task.targets, task.labels};

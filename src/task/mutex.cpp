@@ -27,6 +27,8 @@ void check_mutex_overlap(const Task& task, std::string_view what, Faults& faults
     } else if (task.max_parallel != 1) {
         faults.add("/max_parallel", fmt::format("is more than 1, beside {}", what), "1");
     }
+    // Who has the mutex would have all the pieces.
+    if (task.mode != Mode::single) faults.add("/mode", fmt::format("'{}' does not go with {}", to_string(task.mode), what), "'single'");
 }
 
 }  // namespace cloudtask::task

@@ -4,9 +4,9 @@
 
 #include "api_fixture.h"
 #include "center/fires.h"
+#include "center/ledger_store.h"
 #include "center/node_store.h"
 #include "center/presence_watch.h"
-#include "center/ledger_store.h"
 #include "center/runs_store.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/http/client.h"
@@ -60,7 +60,7 @@ struct ShardsWorld : ApiFixture {
     }
     // As the nodes do it.
     void put_run(const std::string& task_id, const std::string& piece, std::optional<std::int64_t> shard, int second, RunState state,
-             std::int64_t attempt = 1, std::size_t node = 0) {
+                 std::int64_t attempt = 1, std::size_t node = 0) {
         task::Run run;
         run.fire_time = at(second);
         run.id = task::run_id(piece.empty() ? task_id : piece, *run.fire_time, attempt);
@@ -206,6 +206,32 @@ TEST_CASE("a start by hand is one of each shard, or of the one that is named; of
     CHECK(w.post(single + "?shard=0").status == 400);
 }
 
+TEST_CASE("a task's last run is the shard of its last fire that failed", "[shards]") {
+    ShardsWorld w;
+    const std::string id = w.make_task("t", R"(,"mode":"shards","shards":4)");
+    const auto report = [&](std::int64_t shard, int second, RunState state, std::int64_t attempt = 1) {
+        task::Run run;
+        run.fire_time = w.at(second);
+        run.piece = task::shard_id(id, shard);
+        run.shard = shard;
+        run.id = task::run_id(run.piece, *run.fire_time, attempt);
+        run.task_id = id;
+        run.state = state;
+        w.write([&](soci::session& sql) {
+            RunWriter writer(sql);
+            if (!writer.find(run.id)) writer.insert(run);
+            writer.update_task(run, std::nullopt);
+        });
+        return w.get("/api/v1/tasks/" + id).text("state");
+    };
+    CHECK(report(0, 60, RunState::succeeded) == "idle");
+    CHECK(report(1, 60, RunState::failed) == "failed");
+    CHECK(report(2, 60, RunState::succeeded) == "failed");
+    CHECK(report(1, 60, RunState::succeeded, 2) == "idle");  // it was tried again
+    CHECK(report(3, 60, RunState::lost) == "failed");
+    CHECK(report(0, 120, RunState::succeeded) == "idle");
+}
+
 TEST_CASE("a change of the mode or of the number of shards takes effect a little later", "[shards]") {
     ShardsWorld w;
     const auto body = [](const std::string& more) {
@@ -325,8 +351,8 @@ TEST_CASE("of a broadcast a fire is due on each node that it is for, from when i
         w.write([&](soci::session& sql) {  // the task is changed at 150, and the node is back at 200
             sql << "INSERT INTO task_versions (task_id, version, document, created_at, created_by, note) SELECT task_id, 2, "
                    "replace(replace(document, '\"version\":1', '\"version\":2'), '\"effective_from\":\"" +
-                       format_instant(w.start) + "\"', '\"effective_from\":\"" + format_instant(w.at(150)) +
-                       "\"'), " + std::to_string(w.at(150).time_since_epoch().count()) + ", 'eva', '' FROM task_versions WHERE task_id = :id",
+                       format_instant(w.start) + "\"', '\"effective_from\":\"" + format_instant(w.at(150)) + "\"'), " +
+                       std::to_string(w.at(150).time_since_epoch().count()) + ", 'eva', '' FROM task_versions WHERE task_id = :id",
                 soci::use(id);
             note_presence(sql, "demo", {kNodes[0], kNodes[1], kNodes[2]}, w.at(200));
         });

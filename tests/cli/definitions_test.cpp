@@ -264,6 +264,44 @@ TEST_CASE("export --packages and apply --packages take programs along") {
     CHECK(other.center.find("POST /api/v1/packages?filename=run.sh")->body_file_content == "#!/bin/sh\n");
 }
 
+TEST_CASE("task fires: a fire is one line, or one for each piece") {
+    Program program;
+    program.center.answer(kFindTask, 200, items(kDaily));
+    const std::string fires = items(
+        R"({"fire_time":"2026-11-21T11:59:00Z","state":"RUNNING","task_version":3,"mode":"shards","counts":{"RUNNING":1,"SUCCEEDED":1},"pieces":[)"
+        R"({"shard":0,"state":"SUCCEEDED","run_id":"r0","attempts":2,"node_name":"n1","reason":""},)"
+        R"({"shard":1,"state":"RUNNING","run_id":"r1","attempts":1,"node_name":"n2","reason":""}]})");
+    const std::string path = std::string("GET /api/v1/tasks/") + kId + "/fires";
+    program.center.answer(path + "?limit=10", 200, fires);
+    REQUIRE(program.run({"task", "fires", "demo/reports/daily"}) == 0);
+    CHECK(program.out ==
+          "FIRE                  STATE    RUNS                    VERSION\n"
+          "2026-11-21T11:59:00Z  RUNNING  1 RUNNING, 1 SUCCEEDED  3\n");
+    REQUIRE(program.run({"task", "fires", "demo/reports/daily", "--pieces"}) == 0);
+    CHECK(contains(program.out, "2026-11-21T11:59:00Z  0      SUCCEEDED  n1    2         r0"));
+    REQUIRE(program.run({"task", "fires", "demo/reports/daily", "-q"}) == 0);
+    CHECK(program.out == "2026-11-21T11:59:00Z RUNNING\n");
+}
+
+TEST_CASE("task start of a task with pieces tells of each; which is meant may be said") {
+    Program program;
+    program.center.answer(kFindTask, 200, items(kDaily));
+    const std::string path = std::string("POST /api/v1/tasks/") + kId + "/start";
+    program.center.answer(path, 202,
+                          items(R"({"id":"r0","shard":0,"node_name":"n1"},{"id":"r1","shard":1,"node_name":"n2"})"));
+    program.center.answer(path + "?shard=1", 202, items(R"({"id":"r1","shard":1,"node_name":"n2"})"));
+    REQUIRE(program.run({"task", "start", "demo/reports/daily"}) == 0);
+    CHECK(program.out ==
+          "run r0 of shard 0 of demo/reports/daily started on n1\n"
+          "run r1 of shard 1 of demo/reports/daily started on n2\n");
+    REQUIRE(program.run({"task", "start", "demo/reports/daily", "--shard", "1", "-q"}) == 0);
+    CHECK(program.out == "r1\n");
+    program.center.answer("GET /api/v1/runs/r0", 200, R"({"id":"r0","state":"SUCCEEDED","task_name":"daily"})");
+    program.center.answer("GET /api/v1/runs/r1", 200, R"({"id":"r1","state":"FAILED","task_name":"daily"})");
+    CHECK(program.run({"task", "start", "demo/reports/daily", "--wait"}) == 1);
+    CHECK(contains(program.err, "1 of 2 runs of demo/reports/daily did not succeed"));
+}
+
 TEST_CASE("task versions and task diff") {
     Program program;
     const std::string task(kVersions);

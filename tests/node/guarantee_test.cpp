@@ -8,6 +8,7 @@
 
 #include "cloudtask/core/units.h"
 #include "cloudtask/task/attempts.h"
+#include "cloudtask/task/pieces.h"
 #include "node/backlog.h"
 #include "node/duties.h"
 #include "node/waiting_line.h"
@@ -282,4 +283,29 @@ TEST_CASE("guarantee: what is said of failures, limits and deadlines is what the
     task.misfire = task::Misfire::all;
     task.misfire_limit = 5;
     CHECK(says(told(), "missed", "Of more than 5 the first 5 are run"));
+}
+
+TEST_CASE("guarantee: of a task with pieces one is described, and stands for all") {
+    ring::GuaranteeFacts facts;
+    facts.session_timeout = 4s;
+    facts.members = {{"id-0", "i0", "n0"}, {"id-1", "i1", "n1"}, {"id-2", "i2", "n2"}};
+    task::Task task;
+    task.id = "018f3c2e-1111-7222-8333-123456789abc";
+    task.schedules = {*task::Schedule::every(10s, kMidnight)};
+    task.mode = task::Mode::shards;
+    task.shards = 8;
+    const auto sharded = ring::describe_guarantee(task, facts);
+    CHECK(says(sharded, "pieces", "8 runs, one for each shard"));
+    CHECK(sharded.owner == ring::Ring(facts.members).owner(task::shard_id(task.id, 0))->name);
+    CHECK_FALSE(sharded.successor.empty());
+    CHECK(sharded.fires);
+    task.mode = task::Mode::broadcast;
+    task.targets = {"n1", "n2"};
+    const auto broadcast = ring::describe_guarantee(task, facts);
+    CHECK(says(broadcast, "pieces", "2 now. What follows is said of n1"));
+    CHECK(broadcast.owner == "n1");
+    CHECK(broadcast.successor.empty());
+    CHECK(broadcast.fires);
+    task.targets = {"n9"};
+    CHECK(ring::describe_guarantee(task, facts).owner.empty());
 }

@@ -98,9 +98,9 @@ TEST_CASE("pieces: of random histories each piece has its versions in order") {
                 }
                 latest[piece.id] = piece.version;
                 if (piece.version != version) continue;
-                const bool has = !piece.piece            ? mode == Mode::single
-                                 : !piece.piece->shard   ? mode == Mode::broadcast
-                                                         : task::has_shard(definition, *piece.piece->shard);
+                const bool has = !piece.piece          ? mode == Mode::single
+                                 : !piece.piece->shard ? mode == Mode::broadcast
+                                                       : task::has_shard(definition, *piece.piece->shard);
                 REQUIRE(piece.schedules.empty() != has);
             }
             for (const auto& [id, last] : latest) REQUIRE(last == version);

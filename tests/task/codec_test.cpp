@@ -162,6 +162,8 @@ Task random_task(std::mt19937_64& random) {
     const bool mutual = task.overlap == Overlap::forbid || task.overlap == Overlap::queue;
     if (mutual && below(2) == 0) {
         task.max_parallel = 1;
+        task.mode = Mode::single;
+        task.shards = 1;
         task.mutex = std::make_shared<const std::string>("database");
     }
     task.exclusive_group = below(2) == 0;

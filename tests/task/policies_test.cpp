@@ -206,8 +206,11 @@ TEST_CASE("policies that cannot be kept are refused, each with its place") {
     CHECK(policy_faults(R"("retry": {"often": true})").size() == 1);
     CHECK(policy_faults(R"("mutex": "No Slug")") == List{"/mutex: is not a name"});
     CHECK(policy_faults(R"("mutex": "db", "overlap": "allow")") == List{"/overlap: 'allow' does not go with a mutex"});
+    CHECK(policy_faults(R"("mutex": "db", "mode": "broadcast")") == List{"/mode: 'broadcast' does not go with a mutex"});
+    CHECK(policy_faults(R"("mutex": "db", "mode": "shards", "shards": 2)") == List{"/mode: 'shards' does not go with a mutex"});
     CHECK(policy_faults(R"("mutex": "db", "overlap": "replace")") == List{"/overlap: 'replace' does not go with a mutex"});
-    CHECK(policy_faults(R"("mutex": "db", "overlap": "queue", "max_parallel": 2)") == List{"/max_parallel: is more than 1, beside a mutex"});
+    CHECK(policy_faults(R"("mutex": "db", "overlap": "queue", "max_parallel": 2)") ==
+          List{"/max_parallel: is more than 1, beside a mutex"});
     CHECK(policy_faults(R"("mutex": "db", "overlap": "queue")").empty());
     CHECK(policy_faults(R"("retry": {}, "success": {}, "overlap": "replace", "soft_limit": "1min", "start_deadline": "5min")").empty());
 }

@@ -23,7 +23,8 @@ struct GuaranteeFacts {
 };
 
 struct Sentence {
-    // pieces, owner, node-lost, uncertain, runs-lost, missed, start-deadline, overlap, time-limit, success, failed, drain, zookeeper, center
+    // pieces, owner, node-lost, uncertain, runs-lost, missed, start-deadline, overlap, time-limit, success, failed, drain, zookeeper,
+    // center
     std::string_view topic;
     std::string text;
 };

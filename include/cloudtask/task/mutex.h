@@ -21,7 +21,7 @@ inline bool has_mutex(const Task& task) { return task.mutex != nullptr || task.e
 // For people: "the mutex NAME", "the group NAME, which is exclusive".
 std::string mutex_words(std::string_view key);
 
-// Faults: an overlap policy that does not go with a mutex. `what`: "a mutex", "an exclusive group".
+// Faults: an overlap policy, or a mode, that does not go with a mutex. `what`: "a mutex", "an exclusive group".
 void check_mutex_overlap(const Task& task, std::string_view what, Faults& faults);
 
 }  // namespace cloudtask::task

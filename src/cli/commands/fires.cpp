@@ -19,7 +19,8 @@ std::string counts_text(const json::Value& fire) {
     const auto counts = fire.FindMember("counts");
     if (counts == fire.MemberEnd() || !counts->value.IsObject()) return text;
     for (const auto& count : counts->value.GetObject()) {
-        text += fmt::format("{}{} {}", text.empty() ? "" : ", ", integer_member(counts->value, count.name.GetString()), count.name.GetString());
+        text +=
+            fmt::format("{}{} {}", text.empty() ? "" : ", ", integer_member(counts->value, count.name.GetString()), count.name.GetString());
     }
     return text;
 }

@@ -144,8 +144,8 @@ void print_why(std::ostream& out, const json::Value& why) {
         out << '\n';
         Table table({"PIECE", "VERDICT", "SENTENCE"});
         for (const auto& piece : pieces.GetArray()) {
-            const std::string name = piece.HasMember("shard") ? fmt::format("shard {}", integer_member(piece, "shard"))
-                                                              : text_member(piece, "node");
+            const std::string name =
+                piece.HasMember("shard") ? fmt::format("shard {}", integer_member(piece, "shard")) : text_member(piece, "node");
             table.add({name, text_member(piece, "verdict"), text_member(piece, "sentence")});
         }
         table.print(out, false);
