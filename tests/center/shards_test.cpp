@@ -340,6 +340,7 @@ TEST_CASE("of a broadcast a fire is due on each node that it is for, from when i
     CHECK(w.why(id, 120, "&node=n3")["cause"] == "ran");
 
     SECTION("a node that is away is awaited, and nobody else for it") {
+        w.write([&](soci::session& sql) { note_presence(sql, "demo", {kNodes[0], kNodes[2]}, w.at(100)); });
         w.set_present({0, 2});
         ledger = w.ledger(0, 121);
         CHECK(count_of(ledger, "awaited") == 1);
