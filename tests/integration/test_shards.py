@@ -43,12 +43,12 @@ class Shards(shared_cluster.SharedClusterTest):
 
     def test_each_shard_is_a_task_of_its_own_and_the_whole_is_one(self):
         cluster, wait_for = self.cluster, self.cluster.wait_for
-        parts = self.make_task("parts", [{"every": "2s"}], mode="shards", shards=SHARDS,
+        parts = self.make_task("parts", [{"every": "1s"}], mode="shards", shards=SHARDS, overlap="allow", max_parallel=4,
                                shell='echo "$CLOUDTASK_SHARD of $CLOUDTASK_SHARDS on $CLOUDTASK_NODE"')
         slow = self.make_task("slow", [{"every": "2s"}], mode="shards", shards=2, shell='[ "$CLOUDTASK_SHARD" = 1 ] || sleep 5')
-        everywhere = self.make_task("everywhere", [{"every": "2s"}], mode="broadcast", shell="echo $CLOUDTASK_NODE")
-        only = self.make_task("only", [{"every": "2s"}], mode="broadcast", targets=["node-2"], shell="true")
-        mode = self.make_task("mode", [{"every": "2s"}], shell="true")
+        everywhere = self.make_task("everywhere", [{"every": "1s"}], mode="broadcast", shell="echo $CLOUDTASK_NODE", overlap="allow", max_parallel=4)
+        only = self.make_task("only", [{"every": "1s"}], mode="broadcast", targets=["node-2"], shell="true")
+        mode = self.make_task("mode", [{"every": "1s"}], shell="true")
 
         fire = wait_for(lambda: self.whole_fire(parts, 0, SHARDS), 40, "a fire of all shards")
         before = self.owners_of(parts)
@@ -92,7 +92,7 @@ class Shards(shared_cluster.SharedClusterTest):
             cluster.disable(task)
         code, ledger = cluster.settled_ledger("-10m")
         self.assertEqual((code, ledger["counts"]["unexplained"], ledger["unexpected"]), (0, 0, 0), ledger)
-        self.assertGreater(ledger["counts"]["ran"], 100)
+        self.assertGreater(ledger["counts"]["ran"] + ledger["counts"]["late"], 100)
         for task in (parts, everywhere):
             fires = [(run["piece"], run["fire_time"]) for run in cluster.runs(task, state="SUCCEEDED") if run.get("fire_time")]
             self.assertEqual(len(fires), len(set(fires)), f"a fire of a piece of {task['name']} succeeded twice")
@@ -116,7 +116,7 @@ class Shards(shared_cluster.SharedClusterTest):
         self.assertIn("3 SUCCEEDED", cli("task", "fires", parts["id"]))
         self.assertEqual(len(cli("task", "fires", parts["id"], "-n", "1", "--pieces").splitlines()), 4)
         self.assertIn("shard 2", cli("why", parts["id"], fire_time))
-        self.assertEqual(cli("why", parts["id"], fire_time, "--shard", "1", "-q").strip(), "ran")
+        self.assertIn(cli("why", parts["id"], fire_time, "--shard", "1", "-q").strip(), ("ran", "ran_late"))
         self.assertEqual(len(cli("owner", parts["id"], "-q").split()), 3)
 
 
