@@ -22,7 +22,7 @@ task::Task version_of(std::int64_t version, Mode mode, std::uint16_t shards = 1)
     task.version = version;
     task.mode = mode;
     task.shards = shards;
-    task.schedules = {*task::Schedule::every(std::chrono::seconds{10})};
+    task.schedules = {*task::Schedule::every(std::chrono::seconds{10}, Instant{})};
     return task;
 }
 
