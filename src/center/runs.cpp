@@ -134,8 +134,8 @@ Result<std::vector<Start>> starts_of(const ClusterView& cluster, const task::Tas
                 cluster.connected ? "" : " (the center has no contact with ZooKeeper)");
 }
 
-Result<task::Run> start_piece(const Context& context, WriteScope& scope, const Start& start, const std::string& document, std::int64_t epoch,
-                              const StartRequest& request, Faults& faults) {
+Result<task::Run> start_piece(const Context& context, WriteScope& scope, const Start& start, const std::string& document,
+                              std::int64_t epoch, const StartRequest& request, Faults& faults) {
     const task::Task& task = start.task;
     task::Run run;
     run.id = make_uuid(scope.now, context.random);

@@ -29,7 +29,11 @@ Result<Started> Processes::start(const LaunchSpec& spec, Instant now) {
         return found == spec.run_environment.end() ? std::string{} : found->second;
     };
     const std::string task_id = said("CLOUDTASK_TASK_ID");
-    Start start{spec.run_id, placed_(task_id, said("CLOUDTASK_SHARD")), {}, std::atoi(said("CLOUDTASK_ATTEMPT").c_str()), said("CLOUDTASK_PARAM_FIRE")};
+    Start start{spec.run_id,
+                placed_(task_id, said("CLOUDTASK_SHARD")),
+                {},
+                std::atoi(said("CLOUDTASK_ATTEMPT").c_str()),
+                said("CLOUDTASK_PARAM_FIRE")};
     if (const auto time = said("CLOUDTASK_FIRE_TIME"); !time.empty()) start.fire_time = *parse_instant(time);
     Process& process = alive_[spec.run_id];
     process.call = spec.http != nullptr;

@@ -147,9 +147,10 @@ std::vector<Command> task_commands() {
     return {
         {.name = "task start",
          .summary = "Start a run of a task now",
-         .details = "With --wait, prints the run's standard output while it is written, and exits with 0 only if the run succeeded. What "
-                    "--param gives counts more than the values of the task, its group and its runtime; docs/parameters.md has the rules. Of "
-                    "a task with pieces (shards, broadcast) each is started, and with --wait the end of each is told.",
+         .details =
+             "With --wait, prints the run's standard output while it is written, and exits with 0 only if the run succeeded. What "
+             "--param gives counts more than the values of the task, its group and its runtime; docs/parameters.md has the rules. Of "
+             "a task with pieces (shards, broadcast) each is started, and with --wait the end of each is told.",
          .positionals = {task},
          .options = start_options(),
          .examples = {{"cloudtask task start demo/reports/package-report --wait", "run it and see"},
