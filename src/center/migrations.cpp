@@ -203,9 +203,8 @@ ALTER TABLE runs ADD COLUMN shard INTEGER;
 }  // namespace
 
 const std::vector<std::string_view>& migrations() {
-    static const std::vector<std::string_view> list{kInitial,       kLedger,      kCordons,   kPast,       kPlaced,   kPending,
-                                                    kLostRevisions, kDefinitions, kCalendars, kParameters, kHttpCalls,
-                                                    kPieces};
+    static const std::vector<std::string_view> list{kInitial,       kLedger,      kCordons,   kPast,       kPlaced,    kPending,
+                                                    kLostRevisions, kDefinitions, kCalendars, kParameters, kHttpCalls, kPieces};
     return list;
 }
 

@@ -265,7 +265,8 @@ struct RunWriter::Impl {
         insert.prepare(
             "INSERT INTO runs (id, task_id, task_version, runtime, group_name, task_name, trigger_kind, fire_time, attempt, state, reason, "
             "package, node_id, node_name, incarnation, epoch, started_at, ended_at, lateness, exit_code, signal, stdout_bytes, "
-            "stderr_bytes, output_truncated, http_status, started_by, piece, shard) VALUES (:id, :task_id, :task_version, :runtime, :group_name, "
+            "stderr_bytes, output_truncated, http_status, started_by, piece, shard) VALUES (:id, :task_id, :task_version, :runtime, "
+            ":group_name, "
             ":task_name, "
             ":trigger, "
             ":fire_time, :attempt, :state, :reason, :package, :node_id, :node_name, :incarnation, :epoch, :started_at, :ended_at, "
