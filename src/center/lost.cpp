@@ -90,8 +90,9 @@ struct LostWatch::Impl : std::enable_shared_from_this<LostWatch::Impl> {
                 if (stored.run.state == RunState::pending && keep_start(sql, *view, stored.run, now, woken)) continue;
                 task::Run run = stored.run;
                 run.state = RunState::lost;
-                run.reason =
-                    fmt::format("node {} lost at {}", run.node_name.empty() ? run.node_id : run.node_name, format_instant(gone.at));
+                const std::string& node = run.node_name.empty() ? run.node_id : run.node_name;
+                run.reason = waits_on_node(stored.run) ? fmt::format("it waited on node {}, which was removed", node)
+                                                       : fmt::format("node {} lost at {}", node, format_instant(gone.at));
                 run.ended_at = now;
                 const auto recorded = recorder.record(run, {});
                 if (!recorded) log::error("run {} of node {} cannot be marked LOST: {}", run.id, run.node_id, recorded.error().message);

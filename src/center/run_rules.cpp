@@ -1,6 +1,8 @@
 // The rules of the history: see run_rules.h.
 #include "center/run_rules.h"
 
+#include <algorithm>
+
 namespace cloudtask::center {
 
 using task::RunState;
@@ -12,6 +14,11 @@ bool presumed(RunState state) { return state == RunState::lost || state == RunSt
 
 }  // namespace
 
+bool waits_on_node(const task::Run& run) {
+    const auto begins = [&run](std::string_view with) { return run.reason.starts_with(with); };
+    return run.state == RunState::pending && std::any_of(kWaitingReasons.begin(), kWaitingReasons.end(), begins);
+}
+
 Verdict judge(const std::optional<KnownRun>& known, const task::Run& reported, std::string_view reporter, bool known_node_online) {
     if (!known) return Verdict::apply;
     const bool same_node = reporter == known->node_id;
@@ -21,6 +28,7 @@ Verdict judge(const std::optional<KnownRun>& known, const task::Run& reported, s
         return repeats || (presumed(reported.state) && !same_node) ? Verdict::nothing : Verdict::late;
     }
     if (known->state == RunState::pending) {
+        if (known->waits && presumed(reported.state) && !same_node && !reporter.empty()) return Verdict::nothing;
         const bool presumes = reported.state == RunState::lost && !same_node && known_node_online;
         return presumes ? Verdict::late : Verdict::apply;
     }

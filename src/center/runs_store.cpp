@@ -173,6 +173,18 @@ struct Columns {
 };
 
 // `values` are bound to the ? of `where` in order.
+// Of a row, whether the run waits on its node: waits_on_node() of run_rules.h.
+std::string waiting() {
+    std::string reasons;
+    for (const auto reason : kWaitingReasons) reasons += fmt::format("{}reason GLOB '{}*'", reasons.empty() ? "" : " OR ", reason);
+    return fmt::format("(state = 'PENDING' AND ({}))", reasons);
+}
+
+// Of a row, whether the run is not over, and is not left to a node that may come back and begin it.
+std::string left_to_end() {
+    return fmt::format("(state IN ('PENDING', 'RUNNING') AND (NOT {} OR node_id NOT IN (SELECT id FROM nodes)))", waiting());
+}
+
 std::vector<StoredRun> select_runs(soci::session& sql, const std::string& rest, const std::vector<std::string>& values) {
     std::vector<StoredRun> found;
     Columns columns;
@@ -214,7 +226,8 @@ std::vector<StoredRun> list_runs(soci::session& sql, const RunFilter& filter) {
 }
 
 std::vector<StoredRun> unfinished_runs(soci::session& sql, std::string_view node_id) {
-    return select_runs(sql, "WHERE node_id = :v0 AND state IN ('PENDING', 'RUNNING') ORDER BY id", {std::string(node_id)});
+    const std::string where = fmt::format("WHERE node_id = :v0 AND {} ORDER BY id", left_to_end());
+    return select_runs(sql, where, {std::string(node_id)});
 }
 
 std::int64_t count_unfinished_runs(soci::session& sql, std::string_view node_id) {
@@ -228,7 +241,7 @@ std::vector<NodeOfRuns> nodes_with_unfinished_runs(soci::session& sql) {
     std::vector<NodeOfRuns> nodes;
     NodeOfRuns node;
     soci::statement statement =
-        (sql.prepare << "SELECT DISTINCT runtime, node_id FROM runs WHERE state IN ('PENDING', 'RUNNING') AND node_id <> ''",
+        (sql.prepare << fmt::format("SELECT DISTINCT runtime, node_id FROM runs WHERE {} AND node_id <> ''", left_to_end()),
          soci::into(node.runtime), soci::into(node.node_id));
     statement.execute();
     while (statement.fetch()) nodes.push_back(node);
@@ -238,8 +251,9 @@ std::vector<NodeOfRuns> nodes_with_unfinished_runs(soci::session& sql) {
 struct RunWriter::Impl {
     explicit Impl(soci::session& session)
         : sql(session),
-          find((sql.prepare << "SELECT task_id, state, node_id, log_note FROM runs WHERE id = :id", soci::into(known.task_id),
-                soci::into(state), soci::into(known.node_id), soci::into(log_note), soci::use(id))),
+          find((sql.prepare << fmt::format("SELECT task_id, state, node_id, log_note, {} FROM runs WHERE id = :id", waiting()),
+                soci::into(known.task_id), soci::into(state), soci::into(known.node_id), soci::into(log_note), soci::into(waits),
+                soci::use(id))),
           insert(sql),
           update(sql) {}
 
@@ -314,6 +328,7 @@ struct RunWriter::Impl {
 
     soci::session& sql;
     std::string id, state, log_note;
+    int waits = 0;
     KnownRun known;
     Columns row;
     soci::statement find, insert, update;
@@ -335,6 +350,7 @@ std::optional<KnownRun> RunWriter::find(std::string_view id) {
     CLOUDTASK_CHECK(state.has_value(), "a run in the database has a state that this program wrote");
     i.known.state = *state;
     i.known.log_dropped = !i.log_note.empty();
+    i.known.waits = i.waits != 0;
     return i.known;
 }
 

@@ -37,17 +37,17 @@ struct RunFilter {
 std::optional<StoredRun> find_run(soci::session& sql, std::string_view id);
 std::vector<StoredRun> list_runs(soci::session& sql, const RunFilter& filter);
 
-// PENDING and RUNNING runs of one node.
+// PENDING and RUNNING runs of one node that are not over once it is gone for good: not what waits there while the node may come back.
 std::vector<StoredRun> unfinished_runs(soci::session& sql, std::string_view node_id);
 
-// How many these are.
+// How many PENDING and RUNNING runs it has.
 std::int64_t count_unfinished_runs(soci::session& sql, std::string_view node_id);
 
 struct NodeOfRuns {
     std::string runtime, node_id;
     friend bool operator==(const NodeOfRuns&, const NodeOfRuns&) = default;
 };
-// The nodes that have runs which are not over.
+// The nodes that have such unfinished_runs().
 std::vector<NodeOfRuns> nodes_with_unfinished_runs(soci::session& sql);
 
 // Writes runs with statements that are prepared once for the transaction.

@@ -172,6 +172,7 @@ class Explanation {
             case FireVerdict::pending:
                 say("pending", fmt::format("It waits on node {} to be started, attempt {}{}.", run.node_name, run.attempt,
                                            run.reason.empty() ? std::string{} : ": " + run.reason));
+                tell_away(run);
                 break;
             case FireVerdict::lost:
                 say("lost", lost_sentence(stored));
@@ -182,6 +183,15 @@ class Explanation {
         }
         if (!why_.due && !within_change(definition_, tenures_of(definition_), why_.at, rules_)) {
             why_.sentence += " By the definition that was in force it was not due.";
+        }
+    }
+
+    void tell_away(const task::Run& run) {
+        for (const auto& absence : node_absences(sql_, definition_.runtime, why_.at, now_)) {
+            if (absence.node_id != run.node_id || absence.until) continue;
+            why_.since = absence.since;
+            why_.sentence += fmt::format(" That node is away since {}; it is left to the node until that is back, or is removed.",
+                                         format_instant(absence.since));
         }
     }
 

@@ -146,6 +146,9 @@ class Writer {
         if (const auto retry = task::retry_of(task_); retry && task::asks_for_retry(*retry, task::RunState::lost, std::nullopt)) {
             text += " If the node comes back and cannot tell how the run ended, that node makes a further attempt.";
         }
+        if (task_.retry || task::without_room(task_) != task::NoRoom::skip) {
+            text += " What waits there to begin is begun when the node is back, and is LOST once the node is removed.";
+        }
         add("runs-lost", std::move(text));
     }
 

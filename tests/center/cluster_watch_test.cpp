@@ -4,6 +4,7 @@
 #include "center/cluster_watch.h"
 #include "center/commands_store.h"
 #include "center/lost.h"
+#include "center/node_store.h"
 #include "center/runs.h"
 #include "cloudtask/core/fake_loop.h"
 #include "cloudtask/core/worker.h"
@@ -255,6 +256,53 @@ TEST_CASE("runs of a node that is gone become LOST after the grace, with mail", 
     h.take({h.run_report(h.run(1, RunState::succeeded), 2)});
     CHECK(h.stored(run.id).run.state == RunState::lost);
     CHECK(h.late_report(run.id));
+}
+
+TEST_CASE("what only waits on a node that is gone is left to it until the node is removed", "[lost]") {
+    World w;
+    w.loop.advance(seconds{1});
+    auto& h = w.history;
+    REQUIRE(h.store->write([&](soci::session& sql) -> Result<> {
+        insert_node(sql, {.id = kA, .runtime = "demo", .name = "n1"});
+        return {};
+    }));
+    w.join(kA);
+    w.allocate(1, {kA});
+    auto queued = h.run(1, RunState::pending), further = h.run(2, RunState::pending), begun = h.run(3, RunState::running);
+    queued.reason = "overlap: it waits for the run before it";
+    further.reason = "retry: attempt 2 of 3, at 12:00";
+    std::int64_t sequence = 0;
+    for (const auto& run : {queued, further, begun}) h.take({h.run_report(run, ++sequence)});
+
+    w.leave(kA);
+    w.loop.advance(seconds{600});
+    CHECK(h.stored(begun.id).run.state == RunState::lost);
+    CHECK(h.stored(queued.id).run.state == RunState::pending);
+    CHECK(h.stored(further.id).run.state == RunState::pending);
+    CHECK(w.mails == 1);
+    // Nobody else knows better.
+    auto lost = h.run(1, RunState::lost);
+    lost.reason = "its node went away";
+    h.take({h.run_report(lost, 1, HistoryFixture::kOtherIncarnation)}, kB);
+    CHECK(h.stored(queued.id).run.state == RunState::pending);
+
+    SECTION("it comes back and begins it") {
+        w.join(kA, "2");
+        h.take({h.run_report(h.run(1, RunState::running), ++sequence)});
+        CHECK(h.stored(queued.id).run.state == RunState::running);
+        CHECK_FALSE(h.late_report(queued.id));
+    }
+    SECTION("it is removed") {
+        REQUIRE(h.store->write([&](soci::session& sql) -> Result<> {
+            erase_node(sql, kA);
+            return {};
+        }));
+        w.loop.advance(seconds{15});
+        CHECK(h.stored(queued.id).run.state == RunState::lost);
+        CHECK(h.stored(queued.id).run.reason == "it waited on node n1, which was removed");
+        CHECK(h.stored(further.id).run.state == RunState::lost);
+        CHECK(w.mails == 3);
+    }
 }
 
 TEST_CASE("a node that comes back within the grace, also as a new incarnation, keeps its runs", "[lost]") {

@@ -253,6 +253,15 @@ TEST_CASE("why: each cause is told by its name, with who, when and which run", "
         f.go_to(730);
         CHECK(text(f.why(f.at(720)), "cause") == "not_yet");
     }
+    SECTION("waiting on a node that is away") {
+        f.put(f.run(660, RunState::pending, "overlap: it waits for the run before it"));
+        f.go_to(700);
+        f.set_present({});
+        f.go_to(2000);
+        const auto why = f.why(f.at(660));
+        CHECK(text(why, "verdict") == "pending");
+        CHECK(text(why, "sentence").find("it waits for the run before it. That node is away since") != std::string::npos);
+    }
     SECTION("a node that is offline may know") {
         f.go_to(545);
         f.write([&](soci::session& sql) { touch_node(sql, kNode, f.at(535)); });
