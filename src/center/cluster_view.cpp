@@ -3,12 +3,14 @@
 
 #include <algorithm>
 
+#include "cloudtask/ring/placement.h"
+
 namespace cloudtask::center {
 
 const ring::Member* ClusterView::owner(const task::Task& task) const {
     const auto runtime = runtimes.find(task.runtime);
     if (runtime == runtimes.end() || !runtime->second.ring) return nullptr;
-    return runtime->second.ring->owner(task.id, ring::Placement{task.targets, task.labels});
+    return runtime->second.ring->owner(task.id, ring::placement_of(task));
 }
 
 bool ClusterView::online(const std::string& runtime, const std::string& node_id) const {

@@ -200,11 +200,18 @@ ALTER TABLE runs ADD COLUMN piece TEXT;
 ALTER TABLE runs ADD COLUMN shard INTEGER;
 )sql";
 
+// Which mutex tasks go under; those of one have the same placement.
+constexpr std::string_view kMutexes = R"sql(
+ALTER TABLE tasks ADD COLUMN mutex TEXT NOT NULL DEFAULT '';
+CREATE INDEX tasks_by_mutex ON tasks(runtime, mutex, placement) WHERE mutex <> '';
+)sql";
+
 }  // namespace
 
 const std::vector<std::string_view>& migrations() {
     static const std::vector<std::string_view> list{kInitial,       kLedger,      kCordons,   kPast,       kPlaced,    kPending,
-                                                    kLostRevisions, kDefinitions, kCalendars, kParameters, kHttpCalls, kPieces};
+                                                    kLostRevisions, kDefinitions, kCalendars, kParameters, kHttpCalls, kPieces,
+                                                    kMutexes};
     return list;
 }
 

@@ -4,7 +4,9 @@
 #include "center/audit_store.h"
 #include "center/parameters.h"
 #include "center/runtime_store.h"
+#include "center/task_changes.h"
 #include "center/task_store.h"
+#include "center/tasks.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/task/codec.h"
 #include "cloudtask/task/networks.h"
@@ -13,6 +15,9 @@
 namespace cloudtask::center {
 
 namespace {
+
+// Tasks of one group that a change of it changes, in one transaction: nobody else can write meanwhile.
+constexpr std::size_t kMostTold = 10'000;
 
 // What a fault of content that only the database shows is answered with; the faults say more.
 auto refuse(Faults& faults, std::string pointer, std::string problem, std::string allowed) {
@@ -52,6 +57,27 @@ std::string parameters_text(const std::shared_ptr<const task::Parameters>& param
     task::write_parameters(out, "parameters", *parameters);
     out.end_object();
     return out.text();
+}
+
+// Each task of a group that has become exclusive, or is no more, gets a next version, which says so.
+Result<> tell_tasks(WriteScope& scope, const task::Group& group, Faults& faults) {
+    const auto ids = tasks_of_group(scope.sql, group.id, kMostTold + 1);
+    if (ids.size() > kMostTold) {
+        return refuse(faults, "/exclusive", fmt::format("cannot change: the group has more than {} tasks", kMostTold), "a smaller group");
+    }
+    const ChangeName name{"task.update", fmt::format("version {} of the group {}", group.version, group.name)};
+    for (const auto& id : ids) {
+        const auto before = need_task(scope.sql, id);
+        if (!before) return propagate(before);
+        Faults of_task;
+        const auto told = store_task_definition(scope, *before, before->task, name, of_task);
+        if (!of_task.empty()) {
+            const std::string problem = fmt::format("does not go with the task {}: {}", before->task.name, of_task.summary());
+            return refuse(faults, "/exclusive", problem, "tasks with the same targets and labels, that queue or forbid, and have no mutex");
+        }
+        if (!told) return propagate(told);
+    }
+    return {};
 }
 
 }  // namespace
@@ -132,6 +158,9 @@ Result<task::Group> update_group(WriteScope& scope, const std::string& id, std::
     input.updated_at = scope.now;
     update_group_row(scope.sql, input);
     write_audit(scope, "group.update", "group:" + id, group_json(*before), group_json(input));
+    if (input.exclusive != before->exclusive) {
+        if (auto told = tell_tasks(scope, input, faults); !told) return propagate(told);
+    }
     if (parameters_text(input.parameters) == parameters_text(before->parameters)) return input;
     const ParameterChange change{input.runtime, input.name, fmt::format("version {} of the group {}", input.version, input.name)};
     if (auto given = give_parameters(scope, change, faults); !given) return propagate(given);

@@ -10,7 +10,9 @@
 #include "center/parameters.h"
 #include "center/runtime_store.h"
 #include "cloudtask/core/ids.h"
+#include "cloudtask/ring/placement.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/mutex.h"
 
 namespace cloudtask::center {
 
@@ -27,8 +29,7 @@ Result<> need_free_task_name(soci::session& sql, const task::Task& task) {
 
 // Other nodes own it, or other pieces of it.
 bool goes_elsewhere(const task::Task& before, const task::Task& changed) {
-    return changed.targets != before.targets || changed.labels != before.labels || changed.mode != before.mode ||
-           changed.shards != before.shards;
+    return !ring::same_place(before, changed) || changed.mode != before.mode || changed.shards != before.shards;
 }
 
 // From when on the fires of `changed` count. Never earlier than those of `before`: where that is ahead, another node fires up to there.
@@ -45,6 +46,20 @@ bool owes_other_fires(const task::Task& before, const task::Task& changed) {
     return changed.schedules != before.schedules || changed.enabled != before.enabled || goes_elsewhere(before, changed);
 }
 
+// Tasks under one mutex have one owner: only so is it the owner's own business which of them runs.
+void check_mutex(soci::session& sql, const task::Task& task, Faults& faults) {
+    if (!task::has_mutex(task)) return;
+    const std::string words = task::mutex_words(task::mutex_key(task));
+    if (task.exclusive_group) {
+        if (task.mutex) faults.add("/mutex", fmt::format("does not go with the group {}, which is exclusive", task.group), "no mutex");
+        task::check_under_mutex(task, "an exclusive group", faults);
+    }
+    if (const auto other = task_placed_apart(sql, task)) {
+        faults.add("/targets", fmt::format("or the labels are not those of {}, which goes under {}, too", *other, words),
+                   "the same targets and labels for all that go under it; to change them, give each task another mutex with them");
+    }
+}
+
 }  // namespace
 
 Result<std::string> resolve_references(soci::session& sql, task::Task& task, Faults& faults) {
@@ -58,6 +73,8 @@ Result<std::string> resolve_references(soci::session& sql, task::Task& task, Fau
         if (!group) return propagate(group);
         if (*group) {
             group_id = (*group)->id;
+            task.exclusive_group = (*group)->exclusive;
+            check_mutex(sql, task, faults);
         } else {
             faults.add("/group", "is not a group of the runtime " + task.runtime, "the name of a group of that runtime");
         }
@@ -85,10 +102,10 @@ Result<StoredTask> store_new_task(WriteScope& scope, Random& random, task::Task 
 
 Result<StoredTask> store_task_definition(WriteScope& scope, const StoredTask& before, task::Task input, const ChangeName& name,
                                          Faults& faults) {
-    const auto group_id = resolve_references(scope.sql, input, faults);
-    if (!group_id) return propagate(group_id);
     const task::Task& old = before.task;
     input.id = old.id;
+    const auto group_id = resolve_references(scope.sql, input, faults);
+    if (!group_id) return propagate(group_id);
     task::adopt_schedules(input);
     input.version = old.version;
     input.revision = old.revision;

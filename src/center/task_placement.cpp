@@ -3,11 +3,12 @@
 
 #include <charconv>
 
+#include "cloudtask/ring/placement.h"
 #include "cloudtask/task/pieces.h"
 
 namespace cloudtask::center {
 
-TaskPlacement placement_of(const task::Task& task) { return {{task.targets, task.labels}, task.mode, task.shards}; }
+TaskPlacement placement_of(const task::Task& task) { return {ring::placement_of(task), task.mode, task.shards}; }
 
 void visit_owners(const ring::Ring& ring, std::string_view task_id, const TaskPlacement& placement,
                   const std::function<void(const PlacedPiece& piece)>& visit) {

@@ -7,6 +7,7 @@
 #include "center/sql.h"
 #include "cloudtask/core/json.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/mutex.h"
 
 namespace cloudtask::center {
 
@@ -47,14 +48,18 @@ struct TaskColumns {
     }
 };
 
+// One text for all tasks that the ring places alike.
 std::string placement_text(const task::Task& task) {
-    if (task.targets.empty() && task.labels.empty() && task.mode == task::Mode::single) return {};
+    const std::string mutex = task::mutex_key(task);
+    if (task.targets.empty() && task.labels.empty() && mutex.empty() && task.mode == task::Mode::single) return {};
+    std::vector<std::string> targets = task.targets;
+    std::sort(targets.begin(), targets.end());
     json::Writer out;
-    out.begin_object().member("targets", task.targets).member("labels", task.labels);
+    out.begin_object().member("targets", targets).member("labels", task.labels);
+    if (!mutex.empty()) out.member("mutex", mutex);
     if (task.mode == task::Mode::shards) out.member("shards", std::int64_t{task.shards});
     if (task.mode == task::Mode::broadcast) out.member("broadcast", true);
-    out.end_object();
-    return out.text();
+    return out.end_object().text();
 }
 
 TaskPlacement read_placement(const std::string& text) {
@@ -66,6 +71,8 @@ TaskPlacement read_placement(const std::string& text) {
     json::ObjectReader reader{*document, "", faults};
     reader.read("targets", placement.nodes.targets);
     reader.read("labels", placement.nodes.labels);
+    std::string mutex;
+    if (reader.read("mutex", mutex)) placement.nodes.mutex_point = ring::mutex_point(mutex);
     if (reader.read("shards", placement.shards)) placement.mode = task::Mode::shards;
     bool broadcast = false;
     if (reader.read("broadcast", broadcast) && broadcast) placement.mode = task::Mode::broadcast;
@@ -173,31 +180,31 @@ bool task_name_taken(soci::session& sql, const std::string& runtime, const std::
 }
 
 void insert_task(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp) {
-    const std::string document = task::to_json(task), placement = placement_text(task);
+    const std::string document = task::to_json(task), placement = placement_text(task), mutex = task::mutex_key(task);
     const int enabled = task.enabled ? 1 : 0, parameters = task.parameters ? 1 : 0;
     const long long version = task.version, revision = task.revision, created_at = to_db(task.created_at),
                     updated_at = to_db(task.updated_at);
-    sql << "INSERT INTO tasks (id, runtime, group_id, group_name, name, enabled, package, placement, document, version, revision, "
-           "created_at, updated_at, parameters) VALUES (:id, :runtime, :group_id, :group, :name, :enabled, :package, :placement, "
-           ":document, "
-           ":version, :revision, :created, :updated, :parameters)",
+    sql << "INSERT INTO tasks (id, runtime, group_id, group_name, name, enabled, package, placement, mutex, document, version, revision, "
+           "created_at, updated_at, parameters) VALUES (:id, :runtime, :group_id, :group, :name, :enabled, :package, :placement, :mutex, "
+           ":document, :version, :revision, :created, :updated, :parameters)",
         soci::use(task.id), soci::use(task.runtime), soci::use(group_id), soci::use(task.group), soci::use(task.name), soci::use(enabled),
-        soci::use(task.package), soci::use(placement), soci::use(document), soci::use(version), soci::use(revision), soci::use(created_at),
-        soci::use(updated_at), soci::use(parameters);
+        soci::use(task.package), soci::use(placement), soci::use(mutex), soci::use(document), soci::use(version), soci::use(revision),
+        soci::use(created_at), soci::use(updated_at), soci::use(parameters);
     insert_version(sql, task, document, stamp);
     insert_tags(sql, task);
     if (!task.calendars.empty()) note_calendars(sql, task);
 }
 
 void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp) {
-    const std::string document = task::to_json(task), placement = placement_text(task);
+    const std::string document = task::to_json(task), placement = placement_text(task), mutex = task::mutex_key(task);
     const int enabled = task.enabled ? 1 : 0, parameters = task.parameters ? 1 : 0;
     const long long version = task.version, revision = task.revision, updated_at = to_db(task.updated_at);
     sql << "UPDATE tasks SET group_id = :group_id, group_name = :group, name = :name, enabled = :enabled, package = :package, "
-           "placement = :placement, document = :document, version = :version, revision = :revision, updated_at = :updated, "
+           "placement = :placement, mutex = :mutex, document = :document, version = :version, revision = :revision, updated_at = :updated, "
            "parameters = :parameters WHERE id = :id",
         soci::use(group_id), soci::use(task.group), soci::use(task.name), soci::use(enabled), soci::use(task.package), soci::use(placement),
-        soci::use(document), soci::use(version), soci::use(revision), soci::use(updated_at), soci::use(parameters), soci::use(task.id);
+        soci::use(mutex), soci::use(document), soci::use(version), soci::use(revision), soci::use(updated_at), soci::use(parameters),
+        soci::use(task.id);
     insert_version(sql, task, document, stamp);
     erase_tags(sql, task);
     insert_tags(sql, task);
@@ -237,6 +244,30 @@ std::vector<TaskDocument> tasks_with_parameters(soci::session& sql, const std::s
     statement.execute();
     while (statement.fetch()) found.push_back(row);
     return found;
+}
+
+std::vector<std::string> tasks_of_group(soci::session& sql, const std::string& group_id, std::size_t limit) {
+    std::vector<std::string> ids;
+    std::string id;
+    const auto most = static_cast<long long>(limit);
+    soci::statement statement = (sql.prepare << "SELECT id FROM tasks WHERE group_id = :group ORDER BY id LIMIT :most", soci::into(id),
+                                 soci::use(group_id), soci::use(most));
+    statement.execute();
+    while (statement.fetch()) ids.push_back(id);
+    return ids;
+}
+
+std::optional<std::string> task_placed_apart(soci::session& sql, const task::Task& task) {
+    const std::string placement = placement_text(task), mutex = task::mutex_key(task);
+    std::string group, name;
+    // Two ends of the index: a mutex may have thousands of tasks.
+    for (const char* side : {"<", ">"}) {
+        sql << "SELECT group_name, name FROM tasks WHERE runtime = :runtime AND mutex = :mutex AND mutex <> '' AND placement " << side
+            << " :placement AND id <> :id LIMIT 1",
+            soci::use(task.runtime), soci::use(mutex), soci::use(placement), soci::use(task.id), soci::into(group), soci::into(name);
+        if (sql.got_data()) return fmt::format("{}/{}", group, name);
+    }
+    return std::nullopt;
 }
 
 void erase_task(soci::session& sql, const task::Task& task, std::int64_t revision, const std::string& by, Instant now) {

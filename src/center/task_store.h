@@ -59,6 +59,10 @@ struct TaskDocument {
 // `after` on.
 std::vector<TaskDocument> tasks_with_parameters(soci::session& sql, const std::string& runtime, const std::string& group, int limit,
                                                 const std::string& after);
+// Ids of the group's tasks, at most `limit`.
+std::vector<std::string> tasks_of_group(soci::session& sql, const std::string& group_id, std::size_t limit);
+// A task under the same mutex that is placed otherwise: it has other targets or labels. As "group/name".
+std::optional<std::string> task_placed_apart(soci::session& sql, const task::Task& task);
 // Erases the row and remembers the deletion, for nodes that ask for changes and for the ledger. The versions stay.
 void erase_task(soci::session& sql, const task::Task& task, std::int64_t revision, const std::string& by, Instant now);
 

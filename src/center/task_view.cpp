@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cloudtask/core/json.h"
+#include "cloudtask/task/mutex.h"
 
 namespace cloudtask::center {
 
@@ -96,10 +97,11 @@ std::string owner_json(const task::Task& task, const ClusterView& cluster) {
         reason = no_owner_reason(task, cluster);
     } else if (pieces) {
         reason = task.mode == task::Mode::shards ? "each shard is placed on the ring by itself" : "it runs on every node that it is for";
-    } else if (task.targets.empty() && task.labels.empty()) {
-        reason = "the first node clockwise on the ring from the task's hash";
     } else {
-        reason = "the first node clockwise on the ring from the task's hash that satisfies its targets and labels";
+        const std::string mutex = task::mutex_key(task);
+        reason = fmt::format("the first node clockwise on the ring from the hash of {}{}",
+                             mutex.empty() ? std::string("the task") : task::mutex_words(mutex),
+                             task.targets.empty() && task.labels.empty() ? "" : " that satisfies its targets and labels");
     }
     if (!task.enabled) reason += "; the task is disabled and does not fire";
     out.member("reason", reason);

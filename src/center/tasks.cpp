@@ -116,6 +116,7 @@ Result<StoredTask> clone_task(const Context& context, WriteScope& scope, const s
     const auto original = need_task(scope.sql, id);
     if (!original) return propagate(original);
     task::Task copy = original->task;
+    copy.id.clear();
     copy.name = wanted.name;
     if (!wanted.group.empty()) copy.group = wanted.group;
     if (!wanted.runtime.empty()) copy.runtime = wanted.runtime;

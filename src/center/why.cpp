@@ -225,7 +225,8 @@ class Explanation {
     void tell_not_started(const Judgement& judgement, RunState state, const std::string& reason, Instant decided) {
         if (judgement.verdict == FireVerdict::lost) return say("lost", fmt::format("It is LOST: {}.", reason));
         // The one that was in the way is named by the reason itself, where a queue was full or a later fire went before.
-        const bool told = reason.find("queue") != std::string::npos || reason.find("replaced") != std::string::npos;
+        const bool told = reason.find("queue") != std::string::npos || reason.find("replaced") != std::string::npos ||
+                          reason.find("holds") != std::string::npos;
         if (judgement.reason == "overlap" && told) return say("overlap", fmt::format("It was skipped: {}.", reason));
         if (judgement.reason == "overlap") return tell_overlap(decided);
         if (judgement.reason == "deadline") return say("deadline", fmt::format("It was skipped: {}.", reason));

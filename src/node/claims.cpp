@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cloudtask/core/check.h"
+#include "cloudtask/ring/placement.h"
 
 namespace cloudtask::node {
 
@@ -55,7 +56,7 @@ bool Claims::is_ours(const std::string& task_id, const ring::Placement& placemen
 }
 
 bool Claims::in_reach(const task::Task& task) const {
-    const auto candidates = ring_.preference(task.id, {task.targets, task.labels}, 2);
+    const auto candidates = ring_.preference(task.id, ring::placement_of(task), 2);
     return std::any_of(candidates.begin(), candidates.end(),
                        [this](const ring::Member* member) { return member->incarnation == incarnation_; });
 }
@@ -134,7 +135,7 @@ ClaimChanges Claims::put_task(const task::Task& task) {
     const auto before = tasks_.find(task.id);
     // A change that moves the task has begun it anew.
     const std::int64_t created = before == tasks_.end() ? task.created_revision : before->second.created_revision;
-    const Known known{{task.targets, task.labels}, task.effective_from, created, task.effective_revision};
+    const Known known{ring::placement_of(task), task.effective_from, created, task.effective_revision};
     tasks_.insert_or_assign(task.id, known);
     learn_version(task.id, known);
     ClaimChanges changes;
@@ -184,9 +185,9 @@ ClaimChanges Claims::move_task(const task::Task& task, const task::Task& before,
     // Owners of a version before the last may not have learnt of the move that took it from them either.
     auto moves = moves_[task.id];
     if (moves.size() == kMaxMoves) moves.erase(moves.begin());
-    moves.push_back({{before.targets, before.labels}, task.revision, before.enabled && task.schedules == before.schedules});
+    moves.push_back({ring::placement_of(before), task.revision, before.enabled && task.schedules == before.schedules});
     erase_task(task.id);
-    const Known known{{task.targets, task.labels}, std::max(task.effective_from, fired_until), task.revision, task.effective_revision};
+    const Known known{ring::placement_of(task), std::max(task.effective_from, fired_until), task.revision, task.effective_revision};
     tasks_.insert_or_assign(task.id, known);
     moves_.insert_or_assign(task.id, std::move(moves));
     ClaimChanges changes;
@@ -448,6 +449,16 @@ void Claims::report_unaware(ClaimChanges& changes) {
 std::size_t Claims::owned_tasks() const {
     return static_cast<std::size_t>(
         std::count_if(owned_.begin(), owned_.end(), [](const auto& entry) { return entry.first.find(kVersionMark) == std::string::npos; }));
+}
+
+bool Claims::unsettled(const std::string& task_id, const Horizons& horizons) const {
+    const auto owned = owned_.find(task_id);
+    if (owned == owned_.end()) return false;
+    return std::any_of(owned->second.begin(), owned->second.end(), [&](const Owner& owner) {
+        if (!owner.promised || owner.promised->empty()) return false;
+        const auto record = horizons.find(owner.incarnation);
+        return owner.unaware || record == horizons.end() || record->second.done < owner.promised->until;
+    });
 }
 
 bool Claims::taking_over() const {

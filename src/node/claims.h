@@ -107,6 +107,9 @@ class Claims {
     bool taking_over() const;
     // Tasks were taken over in this transition whose earlier owners live and may still start what they kept of them.
     bool shares_tasks() const { return promised_; }
+    // An earlier owner of the task lives, and by its record it has not dealt yet with all that it kept: it may begin runs, or have begun
+    // some, that its record does not name. Once it has, the record names all that go on.
+    bool unsettled(const std::string& task_id, const Horizons& horizons) const;
     // Versions that were superseded count as well.
     std::size_t owned_count() const { return owned_.size(); }
     std::size_t owned_tasks() const;

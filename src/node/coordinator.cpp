@@ -6,6 +6,7 @@
 
 #include "cloudtask/core/log.h"
 #include "node/coordinator_impl.h"
+#include "node/run_keys.h"
 
 namespace cloudtask::node {
 
@@ -76,21 +77,23 @@ std::vector<UncertainFires> Coordinator::take_uncertain() {
 
 void Coordinator::started() { impl_->pump(); }
 
-void Coordinator::set_running(const std::string& task_id, bool running) {
+void Coordinator::set_running(const std::string& key, bool running) {
     const Instant now = impl_->loop.clock().now();
     if (running) {
-        impl_->running.try_emplace(task_id, now);
+        impl_->running.try_emplace(key, now);
     } else {
-        impl_->running.erase(task_id);
+        impl_->running.erase(key);
     }
     if (!impl_->duties) return;
-    impl_->duties->set_running(task_id, running, now);
-    if (!impl_->duties->owns(task_id)) impl_->pump();
+    impl_->duties->set_running(key, running, now);
+    if (!impl_->duties->owns(take_apart(key).first)) impl_->pump();
 }
 
-std::string Coordinator::running_elsewhere(const std::string& task_id) const {
-    return impl_->neighbours ? impl_->neighbours->running(task_id) : std::string{};
+std::string Coordinator::running_elsewhere(const std::string& name) const {
+    return impl_->neighbours ? impl_->neighbours->running(name) : std::string{};
 }
+
+bool Coordinator::unsettled(const std::string& task_id) const { return impl_->duties && impl_->duties->unsettled(task_id); }
 
 bool Coordinator::owns(const std::string& task_id) const { return impl_->duties && impl_->duties->owns(task_id); }
 

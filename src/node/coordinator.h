@@ -71,10 +71,13 @@ class Coordinator {
     std::vector<UncertainFires> take_uncertain();
     // Fires that were given out have been started.
     void started();
-    // Runs of the task are going on here, or are not any more.
-    void set_running(const std::string& task_id, bool running);
-    // The name of a node, other than this one, that has said that it has a run of the task which is still going; empty if there is none.
-    std::string running_elsewhere(const std::string& task_id) const;
+    // Runs are going on here, or are not any more. The key is a task's, or one of both its and a mutex's (RunCounts).
+    void set_running(const std::string& key, bool running);
+    // The name of a node, other than this one, that has said that it has a run of the task, or under the mutex, which is still going; empty
+    // if there is none.
+    std::string running_elsewhere(const std::string& name) const;
+    // Whether somebody who had the task before may have begun runs that running_elsewhere() does not tell of yet.
+    bool unsettled(const std::string& task_id) const;
     // By the allocation that this session has seen.
     bool owns(const std::string& task_id) const;
 

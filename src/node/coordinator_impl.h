@@ -58,7 +58,7 @@ struct Coordinator::Impl : std::enable_shared_from_this<Impl> {
     Timer session_timer, pulse, leave_check;
 
     std::vector<std::unique_ptr<Duties>> retired;
-    std::map<std::string, Instant> running;  // since when tasks have runs here, by their ids
+    std::map<std::string, Instant> running;  // since when there are runs here, by the keys of Coordinator::set_running()
     ring::Memory memory;
     zk::Client::Subscription subscription;
     bool member = false;  // of the ring, as the allocation was last seen

@@ -19,7 +19,7 @@ void Coordinator::Impl::make_record() {
     if (keeper == nullptr) return;
     if (!record_asked) record_asked = present();
     ring::HorizonRecord first;
-    for (const auto& [task_id, since] : running) first.running.push_back(task_id);  // it owns nothing yet, so all of them count
+    for (const auto& [key, since] : running) first.running.push_back(key);  // it owns nothing yet, so all of them count
     keeper->create(record_path(), ring::write_horizon(first), zk::CreateMode::persistent,
                    [weak = weak_from_this(), now = generation](Result<zk::Created> created) {
                        const auto self = weak.lock();

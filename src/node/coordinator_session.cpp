@@ -45,7 +45,7 @@ void Coordinator::Impl::begin_session(zk::Keeper& keeper, std::uint64_t number) 
     record_asked.reset();
     for (const auto& earlier : retired) earlier->keep_to_horizon();
     duties = std::make_unique<Duties>(options.node_id, incarnation, options.duties);
-    for (const auto& [task_id, since] : running) duties->set_running(task_id, true, since);
+    for (const auto& [key, since] : running) duties->set_running(key, true, since);
     past.each(loop.clock().now(), [this](const CatalogPast::Entry& entry) {
         if (entry.erased_at) {
             duties->erase_task(entry.task->id, *entry.erased_at);
@@ -205,7 +205,7 @@ void Coordinator::Impl::allocation_changed() {
 void Coordinator::Impl::watch_neighbours() {
     if (!neighbours || !duties) return;
     const bool taking_over = duties->waiting() || duties->record().resumed < duties->epoch();
-    neighbours->watch(duties->epoch() > 0 && (taking_over || duties->shares_tasks()));
+    neighbours->watch(duties->epoch() > 0 && (taking_over || duties->shares_tasks(loop.clock().now())));
 }
 
 void Coordinator::Impl::remember() {

@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "cloudtask/core/check.h"
+#include "cloudtask/ring/placement.h"
+#include "node/run_keys.h"
 
 namespace cloudtask::node {
 
@@ -73,23 +75,25 @@ void Duties::name_running(Instant now) {
     if (!std::exchange(running_stale_, false) && now < naming_due_) return;
     wanted_.running.clear();
     naming_due_ = Instant::max();
-    for (const auto& [task_id, since] : running_) {
+    for (const auto& [key, since] : running_) {
+        const auto [task_id, mutex] = take_apart(key);
         if (claims_.owns(task_id)) continue;
-        const auto kept_until = timetable_.limit_of(task_id);
+        // What `done` tells of must be named under a mutex: an owner begins others by that.
+        const auto kept_until = mutex.empty() ? timetable_.limit_of(task_id) : std::nullopt;
         const Instant due = kept_until ? std::min(since + kUnnamed, *kept_until - kNamedAhead) : since;
         if (now < due) {
             naming_due_ = std::min(naming_due_, due);
         } else if (wanted_.running.size() < kMaxRunning) {
-            wanted_.running.push_back(task_id);
+            wanted_.running.push_back(key);
         }
     }
 }
 
 std::optional<Instant> Duties::naming_due() const { return naming_due_ == Instant::max() ? std::nullopt : std::optional{naming_due_}; }
 
-void Duties::set_running(const std::string& task_id, bool running, Instant now) {
-    const bool changed = running ? running_.try_emplace(task_id, now).second : running_.erase(task_id) > 0;
-    running_stale_ = running_stale_ || (changed && !claims_.owns(task_id));
+void Duties::set_running(const std::string& key, bool running, Instant now) {
+    const bool changed = running ? running_.try_emplace(key, now).second : running_.erase(key) > 0;
+    running_stale_ = running_stale_ || (changed && !claims_.owns(take_apart(key).first));
 }
 
 // Before its acknowledgement is written a node fires nothing by an epoch: a successor takes an owner that never acknowledged for one that
@@ -112,7 +116,7 @@ void Duties::put_task(TaskPointer task) {
         return apply(claims_.put_task(*task));
     }
     const TaskPointer before = *found;
-    const bool moves = before->targets != task->targets || before->labels != task->labels;
+    const bool moves = !ring::same_place(*before, *task);
     if (!moves && before->enabled == task->enabled && before->effective_from == task->effective_from) {
         timetable_.amend(*before, task);
         owed_.amend(before, task);
@@ -149,7 +153,7 @@ void Duties::supersede(const TaskPointer& before, Instant until, const TaskPoint
     owed_.supersede(before, until, next);
 }
 
-// Other targets or labels: as if `before` ended, and `task` were another task.
+// Other targets, labels or mutex: as if `before` ended, and `task` were another task.
 void Duties::move(const TaskPointer& before, const TaskPointer& task) {
     const Instant fired_until = timetable_.taken_until(*before).value_or(Instant{});
     const bool late = fired_until > task->effective_from && before->enabled;
@@ -165,6 +169,7 @@ void Duties::move(const TaskPointer& before, const TaskPointer& task) {
         }
     }
     apply(claims_.move_task(*task, *before, late ? fired_until : Instant{}));
+    moves_until_ = std::max(moves_until_, task->effective_from);
 }
 
 void Duties::erase_task(const std::string& task_id, Instant at) {

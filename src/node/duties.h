@@ -47,8 +47,8 @@ class Duties {
     void observe(const ring::Allocation& allocation, Instant now);
     // The horizon records of the runtime, by incarnation, as last seen.
     void set_horizons(Claims::Horizons horizons);
-    // Runs of the task are going on here, or are not any more.
-    void set_running(const std::string& task_id, bool running, Instant now);
+    // Runs are going on here, or are not any more. The key is a task's, or one of both its and a mutex's (RunCounts).
+    void set_running(const std::string& key, bool running, Instant now);
     // Then the record has to name a run that it does not name yet.
     std::optional<Instant> naming_due() const;
 
@@ -78,13 +78,16 @@ class Duties {
     std::vector<UncertainFires> take_uncertain();
 
     bool owns(const std::string& task_id) const { return claims_.owns(task_id); }
+    // An earlier owner of the task, which lives, has not told yet of all that it began: see Claims::unsettled().
+    bool unsettled(const std::string& task_id) const { return claims_.unsettled(task_id, horizons_); }
     // Owner, or next in line.
     bool in_reach(const task::Task& task) const { return claims_.in_reach(task); }
     std::int64_t epoch() const { return claims_.epoch(); }
     std::size_t owned_count() const { return claims_.owned_tasks(); }
     bool waiting() const { return claims_.waiting(); }
-    // What other nodes' records say is still of use: see Claims::shares_tasks().
-    bool shares_tasks() const { return claims_.shares_tasks(); }
+    // What other nodes' records say is still of use: see Claims::shares_tasks(). Or a task moves here by its targets, labels or mutex, and
+    // who has it until then may still begin runs that outlast the move.
+    bool shares_tasks(Instant now) const { return claims_.shares_tasks() || now < moves_until_; }
     // Retired, and nothing is left within the horizon.
     bool finished() const { return retired_ && timetable_.size() == 0; }
     // Nothing is owned and nothing of what was handed over is left (a node that leaves may go).
@@ -128,7 +131,7 @@ class Duties {
     std::vector<Pending> pending_;                                   // newer than the record's revision
     std::unordered_map<std::string, TaskPointer> pending_tasks_;     // the tasks in it, by id
     Owed owed_;
-    std::map<std::string, Instant> running_;  // since when, by the id of the task
+    std::map<std::string, Instant> running_;  // since when, by key
     bool running_stale_ = false;              // wanted_.running does not tell any more
     Instant naming_due_ = Instant::max();
 
@@ -139,7 +142,8 @@ class Duties {
     bool member_ = false;  // of the ring, as of claims_.epoch()
     bool retired_ = false;
     bool beyond_horizon_ = false;
-    Instant written_at_{};  // or asked to be
+    Instant moves_until_{};  // up to here tasks may move to this node that were another's
+    Instant written_at_{};   // or asked to be
     Instant forgotten_at_{};
 };
 

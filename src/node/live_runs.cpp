@@ -37,6 +37,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         std::int64_t retry = 0;
         Timer soft_timer = {};
 
+        RunKeys keys() const { return {task::placed_id(run), task ? task::mutex_key(*task) : std::string{}}; }
         JournalEntry entry() const {
             return {run, noted ? Phase::started : Phase::intent, process, stdout_sent, stderr_sent, stop_asked, task, retry};
         }
@@ -45,7 +46,8 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
     Surroundings around;
     std::unordered_map<std::string, Live> live;              // by run id
     std::unordered_map<std::string, JournalEntry> adopting;  // their processes are there, but cannot be watched yet
-    std::unordered_map<std::string, std::int64_t> count_of;  // by task id, over both
+    RunCounts counts;                                        // over both
+    std::unordered_map<std::string, Holder> holders;         // by mutex
     std::set<std::string> growing;                           // run ids whose log view has grown
     std::vector<std::string> begun;                          // run ids that were not noted when they began
     std::shared_ptr<const task::NetworkRules> networks = std::make_shared<const task::NetworkRules>();  // of calls
@@ -56,16 +58,20 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
 
     Instant now() const { return around.loop.clock().now(); }
 
-    void count_in(const std::string& task_id) {
-        if (++count_of[task_id] == 1) around.task_changed(task_id);
+    // Of what the journal has kept. A run under a mutex is kept with its definition.
+    static RunKeys kept_keys(const JournalEntry& entry) {
+        return {task::placed_id(entry.run), entry.task ? task::mutex_key(*entry.task) : std::string{}};
     }
 
-    void count_out(const std::string& task_id) {
-        if (--count_of[task_id] == 0) {
-            count_of.erase(task_id);
-            around.task_changed(task_id);
-        }
-        around.run_ended(task_id);
+    void count_in(const RunKeys& keys, const task::Run& run) {
+        if (!keys.mutex.empty()) holders.insert_or_assign(keys.mutex, Holder{run.id, keys.task_id, run.group, run.task_name});
+        counts.add(keys, around.key_changed);
+    }
+
+    void count_out(const RunKeys& keys) {
+        counts.remove(keys, around.key_changed);
+        if (!keys.mutex.empty() && counts.of(keys.mutex) == 0) holders.erase(keys.mutex);
+        around.run_ended(keys);
     }
 
     Supervisor::OnEnd on_end() {
@@ -81,7 +87,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         const std::string id = run.id;
         run.reason.clear();  // why it waited
         RunningRecord process = limits_of(*task, id, std::move(folder), now());
-        count_in(task::placed_id(run));
+        count_in(keys_of(*task), run);
         Live entry{.run = std::move(run), .process = std::move(process), .noted = false};
         if (needs_definition(*task)) entry.task = task;
         entry.retry = retry;
@@ -100,7 +106,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         if (!started) {
             const Live refused = std::move(found->second);
             live.erase(found);
-            count_out(task::placed_id(refused.run));
+            count_out(refused.keys());
             const TaskPointer nothing_follows;
             return on_started(propagate(started), refused.run, refused.stop_asked ? nothing_follows : refused.task, refused.retry);
         }
@@ -265,7 +271,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         count(run.state);
         auto next = ending.stop_asked ? std::nullopt : follow(batch, run, ending.task, ending.retry);
         batch.reports.push_back(run_report(around.incarnation(), run));
-        const std::string task_id = task::placed_id(run);
+        const RunKeys keys = ending.keys();
         if (silent) ending.process.folder.clear();  // no report needs it: the next run gets it
         batch.entries.push_back(
             {std::move(run), Phase::ended, std::move(ending.process), ending.stdout_sent, ending.stderr_sent, ending.stop_asked, {}, 0});
@@ -276,7 +282,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             around.folders.clear_work(end.run_id);
         }
         if (next) around.waits(std::move(*next));  // before the run counts no more: its fire goes on
-        count_out(task_id);
+        count_out(keys);
     }
 
     // What exited by itself is held against the task's rule.
@@ -350,7 +356,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             if (!entry.process || entry.process->process.pid == 0) {
                 lose(std::move(entry));
             } else {
-                count_in(task::placed_id(entry.run));
+                count_in(kept_keys(entry), entry.run);
                 adopting.emplace(std::string{entry.run.id}, std::move(entry));
             }
         }
@@ -385,9 +391,9 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             } else if (adopted.error().is(Errc::not_found)) {
                 log::warn("run {} of {} is lost: {}", entry->first, entry->second.run.task_name, adopted.error().message);
                 JournalEntry gone = std::move(adopting.extract(entry).mapped());
-                const std::string task_id = task::placed_id(gone.run);
+                const RunKeys keys = kept_keys(gone);
                 lose(std::move(gone));
-                count_out(task_id);
+                count_out(keys);
             } else {
                 log::error("run {} of {} goes on unwatched: {}", entry->first, entry->second.run.task_name, adopted.error().message);
             }
@@ -462,9 +468,11 @@ void LiveRuns::set_networks(std::shared_ptr<const task::NetworkRules> networks) 
 
 void LiveRuns::recover(std::vector<JournalEntry> unfinished) { impl_->recover(std::move(unfinished)); }
 
-std::int64_t LiveRuns::count_of(const std::string& task_id) const {
-    const auto found = impl_->count_of.find(task_id);
-    return found == impl_->count_of.end() ? 0 : found->second;
+const RunCounts& LiveRuns::counts() const { return impl_->counts; }
+
+const LiveRuns::Holder* LiveRuns::holder(const std::string& mutex) const {
+    const auto found = impl_->holders.find(mutex);
+    return found == impl_->holders.end() ? nullptr : &found->second;
 }
 
 std::vector<std::string> LiveRuns::ids_of(const std::string& task_id) const {

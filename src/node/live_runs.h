@@ -14,6 +14,7 @@
 #include "node/journal_writer.h"
 #include "node/process/supervisor.h"
 #include "node/run_folders.h"
+#include "node/run_keys.h"
 #include "node/timetable.h"
 
 namespace cloudtask::node {
@@ -32,9 +33,9 @@ class LiveRuns {
         JournalWriter& journal;
         RunFolders& folders;
         RunCounters& counters;
-        std::function<std::string()> incarnation;                // the one to report by
-        std::function<void(const std::string&)> task_changed;    // the task has its first running run, or its last one has ended
-        std::function<void(const std::string&)> run_ended;       // of the task: there is room for another
+        std::function<std::string()> incarnation;             // the one to report by
+        std::function<void(const std::string&)> key_changed;  // of RunCounts: it has its first run that is going on, or has lost its last
+        std::function<void(const RunKeys&)> run_ended;        // there may be room for another
         std::function<std::string(const std::string&)> refused;  // why the task starts nothing any more; empty: it does
         std::function<void(JournalEntry)> waits;                 // an attempt that is to follow one that ended; it is being written
     };
@@ -45,7 +46,7 @@ class LiveRuns {
     // definition is needed yet (needs_definition()).
     using OnStarted = std::function<void(const Result<>& started, const task::Run& run, const TaskPointer& task, std::int64_t retry)>;
 
-    // Starts the run's process; `retry`: see JournalEntry. From here on the run is going on, as far as count_of() and stop() are concerned,
+    // Starts the run's process; `retry`: see JournalEntry. From here on the run is going on, as far as counts() and stop() are concerned,
     // until its start fails. It is written down a little later, or with its end if that comes first.
     void start(task::Run run, const TaskPointer& task, std::int64_t retry, OnStarted on_started);
 
@@ -59,8 +60,13 @@ class LiveRuns {
     // What the journal holds of runs that have not ended: a process that still runs is taken over, the others are LOST.
     void recover(std::vector<JournalEntry> unfinished);
 
-    // Runs of the task that are going on here.
-    std::int64_t count_of(const std::string& task_id) const;
+    // Runs that are going on here, by RunKeys.
+    const RunCounts& counts() const;
+    // The run that began last under the mutex, if one is going on under it.
+    struct Holder {
+        std::string run_id, task_id, group, task_name;
+    };
+    const Holder* holder(const std::string& mutex) const;
     std::vector<std::string> ids_of(const std::string& task_id) const;
     std::size_t size() const;
     // Of these, those whose start is on its way.

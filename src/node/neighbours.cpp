@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cloudtask/zk/recipes.h"
+#include "node/run_keys.h"
 
 namespace cloudtask::node {
 
@@ -23,7 +24,7 @@ struct Neighbours::Impl : std::enable_shared_from_this<Impl> {
 
     bool bounds_matter = false;
     std::unique_ptr<zk::FolderMirror> horizons;
-    std::unordered_map<std::string, std::vector<std::string>> running;  // incarnations by task id
+    std::unordered_map<std::string, std::vector<std::string>> running;  // incarnations by task id, and by mutex
     // A record outlives the node that wrote it: whether its runs go on, the registrations tell.
     std::unique_ptr<zk::FolderMirror> registrations;
     bool tidying = false;
@@ -48,7 +49,10 @@ struct Neighbours::Impl : std::enable_shared_from_this<Impl> {
             auto record = ring::read_horizon(znode.data);
             if (!record) continue;
             if (name != incarnation) {
-                for (const auto& task_id : record->running) running[task_id].push_back(name);
+                for (const auto& key : record->running) {
+                    const auto [task_id, mutex] = take_apart(key);
+                    running[mutex.empty() ? task_id : mutex].push_back(name);
+                }
             }
             records.emplace(name, std::move(*record));
         }
@@ -74,8 +78,8 @@ struct Neighbours::Impl : std::enable_shared_from_this<Impl> {
         return std::any_of(running.begin(), running.end(), [this](const auto& entry) { return !living_one(entry.second).empty(); });
     }
 
-    std::string running_on(const std::string& task_id) const {
-        const auto found = running.find(task_id);
+    std::string running_on(const std::string& name) const {
+        const auto found = running.find(name);
         if (found == running.end()) return {};
         if (!registrations || !registrations->complete()) return "another node";
         return living_one(found->second);
@@ -111,6 +115,6 @@ Neighbours::Neighbours(Loop& loop, zk::Client& client, std::string runtime_path,
 Neighbours::~Neighbours() = default;
 
 void Neighbours::watch(bool bounds_matter) { impl_->watch(bounds_matter); }
-std::string Neighbours::running(const std::string& task_id) const { return impl_->running_on(task_id); }
+std::string Neighbours::running(const std::string& name) const { return impl_->running_on(name); }
 
 }  // namespace cloudtask::node

@@ -25,8 +25,9 @@ class Neighbours {
     // Whether the bounds in the records matter. They are watched on after that while a run of another node's holds up a task.
     void watch(bool bounds_matter);
 
-    // The name of a node that has a run of the task which is still going; empty if there is none, or nothing is watched.
-    std::string running(const std::string& task_id) const;
+    // The name of a node that has a run of the task, or under the mutex, which is still going; empty if there is none, or nothing is
+    // watched.
+    std::string running(const std::string& name) const;
 
   private:
     struct Impl;

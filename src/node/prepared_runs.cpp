@@ -54,6 +54,7 @@ bool PreparedRuns::Impl::prepare(Batch&& batch, PreparedRun wanted) {
     if (entry.task->parameters) work_out(entry);
     entry.package_ready = entry.task->package.empty();
     if (entry.run.fire_time) open_fires.insert(*entry.run.fire_time);
+    entry.mutex = task::mutex_key(*entry.task);
     entry.order = entry.run.fire_time.value_or(entry.due);
     due.emplace(entry.due, id);
     const bool with_folder = write_intent(std::move(batch), entry);
@@ -183,14 +184,15 @@ void PreparedRuns::Impl::end_unstarted(task::Run run, const TaskPointer& task, s
     }
     batch.reports.push_back(run_report(around.incarnation(), run));
     const auto fire_time = run.fire_time;
-    const std::string task_id = task::placed_id(run), id = run.id;
+    const RunKeys keys = task ? keys_of(*task) : RunKeys{task::placed_id(run), {}};
+    const std::string id = run.id;
     batch.entries.push_back({.run = std::move(run), .phase = Phase::ended});
     around.journal.write(std::move(batch), Pace::gathered, [this, id, fire_time, closed] {
         around.folders.release(id);
         if (!closed) close_fire(fire_time);
     });
     if (next) resume(std::move(*next));
-    wake(task_id);
+    wake(keys);
 }
 
 bool PreparedRuns::Impl::end(const std::string& run_id, task::RunState state, std::string reason) {
@@ -218,8 +220,8 @@ PreparedRuns::~PreparedRuns() = default;
 void PreparedRuns::know(const std::string& run_id) { impl_->known_runs.insert(run_id); }
 void PreparedRuns::forget(const std::string& run_id) { impl_->known_runs.erase(run_id); }
 void PreparedRuns::resume(JournalEntry entry) { impl_->resume(std::move(entry)); }
-bool PreparedRuns::waits(const std::string& task_id) const { return impl_->lines.contains(task_id); }
-void PreparedRuns::wake(const std::string& task_id) { impl_->wake(task_id); }
+bool PreparedRuns::waits(const std::string& key) const { return impl_->waiting.of(key) > 0; }
+void PreparedRuns::wake(const RunKeys& keys) { impl_->wake(keys); }
 bool PreparedRuns::prepare(Batch&& batch, PreparedRun entry) { return impl_->prepare(std::move(batch), std::move(entry)); }
 
 void PreparedRuns::add_unstarted(Batch& batch, task::Run run, task::RunState state, std::string reason) {

@@ -43,13 +43,14 @@ class PreparedRuns {
         RunFolders& folders;
         LiveRuns& live;
         RunCounters& counters;
-        std::function<std::string()> incarnation;                                  // the one to report by
-        std::function<std::string(const std::string& task_id)> running_elsewhere;  // see Coordinator
-        std::function<bool(const std::string& task_id)> owns;                      // see Coordinator
-        std::function<bool()> took_part;                                           // see Coordinator
-        std::function<std::string(const std::string& task_id)> refused;            // why the task starts nothing any more; empty: it does
-        std::function<void(const std::string& task_id)> task_changed;              // waits(task) may be another
-        std::function<void()> fires_closed;                                        // earliest_unstarted() may be another
+        std::function<std::string()> incarnation;                               // the one to report by
+        std::function<std::string(const std::string& name)> running_elsewhere;  // see Coordinator
+        std::function<bool(const std::string& task_id)> unsettled;              // see Coordinator
+        std::function<bool(const std::string& task_id)> owns;                   // see Coordinator
+        std::function<bool()> took_part;                                        // see Coordinator
+        std::function<std::string(const std::string& task_id)> refused;         // why the task starts nothing any more; empty: it does
+        std::function<void(const std::string& key)> key_changed;                // waits(key) may be another
+        std::function<void()> fires_closed;                                     // earliest_unstarted() may be another
     };
     explicit PreparedRuns(Surroundings surroundings);
     ~PreparedRuns();
@@ -68,10 +69,10 @@ class PreparedRuns {
 
     // A run that waits, as the journal has it or is about to have it.
     void resume(JournalEntry entry);
-    // Runs of the task wait for others of it, or for their time: its fires go on.
-    bool waits(const std::string& task_id) const;
-    // A run of the task has ended: there may be room for one that waits.
-    void wake(const std::string& task_id);
+    // Runs wait for others, or for their time: their fires go on. The key is one of RunCounts.
+    bool waits(const std::string& key) const;
+    // Such a run has ended: there may be room for one that waits.
+    void wake(const RunKeys& keys);
 
     // Starts what is due.
     void start_due();

@@ -16,6 +16,7 @@
 
 #include "node/backlog.h"
 #include "node/prepared_runs.h"
+#include "node/run_texts.h"
 #include "node/waiting_line.h"
 
 namespace cloudtask::node {
@@ -31,14 +32,17 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
         bool package_asked = false;  // it is being fetched or unpacked
         bool folder_asked = false;
         std::int64_t retry = 0;  // see JournalEntry
-        Instant order{};         // in its task's line
+        std::string mutex;       // see RunKeys
+        Instant order{};         // in its line
         Instant not_before{};    // of a further attempt: its time
         bool in_line = false;    // it waits for others of its task, and its fire is closed
         bool parked = false;     // the journal has it as waiting
         bool reported = false;   // as PENDING
         std::string refusal;     // why it cannot be started, known ahead of time; empty: it can
 
-        Asking asking() const { return {run.id, order, run.trigger}; }
+        Asking asking() const { return {run.id, task->id, order, run.trigger}; }
+        RunKeys keys() const { return {task->id, mutex}; }
+        const std::string& line() const { return mutex.empty() ? task->id : mutex; }
     };
 
     static inline const WaitingLine kNobody;
@@ -49,7 +53,8 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
     std::set<std::pair<Instant, std::string>> folderless;  // of these, those whose folder is not made yet, though it could be
     std::size_t folders_ahead = 0;                         // of these, those whose folder is being made or there
     std::size_t parked_count = 0;                          // of these, what only waits
-    std::unordered_map<std::string, WaitingLine> lines;    // by task id; none is empty
+    std::unordered_map<std::string, WaitingLine> lines;    // by RunKeys::line(); none is empty
+    RunCounts waiting;                                     // all that are in these
     std::unordered_set<std::string> known_runs;            // in the journal: not begun again
     // The times of the fires that were taken and are neither started nor on disk as ended: what ZooKeeper must not hear of as done.
     std::multiset<Instant> open_fires;
@@ -60,6 +65,7 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
     std::map<std::uint64_t, Timer> retries;
     std::uint64_t next_retry = 0;
     bool starting_more = false;  // a further turn of start_due() is posted
+    bool look_soon = false;      // something that is due waits for what other nodes have to tell
 
     explicit Impl(Surroundings surroundings)
         : around(std::move(surroundings)), clock_offset(now().time_since_epoch() - around.loop.clock().steady_now().time_since_epoch()) {}
@@ -110,7 +116,12 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
     // Fires of one task that were taken in time, but whose intent or package was not there in time: misfires as well. They are judged
     // together, and what is to run starts when its own intent is written.
     void start_late(const Backlog& backlog);
+    // What is under a mutex waits until it is known what earlier owners have begun.
+    bool unsettled(const Prepared& entry);
     void start(const std::string& run_id);
+    // The node that has a run, or something that waits, which the run must not overlap with; empty if there is none.
+    std::string elsewhere_of(const Prepared& entry) const;
+    InTheWay in_the_way(const Prepared& entry, const WaitingLine& line) const;
     void skip(const Prepared& entry, std::string reason);
     // Its intent is on disk.
     void begin(Prepared& entry);
@@ -119,7 +130,8 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
     // --- waiting
 
     // A fire that goes on, or waits in a line, is closed: that it is to be run is on disk, so ZooKeeper need not wait for it.
-    void enter_line(Prepared& entry, bool held);
+    enum class Place { held, resting, queued };
+    void enter_line(Prepared& entry, Place place);
     void leave_line(const Prepared& entry);
     // It is looked at again then, or when a run of its task ends.
     void look_at(Prepared& entry, Instant time);
@@ -128,12 +140,13 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
     // It has its turn: it is held until its intent is on disk again.
     void unpark(Prepared& entry);
     // To be run is what its task wants: it waits for the run that is in its way.
-    void hold(Prepared& entry);
+    void hold(Prepared& entry, std::string reason);
     void queue(Prepared& entry, Batch&& batch, std::string reason);
     // The newest run goes before all others of its task: those that wait are not run, those that run are stopped, and it begins when their
     // trees are gone. One that runs on another node is waited for.
     void replace(Prepared& entry, const std::string& elsewhere);
-    void wake(const std::string& task_id);
+    void wake(const RunKeys& keys);
+    void wake_line(const std::string& key);
     // Takes its place in memory; on disk it has it.
     void resume(JournalEntry kept);
     bool end(const std::string& run_id, task::RunState state, std::string reason);

@@ -10,7 +10,8 @@ namespace cloudtask::node {
 namespace {
 
 constexpr Duration kClockStep = std::chrono::milliseconds{500};  // less is drift
-constexpr std::size_t kMostStarting = 16;                        // on their way at a time
+constexpr Duration kLookSoon = std::chrono::milliseconds{100};
+constexpr std::size_t kMostStarting = 16;  // on their way at a time
 
 }  // namespace
 
@@ -18,12 +19,11 @@ void PreparedRuns::Impl::follow_clock() {
     const Duration offset = now().time_since_epoch() - around.loop.clock().steady_now().time_since_epoch();
     const Duration step = offset - std::exchange(clock_offset, offset);
     if (lines.empty() || (step < kClockStep && step > -kClockStep)) return;
-    std::vector<std::string> waiting;
-    for (const auto& [task_id, line] : lines) {
-        waiting.insert(waiting.end(), line.held().begin(), line.held().end());
-        for (const auto& [order, id] : line.queued()) waiting.push_back(id);
+    std::vector<std::string> ids;
+    for (const auto& [key, line] : lines) {
+        for (auto& id : line.all()) ids.push_back(std::move(id));
     }
-    for (const auto& id : waiting) {
+    for (const auto& id : ids) {
         Prepared& entry = prepared.at(id);
         if (entry.not_before != Instant{}) entry.not_before += step;
         look_at(entry, entry.due + step);
@@ -43,7 +43,7 @@ void PreparedRuns::Impl::start_due() {
         if (!entry.package_ready && !entry.parked) continue;
         if (too_late(entry, at)) {
             late[entry.task->id].late.push_back(*entry.fire);
-        } else if (entry.intent_written || entry.parked) {
+        } else if ((entry.intent_written || entry.parked) && !unsettled(entry)) {
             held_back = ready.size() == room;
             if (held_back) break;
             ready.push_back(id);
@@ -54,8 +54,19 @@ void PreparedRuns::Impl::start_due() {
     if (held_back && around.live.starting() == 0) start_more();  // none of these was to be started
     due_timer.cancel();
     const auto next = due.upper_bound({at, std::string(1, '\x7f')});
-    if (next != due.end()) arm(next->first);
+    if (std::exchange(look_soon, false)) {
+        const Instant again = at + kLookSoon;
+        arm(next == due.end() ? again : std::min(again, next->first));
+    } else if (next != due.end()) {
+        arm(next->first);
+    }
     tell_closed();
+}
+
+bool PreparedRuns::Impl::unsettled(const Prepared& entry) {
+    if (entry.mutex.empty() || !around.unsettled(entry.task->id)) return false;
+    look_soon = true;
+    return true;
 }
 
 void PreparedRuns::Impl::arm(Instant time) {
@@ -77,7 +88,7 @@ void PreparedRuns::Impl::start_if_due(const Prepared& entry) {
     follow_clock();
     const Instant at = now();
     if (!entry.intent_written || entry.due > at) return;
-    if (too_late(entry, at)) return start_due();
+    if (too_late(entry, at) || unsettled(entry)) return start_due();
     start(std::string{entry.run.id});
     tell_closed();
 }
@@ -96,7 +107,7 @@ void PreparedRuns::Impl::start_late(const Backlog& backlog) {
     }
     for (const auto& fire : decision.run) {
         const std::string id = task::run_id(fire.task->id, fire.time, 1);
-        if (prepared.at(id).intent_written) start(id);
+        if (const Prepared& entry = prepared.at(id); entry.intent_written && !unsettled(entry)) start(id);
     }
 }
 
@@ -109,26 +120,40 @@ void PreparedRuns::Impl::start(const std::string& run_id) {
     }
     // What waited while no process of this node was there: others may have begun runs meanwhile.
     if (entry.parked && !around.took_part()) return look_at(entry, now() + kLookAgain);
-    const std::int64_t here = around.live.count_of(entry.task->id);
-    // The owner waits for others. They do not wait for each other, nor for the owner: that would be for ever.
-    const bool waits_for_others = !entry.in_line || around.owns(entry.task->id);
-    const std::string elsewhere = waits_for_others ? around.running_elsewhere(entry.task->id) : std::string{};
-    const auto line = lines.find(entry.task->id);
-    const WaitingLine& waiting = line == lines.end() ? kNobody : line->second;
-    switch (waiting.ask(*entry.task, entry.asking(), here + (elsewhere.empty() ? 0 : 1))) {
+    const auto line = lines.find(entry.line());
+    const WaitingLine& waits = line == lines.end() ? kNobody : line->second;
+    const InTheWay way = in_the_way(entry, waits);
+    switch (waits.ask(*entry.task, entry.asking(), way.here + (way.elsewhere.empty() ? 0 : 1))) {
         case Admission::begin:
             return entry.parked ? unpark(entry) : begin(entry);
         case Admission::hold:
-            return hold(entry);
+            return hold(entry, waits_reason(way));
         case Admission::queue:
-            return queue(entry, {}, waits_reason(here, elsewhere));
+            return queue(entry, {}, waits_reason(way));
         case Admission::full:
-            return skip(entry, full_reason(waiting.queued().size()));
+            return skip(entry, full_reason(waits.queued_of(entry.task->id)));
         case Admission::replace:
-            return replace(entry, elsewhere);
+            return replace(entry, way.elsewhere);
         case Admission::skip:
-            return skip(entry, overlap_reason(here, elsewhere, waiting.before(entry.asking())));
+            return skip(entry, overlap_reason(way));
     }
+}
+
+std::string PreparedRuns::Impl::elsewhere_of(const Prepared& entry) const {
+    // The owner waits for others. They do not wait for each other, nor for the owner: that would be for ever.
+    if (entry.in_line && !around.owns(entry.task->id)) return {};
+    std::string node = around.running_elsewhere(entry.task->id);
+    if (node.empty() && !entry.mutex.empty()) node = around.running_elsewhere(entry.mutex);
+    return node;
+}
+
+InTheWay PreparedRuns::Impl::in_the_way(const Prepared& entry, const WaitingLine& line) const {
+    InTheWay way{around.live.counts().beside(entry.keys()), elsewhere_of(entry), line.before(entry.asking()), entry.mutex, {}};
+    const auto* holder = entry.mutex.empty() ? nullptr : around.live.holder(entry.mutex);
+    if (holder != nullptr && holder->task_id != entry.task->id) {
+        way.holder = fmt::format("{} of {}/{}", holder->run_id, holder->group, holder->task_name);
+    }
+    return way;
 }
 
 void PreparedRuns::Impl::skip(const Prepared& entry, std::string reason) {

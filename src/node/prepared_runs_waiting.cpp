@@ -13,22 +13,31 @@ constexpr Duration kLookRarely = std::chrono::minutes{1};  // at what is not nex
 
 }  // namespace
 
-void PreparedRuns::Impl::enter_line(Prepared& entry, bool held) {
-    const auto [line, is_new] = lines.try_emplace(entry.task->id);
-    held ? line->second.hold(entry.asking()) : line->second.queue(entry.asking());
+void PreparedRuns::Impl::enter_line(Prepared& entry, Place place) {
+    WaitingLine& line = lines[entry.line()];
+    switch (place) {
+        case Place::held:
+            line.hold(entry.asking());
+            break;
+        case Place::resting:
+            line.rest(entry.asking());
+            break;
+        case Place::queued:
+            line.queue(entry.asking());
+            break;
+    }
     entry.fire.reset();  // it was in time
-    if (!std::exchange(entry.in_line, true)) close_fire(entry.run.fire_time);
-    if (is_new) around.task_changed(entry.task->id);
+    if (std::exchange(entry.in_line, true)) return;
+    waiting.add(entry.keys(), around.key_changed);
+    if (!entry.parked) close_fire(entry.run.fire_time);  // of what an earlier process of this node left, none is open
 }
 
 void PreparedRuns::Impl::leave_line(const Prepared& entry) {
-    const auto line = lines.find(entry.task->id);
+    const auto line = lines.find(entry.line());
     if (line == lines.end()) return;
     line->second.leave(entry.asking());
-    if (!line->second.empty()) return;
-    const std::string task_id = entry.task->id;
-    lines.erase(line);
-    around.task_changed(task_id);
+    if (line->second.empty()) lines.erase(line);
+    waiting.remove(entry.keys(), around.key_changed);
 }
 
 void PreparedRuns::Impl::look_at(Prepared& entry, Instant time) {
@@ -58,7 +67,7 @@ void PreparedRuns::Impl::park(Prepared& entry, Batch&& batch, std::string reason
 }
 
 void PreparedRuns::Impl::unpark(Prepared& entry) {
-    enter_line(entry, true);
+    enter_line(entry, Place::held);
     entry.parked = false;
     --parked_count;
     entry.run.reason.clear();
@@ -69,46 +78,46 @@ void PreparedRuns::Impl::unpark(Prepared& entry) {
     if (!entry.package_ready && !entry.package_asked) fetch_package(entry.run.id);
 }
 
-void PreparedRuns::Impl::hold(Prepared& entry) {
-    enter_line(entry, true);
-    if (entry.run.trigger != task::Trigger::rerun) park(entry, {}, waits_reason(1, {}));
+void PreparedRuns::Impl::hold(Prepared& entry, std::string reason) {
+    enter_line(entry, Place::held);
+    if (entry.run.trigger != task::Trigger::rerun) park(entry, {}, std::move(reason));
     look_at(entry, now() + kLookAgain);
 }
 
 void PreparedRuns::Impl::queue(Prepared& entry, Batch&& batch, std::string reason) {
-    enter_line(entry, false);
+    enter_line(entry, Place::queued);
     park(entry, std::move(batch), std::move(reason));
-    const WaitingLine& line = lines.at(entry.task->id);
-    const bool next = line.held().empty() && line.queued().begin()->second == entry.run.id;
-    look_at(entry, now() + (next ? kLookAgain : kLookRarely));
+    look_at(entry, now() + (lines.at(entry.line()).is_next(entry.run.id) ? kLookAgain : kLookRarely));
 }
 
 void PreparedRuns::Impl::replace(Prepared& entry, const std::string& elsewhere) {
     const std::string id = entry.run.id;
     const std::string by = fmt::format("replaced by the run {} of {}", id, format_instant(entry.order));
     std::vector<std::string> others;
-    if (const auto line = lines.find(entry.task->id); line != lines.end()) {
-        others.assign(line->second.held().begin(), line->second.held().end());
-        for (const auto& [order, other] : line->second.queued()) others.push_back(other);
-    }
+    if (const auto line = lines.find(entry.line()); line != lines.end()) others = line->second.all();
     Batch batch;
     const std::string task_id = entry.task->id;
     const auto running = around.live.ids_of(task_id);
     for (const auto& each : running) {
         if (auto stopped = around.live.stop(each, by)) batch.entries.push_back(std::move(*stopped));
     }
-    queue(entry, std::move(batch), waits_reason(static_cast<std::int64_t>(running.size()), elsewhere));
+    queue(entry, std::move(batch), waits_reason({static_cast<std::int64_t>(running.size()), elsewhere}));
     for (const auto& other : others) {
         const auto found = prepared.find(other);
         if (found != prepared.end() && other != id) skip(found->second, "overlap: " + by);
     }
 }
 
-void PreparedRuns::Impl::wake(const std::string& task_id) {
-    const auto line = lines.find(task_id);
+void PreparedRuns::Impl::wake(const RunKeys& keys) {
+    wake_line(keys.task_id);
+    if (!keys.mutex.empty()) wake_line(keys.mutex);
+}
+
+void PreparedRuns::Impl::wake_line(const std::string& key) {
+    const auto line = lines.find(key);
     if (line == lines.end()) return;
     follow_clock();
-    std::vector<std::string> next(line->second.held().begin(), line->second.held().end());
+    std::vector<std::string> next = line->second.first();
     std::int64_t most = 0;
     for (auto queued = line->second.queued().begin(); queued != line->second.queued().end(); ++queued, ++most) {
         if (most > 0 && most >= prepared.at(queued->second).task->max_parallel) break;
@@ -135,14 +144,15 @@ void PreparedRuns::Impl::resume(JournalEntry kept) {
         entry.due = std::min(entry.due, now() + task::longest_retry_delay(*again, entry.retry));
     }
     entry.order = entry.run.fire_time.value_or(entry.due);
-    entry.parked = entry.in_line = entry.reported = true;
+    entry.parked = entry.reported = true;
+    entry.mutex = task::mutex_key(*entry.task);
     entry.package_ready = entry.task->package.empty();
     const bool further = entry.run.trigger == task::Trigger::retry;
     if (further) entry.not_before = entry.due;
     ++parked_count;
     due.emplace(entry.due, id);
     Prepared& put = prepared.insert_or_assign(id, std::move(entry)).first->second;
-    enter_line(put, further);
+    enter_line(put, further ? Place::resting : Place::queued);
     look_at(put, further ? put.due : now());
     if (put.due <= now()) start_more();
 }

@@ -2,12 +2,13 @@
 #include "node/retries.h"
 
 #include "cloudtask/task/attempts.h"
+#include "cloudtask/task/mutex.h"
 #include "node/run_texts.h"
 
 namespace cloudtask::node {
 
 bool needs_definition(const task::Task& task) {
-    return task::retry_of(task) || task.success || task.soft_limit || task.overlap == task::Overlap::queue ||
+    return task::has_mutex(task) || task::retry_of(task) || task.success || task.soft_limit || task.overlap == task::Overlap::queue ||
            task.overlap == task::Overlap::replace;
 }
 

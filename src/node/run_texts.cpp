@@ -2,6 +2,7 @@
 #include "node/run_texts.h"
 
 #include "cloudtask/core/units.h"
+#include "cloudtask/task/mutex.h"
 #include "cloudtask/task/task_parameters.h"
 #include "node/http/run_headers.h"
 
@@ -79,7 +80,13 @@ std::string loss_reason(const JournalEntry& entry) {
     return "the node was restarted while it ran, so how it ended is not known";
 }
 
-std::string overlap_reason(std::int64_t here, const std::string& elsewhere, std::int64_t waiting) {
+std::string overlap_reason(const InTheWay& way) {
+    const auto& [here, elsewhere, waiting, mutex, holder] = way;
+    if (!mutex.empty()) {
+        const std::string words = task::mutex_words(mutex);
+        if (!holder.empty()) return fmt::format("overlap: the run {} holds {}", holder, words);
+        if (here == 0 && !elsewhere.empty()) return fmt::format("overlap: a run on {} holds {}", elsewhere, words);
+    }
     if (here == 0 && elsewhere.empty()) return "overlap: an attempt of the fire before it is still to come";
     if (!elsewhere.empty() && here + waiting == 0) return fmt::format("overlap: the run before it is still going, on {}", elsewhere);
     if (here + waiting == 1 && elsewhere.empty()) return "overlap: the run before it is still going";
@@ -87,12 +94,15 @@ std::string overlap_reason(std::int64_t here, const std::string& elsewhere, std:
                        elsewhere.empty() ? "" : fmt::format(", one of them on {}", elsewhere));
 }
 
-std::string waits_reason(std::int64_t here, const std::string& elsewhere) {
-    if (here == 0 && !elsewhere.empty()) return fmt::format("overlap: it waits for the run before it, on {}", elsewhere);
+std::string waits_reason(const InTheWay& way) {
+    if (!way.holder.empty()) {
+        return fmt::format("overlap: it waits for the run {}, which holds {}", way.holder, task::mutex_words(way.mutex));
+    }
+    if (way.here == 0 && !way.elsewhere.empty()) return fmt::format("overlap: it waits for the run before it, on {}", way.elsewhere);
     return "overlap: it waits for the run before it";
 }
 
-std::string full_reason(std::size_t queued) {
+std::string full_reason(std::int64_t queued) {
     return queued == 1 ? "overlap: the queue is full, as one fire waits in it"
                        : fmt::format("overlap: the queue is full, as {} fires wait in it", queued);
 }

@@ -19,13 +19,21 @@ std::string end_reason(const Ended& end, Duration time_limit);
 // Why nobody knows how the run ended: its process is gone, as the journal has it.
 std::string loss_reason(const JournalEntry& entry);
 
-// Why a run was not begun: `here` runs of its task are going on on this node, and one on `elsewhere` if that names a node; `waiting` more
-// are still to be begun before it.
-std::string overlap_reason(std::int64_t here, const std::string& elsewhere, std::int64_t waiting);
+// What keeps a run from being begun: `here` runs of its task, or under its mutex, are going on on this node, and one on `elsewhere` if that
+// names a node; `waiting` more are still to be begun before it.
+struct InTheWay {
+    std::int64_t here = 0;
+    std::string elsewhere = {};
+    std::int64_t waiting = 0;
+    std::string mutex = {};   // see RunKeys
+    std::string holder = {};  // the run of another task under it that goes on here
+};
+// Why it was not begun.
+std::string overlap_reason(const InTheWay& way);
 // Why it waits for its turn.
-std::string waits_reason(std::int64_t here, const std::string& elsewhere);
+std::string waits_reason(const InTheWay& way);
 // Why it may not even wait: so many do.
-std::string full_reason(std::size_t queued);
+std::string full_reason(std::int64_t queued);
 // Why it is not begun any more.
 std::string deadline_reason(Duration start_deadline);
 

@@ -51,16 +51,16 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
           journal(l, disk, [this] { journal_written(); }),
           folders(scratch, options.runs_folder),
           live({l, supervisor, journal, folders, counters, [this] { return incarnation(); },
-                [this](const std::string& task_id) { running_changed(task_id); },
-                [this](const std::string& task_id) { prepared.wake(task_id); },
+                [this](const std::string& key) { running_changed(key); }, [this](const RunKeys& keys) { prepared.wake(keys); },
                 [this](const std::string& task_id) { return refused(task_id); },
                 [this](JournalEntry entry) { prepared.resume(std::move(entry)); }}),
           prepared({l, p, journal, folders, live, counters, [this] { return incarnation(); },
-                    [this](const std::string& task_id) { return coordinator->running_elsewhere(task_id); },
+                    [this](const std::string& name) { return coordinator->running_elsewhere(name); },
+                    [this](const std::string& task_id) { return coordinator->unsettled(task_id); },
                     [this](const std::string& task_id) { return coordinator->owns(task_id); },
                     [this] { return coordinator != nullptr && coordinator->took_part(); },
                     [this](const std::string& task_id) { return refused(task_id); },
-                    [this](const std::string& task_id) { running_changed(task_id); },
+                    [this](const std::string& key) { running_changed(key); },
                     [this] {
                         if (coordinator != nullptr) coordinator->started();
                     }}) {}
@@ -194,7 +194,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         while (!deleted.empty() && deleted.front().first < before) {
             const std::string id = std::move(deleted.front().second);
             deleted.pop_front();
-            if (live.count_of(id) > 0 || prepared.waits(id)) {
+            if (live.counts().of(id) > 0 || prepared.waits(id)) {
                 deleted.emplace_back(now(), id);  // what follows its run is refused
             } else {
                 ended.erase(id);
@@ -202,8 +202,8 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         }
     }
 
-    void running_changed(const std::string& task_id) {
-        if (coordinator != nullptr) coordinator->set_running(task_id, live.count_of(task_id) > 0 || prepared.waits(task_id));
+    void running_changed(const std::string& key) {
+        if (coordinator != nullptr) coordinator->set_running(key, live.counts().of(key) > 0 || prepared.waits(key));
     }
 
     std::string refused(const std::string& task_id) const {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "cloudtask/core/units.h"
+#include "cloudtask/ring/placement.h"
 #include "cloudtask/task/attempts.h"
 #include "cloudtask/task/decisions.h"
 #include "cloudtask/task/pieces.h"
@@ -40,7 +41,7 @@ std::string fate_text(task::Misfire policy) {
 class Writer {
   public:
     Writer(const task::Task& task, const GuaranteeFacts& facts) : task_(task), facts_(facts) {
-        const Placement placement{task.targets, task.labels};
+        const Placement placement = placement_of(task);
         const Ring ring(facts.members);
         const auto candidates = ring.preference(task.id, placement, 2);
         if (!candidates.empty()) out_.owner = candidates[0]->name;
@@ -146,7 +147,7 @@ class Writer {
         if (const auto retry = task::retry_of(task_); retry && task::asks_for_retry(*retry, task::RunState::lost, std::nullopt)) {
             text += " If the node comes back and cannot tell how the run ended, that node makes a further attempt.";
         }
-        if (task_.retry || task::without_room(task_) != task::NoRoom::skip) {
+        if (task::retry_of(task_) || task::without_room(task_) != task::NoRoom::skip) {
             text += " What waits there to begin is begun when the node is back, and is LOST once the node is removed.";
         }
         add("runs-lost", std::move(text));
@@ -161,8 +162,10 @@ class Writer {
 
     void overlap() {
         const std::int64_t most = task::runs_at_once(task_);
+        const std::string beside =
+            task::has_mutex(task_) ? fmt::format(", or of another task under {},", task::mutex_words(task::mutex_key(task_))) : "";
         std::string text = most == 1
-                               ? std::string("A fire that comes due while a run of it is in progress")
+                               ? fmt::format("A fire that comes due while a run of it{} is in progress", beside)
                                : fmt::format("Up to {} runs of it may be in progress at one time; a fire that comes due beyond that", most);
         switch (task::without_room(task_)) {
             case task::NoRoom::skip:
@@ -176,7 +179,10 @@ class Writer {
                 text += " stops that run, and begins once its processes are gone; of several that wait for that only the latest is run.";
                 break;
         }
-        if (task_.retry) text += " A run that is to be tried again counts as in progress.";
+        if (task_.retry) {
+            text += beside.empty() ? " A run that is to be tried again counts as in progress."
+                                   : " A run that is to be tried again counts as in progress, but lets other tasks go first meanwhile.";
+        }
         add("overlap", std::move(text));
     }
 

@@ -15,6 +15,10 @@ namespace {
 constexpr std::uint32_t kLeastWeight = 1;
 constexpr std::uint32_t kMostWeight = 100;
 
+std::uint64_t point_of(std::string_view task_id, const Placement& placement) {
+    return placement.mutex_point != 0 ? placement.mutex_point : xxhash64(task_id);
+}
+
 }  // namespace
 
 bool Placement::accepts(const Member& member) const {
@@ -28,6 +32,8 @@ bool Placement::accepts(const Member& member) const {
         return found != member.labels.end() && found->second == label.second;
     });
 }
+
+std::uint64_t mutex_point(std::string_view mutex_key) { return mutex_key.empty() ? 0 : std::max<std::uint64_t>(xxhash64(mutex_key), 1); }
 
 Ring::Ring(std::vector<Member> members, std::uint32_t points_per_weight) : members_(std::move(members)) {
     std::sort(members_.begin(), members_.end(),
@@ -65,7 +71,7 @@ std::size_t Ring::first_point(std::uint64_t hash) const {
 
 const Member* Ring::owner(std::string_view task_id, const Placement& placement) const {
     if (points_.empty()) return nullptr;
-    if (placement.unconstrained()) return &members_[points_[first_point(xxhash64(task_id))].member];
+    if (placement.unconstrained()) return &members_[points_[first_point(point_of(task_id, placement))].member];
     const auto preferred = preference(task_id, placement, 1);
     return preferred.empty() ? nullptr : preferred.front();
 }
@@ -76,7 +82,7 @@ std::vector<const Member*> Ring::preference(std::string_view task_id, const Plac
     // Each member is judged once, and the walk ends when all are, which is long before a full turn.
     std::vector<bool> judged(members_.size());
     std::size_t left = members_.size();
-    for (std::size_t point = first_point(xxhash64(task_id)); left > 0; point = point + 1 == points_.size() ? 0 : point + 1) {
+    for (std::size_t point = first_point(point_of(task_id, placement)); left > 0; point = point + 1 == points_.size() ? 0 : point + 1) {
         const std::uint32_t index = points_[point].member;
         if (judged[index]) continue;
         judged[index] = true;

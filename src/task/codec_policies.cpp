@@ -163,7 +163,7 @@ void read_mutex(json::ObjectReader& reader, Task& task) {
         return;
     }
     task.mutex = std::make_shared<const std::string>(std::move(name));
-    check_mutex_overlap(task, "a mutex", reader.faults());
+    check_under_mutex(task, "a mutex", reader.faults());
 }
 
 void read_optional_duration(json::ObjectReader& reader, std::string_view name, std::optional<Duration>& out, json::DurationRule rule) {

@@ -17,18 +17,18 @@ std::string mutex_key(const Task& task) {
 }
 
 std::string mutex_words(std::string_view key) {
-    if (key.starts_with(kOfGroup)) return fmt::format("the group {}, which is exclusive", key.substr(kOfGroup.size()));
+    if (key.starts_with(kOfGroup)) return fmt::format("the exclusive group {}", key.substr(kOfGroup.size()));
     return fmt::format("the mutex {}", key.substr(kOfTasks.size()));
 }
 
-void check_mutex_overlap(const Task& task, std::string_view what, Faults& faults) {
+void check_under_mutex(const Task& task, std::string_view what, Faults& faults) {
+    // Who has the mutex would have all the pieces.
+    if (task.mode != Mode::single) faults.add("/mode", fmt::format("'{}' does not go with {}", to_string(task.mode), what), "'single'");
     if (task.overlap == Overlap::allow || task.overlap == Overlap::replace) {
         faults.add("/overlap", fmt::format("'{}' does not go with {}", to_string(task.overlap), what), "'forbid' or 'queue'");
     } else if (task.max_parallel != 1) {
         faults.add("/max_parallel", fmt::format("is more than 1, beside {}", what), "1");
     }
-    // Who has the mutex would have all the pieces.
-    if (task.mode != Mode::single) faults.add("/mode", fmt::format("'{}' does not go with {}", to_string(task.mode), what), "'single'");
 }
 
 }  // namespace cloudtask::task

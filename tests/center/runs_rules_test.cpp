@@ -18,7 +18,7 @@ constexpr RunState kAll[] = {RunState::pending,   RunState::running, RunState::s
 Verdict verdict(RunState known, RunState reported, std::string_view reporter, bool online) {
     task::Run run;
     run.state = reported;
-    return judge(KnownRun{"t", known, "a", false}, run, reporter, online);
+    return judge(KnownRun{"t", known, "a", false, false}, run, reporter, online);
 }
 
 }  // namespace
@@ -51,6 +51,28 @@ TEST_CASE("what a report may change", "[runs]") {
     CHECK(verdict(RunState::succeeded, RunState::lost, "b", false) == Verdict::nothing);
     CHECK(verdict(RunState::lost, RunState::succeeded, "a", false) == Verdict::late);
     CHECK(verdict(RunState::failed, RunState::failed, "a", false) == Verdict::nothing);
+}
+
+TEST_CASE("what waits on its node is left to it, by whatever others presume", "[runs]") {
+    task::Run run;
+    for (const char* reason : {"overlap: it waits for the run before it", "retry: attempt 2 of 3, at 12:00"}) {
+        run.reason = reason;
+        CHECK(waits_on_node(run));
+    }
+    run.state = RunState::running;
+    CHECK_FALSE(waits_on_node(run));
+    run.state = RunState::pending;
+    run.reason = "";
+    CHECK_FALSE(waits_on_node(run));
+    const KnownRun known{"t", RunState::pending, "a", false, true};
+    for (const auto presumed : {RunState::lost, RunState::skipped}) {
+        run.state = presumed;
+        CHECK(judge(known, run, "b", false) == Verdict::nothing);
+        CHECK(judge(known, run, "a", false) == Verdict::apply);
+        CHECK(judge(known, run, "", false) == Verdict::apply);
+    }
+    run.state = RunState::running;
+    CHECK(judge(known, run, "a", true) == Verdict::apply);
 }
 
 TEST_CASE("characters are whole whatever the pieces", "[log]") {

@@ -2,6 +2,8 @@
 that has what waits. In the end the ledger explains every fire."""
 
 import itertools
+import os
+import tempfile
 import unittest
 
 import shared_cluster
@@ -21,6 +23,12 @@ def tearDownModule():
 
 
 class Policies(shared_cluster.SharedClusterTest):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory(prefix="cloudtask-policies-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
     def attempts(self, task, at_least, state=None):
         """The runs of the first fire of the task, or of its manual starts, by attempt; NotYet before there are so many in that state."""
         runs = self.cluster.runs(task)
@@ -49,6 +57,10 @@ class Policies(shared_cluster.SharedClusterTest):
         errors = self.make_task("errors", [{"every": "2s"}], shell="echo 'ERROR: no' >&2",
                                 success={"output": {"stream": "stderr", "pattern": "ERROR", "matches": False}})
         slowly = self.make_task("slowly", [{"every": "6s"}], shell=THIRD_TIME, retry={"attempts": 3, "delay": "2s", "factor": 1})
+        noted = os.path.join(self.folder, "noted")
+        mutual = [self.make_task(f"mutual-{overlap}", [{"every": "1s"}], mutex="door", overlap=overlap,
+                                 shell=f"echo begin $(date +%s.%N) {overlap} >>{noted}; sleep 0.4; echo end $(date +%s.%N) {overlap} >>{noted}")
+                  for overlap in ("queue", "forbid")]
         wait_for = self.cluster.wait_for
         self.assertIn("is tried again on the same node, 2 times at the most, after 400ms, 800ms", self.cluster.cli("describe", flaky["id"]))
         self.assertIn("while 2 wait, further ones are skipped", self.cluster.cli("describe", queue["id"]))
@@ -101,13 +113,35 @@ class Policies(shared_cluster.SharedClusterTest):
         self.assertIn(again["state"], ("SUCCEEDED", "FAILED"))
         wait_for(lambda: self.attempts(slowly, 1, "SUCCEEDED"), 60, "its last attempt")
 
-        for task in (flaky, other_code, queue, dated, newest, slow, ready, errors, slowly):
+        # So is the node that has the mutex; its session ends long after the run that it leaves behind.
+        wait_for(lambda: self.in_state(mutual[1], "SKIPPED", 1, "holds the mutex door"), 40, "a fire that met a run of the other task")
+        held = wait_for(lambda: self.in_state(mutual[0], "SUCCEEDED", 1), 40, "a run under the mutex")[0]
+        node = self.cluster.nodes[held["node_name"]]
+        node.kill()
+        node.start()
+        known = len(self.noted(noted))
+        wait_for(lambda: self.noted(noted, known + 12), 60, "further runs under the mutex")
+
+        for task in (flaky, other_code, queue, dated, newest, slow, ready, errors, slowly, *mutual):
             self.cluster.disable(task)
         code, ledger = self.cluster.settled_ledger(flaky["created_at"])
         self.assertEqual((code, ledger["counts"]["unexplained"]), (0, 0), ledger["unexplained_fires"][:5])
         self.assertEqual(ledger["unexpected"], 0, ledger["unexpected_fires"][:5])
         doubles = [fire for fire, group in itertools.groupby(sorted(instants(self.cluster.runs(other_code)))) if len(list(group)) > 1]
         self.assertEqual(doubles, [])
+        lines = sorted(self.noted(noted), key=lambda line: float(line[1]))
+        self.assertEqual([line[0] for line in lines], ["begin", "end"] * (len(lines) // 2), "two at once under the mutex")
+        self.assertEqual({line[2] for line in lines}, {"queue", "forbid"})
+
+    def noted(self, path, at_least=0):
+        """What the runs under the mutex wrote: [begin or end, when, which]. NotYet before there are so many lines."""
+        lines = []
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                lines = [line.split() for line in file]
+        if len(lines) < at_least:
+            raise NotYet(f"{len(lines)} of {at_least} lines: {lines[-4:]}")
+        return lines
 
     def mails_about(self, subject):
         mails = [mail for mail in self.cluster.mail.mails() if subject in mail["Subject"]]

@@ -3,6 +3,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "cloudtask/ring/placement.h"
+
 namespace cloudtask::node {
 
 using namespace std::chrono_literals;
@@ -196,7 +198,7 @@ std::size_t ClusterModel::owners(const std::string& task_id) {
     const ring::Ring ring(current.nodes);
     const auto task = std::find_if(catalog.begin(), catalog.end(), [&](const TaskPointer& one) { return one->id == task_id; });
     REQUIRE(task != catalog.end());
-    const ring::Member* owner = ring.owner(task_id, {(*task)->targets, (*task)->labels});
+    const ring::Member* owner = ring.owner(task_id, ring::placement_of(**task));
     for (const auto& [id, one] : nodes) count += owner != nullptr && owner->incarnation == one->coordinator().incarnation() ? 1 : 0;
     return count;
 }

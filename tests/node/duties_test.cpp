@@ -4,6 +4,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "cloudtask/ring/placement.h"
+
 using namespace cloudtask;
 using namespace cloudtask::node;
 using namespace std::chrono_literals;
@@ -377,4 +379,63 @@ TEST_CASE("a node that waits for what it gains does not take back what it has do
     CHECK(b.duties.record().epoch == 2);
     CHECK(b.duties.waiting());
     CHECK(b.duties.record().done >= done);
+}
+
+TEST_CASE("under a mutex nothing is begun before the owner before has told of all that it kept") {
+    const std::vector<ring::Member> both{member("a"), member("b")};
+    const auto task = first_version();
+    for (int number = 0; !task->mutex || ring::Ring(both).owner(task->id, ring::placement_of(*task))->id != "b"; ++number) {
+        task->mutex = std::make_shared<const std::string>(fmt::format("mutex-{}", number));
+    }
+    RingNode a("a", {member("a")}), b("b", {member("a")});
+    for (RingNode* node : {&a, &b}) node->put(task, kDay);
+    CHECK(a.start_until(kDay + 3s) == Fired{1s, 2s, 3s});
+    ring::Allocation allocation;
+    allocation.epoch = 2;
+    allocation.nodes = both;
+    allocation.previous = {{1, {member("a")}}};
+    for (RingNode* node : {&a, &b}) {
+        node->duties.observe(allocation, kDay + 3s);
+        node->write(kDay + 3s);
+    }
+    b.duties.set_horizons({{"a.1", a.duties.record()}});
+    b.write(kDay + 3s);
+    REQUIRE(b.duties.owns("task"));
+    REQUIRE(a.duties.record().done < a.duties.record().handovers.back().at);
+    CHECK(b.duties.unsettled("task"));
+    // What it runs then is told in the same record.
+    a.duties.set_running("task", true, kDay + 4s);
+    a.duties.set_running("task " + task::mutex_key(*task), true, kDay + 4s);
+    a.start_until(kDay + 8s);
+    a.write(kDay + 10s);
+    CHECK(a.duties.record().done >= a.duties.record().handovers.back().at);
+    const auto& named = a.duties.record().running;
+    CHECK(std::find(named.begin(), named.end(), "task " + task::mutex_key(*task)) != named.end());
+    b.duties.set_horizons({{"a.1", a.duties.record()}});
+    CHECK_FALSE(b.duties.unsettled("task"));
+}
+
+TEST_CASE("a task that gets another mutex moves: its new owner begins beyond") {
+    const auto under = [](task::Task& task, const std::string& owner) {
+        for (int number = 0; !task.mutex || ring::Ring({member("a"), member("b")}).owner(task.id, ring::placement_of(task))->id != owner;
+             ++number) {
+            task.mutex = std::make_shared<const std::string>(fmt::format("mutex-{}", number));
+        }
+    };
+    const auto first = first_version();
+    under(*first, "a");
+    const auto second = edited(*first, 2, kDay + 1s);
+    under(*second, "b");
+    begin(*second, kDay + 6s);
+    RingNode a("a"), b("b");
+    for (RingNode* node : {&a, &b}) {
+        node->put(first, kDay);
+        node->put(second, kDay + 1s);
+    }
+    CHECK(b.duties.waiting());
+    b.duties.set_horizons({{"a.1", a.duties.record()}});
+    CHECK(b.duties.shares_tasks(kDay + 5s));  // to hear of runs that are begun right before the move
+    CHECK_FALSE(b.duties.shares_tasks(kDay + 6s));
+    CHECK(a.start_until(kDay + 9s) == Fired{1s, 2s, 3s, 4s, 5s, 6s});
+    CHECK(b.start_until(kDay + 9s) == Fired{7s, 8s, 9s});
 }

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "cloudtask/core/units.h"
+#include "cloudtask/ring/placement.h"
 #include "cloudtask/task/attempts.h"
 #include "cloudtask/task/pieces.h"
 #include "node/backlog.h"
@@ -78,7 +79,7 @@ TEST_CASE("guarantee: who runs it, and who does when that one is gone, is what t
         const auto task = random_promise(random);
         auto members = random_members(random);
         const auto told = ring::describe_guarantee(task, {.members = members, .session_timeout = 6s});
-        const ring::Placement placement{task.targets, task.labels};
+        const ring::Placement placement = ring::placement_of(task);
         const ring::Ring now(members);
         const auto* owner = now.owner(task.id, placement);
         REQUIRE(told.owner == (owner == nullptr ? "" : owner->name));
@@ -215,7 +216,7 @@ TEST_CASE("guarantee: what is said of a fire that meets runs of its task is what
     const auto told = [&] { return ring::describe_guarantee(task, {.members = {}, .session_timeout = 6s}); };
     const auto asked = [&](std::int64_t going, const WaitingLine& line = {}) {
         static const std::string kRun = "run";
-        return line.ask(task, {kRun, kMidnight, task::Trigger::schedule}, going);
+        return line.ask(task, {kRun, task.id, kMidnight, task::Trigger::schedule}, going);
     };
     for (const auto overlap : {task::Overlap::forbid, task::Overlap::allow}) {
         task.overlap = overlap;
@@ -224,9 +225,13 @@ TEST_CASE("guarantee: what is said of a fire that meets runs of its task is what
         CHECK((asked(several ? 2 : 1) == Admission::skip));
         CHECK(says(told(), "overlap", several ? "Up to 2 runs" : "while a run of it is in progress is skipped"));
     }
+    task.overlap = task::Overlap::forbid;
+    task.mutex = std::make_shared<const std::string>("db");
+    CHECK(says(told(), "overlap", "while a run of it, or of another task under the mutex db, is in progress is skipped"));
+    task.mutex.reset();
     task.overlap = task::Overlap::queue;
     WaitingLine full;
-    for (const std::string id : {"a", "b", "c"}) full.queue({id, kMidnight - 1s, task::Trigger::schedule});
+    for (const std::string id : {"a", "b", "c"}) full.queue({id, task.id, kMidnight - 1s, task::Trigger::schedule});
     CHECK((asked(2) == Admission::queue));
     CHECK((asked(2, full) == Admission::full));
     CHECK(says(told(), "overlap",

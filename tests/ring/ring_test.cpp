@@ -274,3 +274,20 @@ TEST_CASE("ring: few points are enough for a look-up") {
     const Ring single{{member_numbered(1)}, 1};
     CHECK(single.owner("task")->name == "node-1");
 }
+
+TEST_CASE("tasks under one mutex have one owner, whatever their ids; others are spread as before") {
+    std::vector<Member> members;
+    for (int node = 0; node < 5; ++node)
+        members.push_back({.id = fmt::format("node-{}", node), .incarnation = "1", .name = fmt::format("n{}", node)});
+    const Ring ring(members);
+    std::set<std::string> owners;
+    for (int mutex = 0; mutex < 50; ++mutex) {
+        const Placement together{.mutex_point = mutex_point(fmt::format("mutex:{}", mutex))};
+        const auto* owner = ring.owner("a", together);
+        for (const char* task : {"b", "c", "d"}) CHECK(ring.owner(task, together) == owner);
+        CHECK(ring.preference("e", together, 2).front() == owner);
+        owners.insert(owner->id);
+    }
+    CHECK(owners.size() == members.size());
+    CHECK(mutex_point("") == 0);
+}

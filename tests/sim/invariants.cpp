@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cloudtask/core/units.h"
+#include "cloudtask/ring/placement.h"
 #include "cloudtask/task/attempts.h"
 #include "cloudtask/task/pieces.h"
 
@@ -69,7 +70,7 @@ std::vector<Rule> Invariants::rules_of(const std::string& task_id) const {
 // By any allocation and any version of the task so far: an earlier owner starts what it had claimed.
 bool Invariants::ever_owned(const std::string& node_id, const std::string& task_id) const {
     for (const Version& version : center_.versions(task_id)) {
-        const ring::Placement placement{version.task.targets, version.task.labels};
+        const ring::Placement placement = ring::placement_of(version.task);
         for (auto epoch = epochs_.rbegin(); epoch != epochs_.rend(); ++epoch) {
             const auto* owner = epoch->ring->owner(task_id, placement);
             if (owner != nullptr && owner->id == node_id) return true;
@@ -133,7 +134,7 @@ std::optional<Violation> Invariants::allocation_written(const std::string& data,
     if (ring_ == old_ring) return std::nullopt;
     for (const auto& [id, versions] : center_.all_versions()) {
         const task::Task& task = versions.back().task;
-        const ring::Placement placement{task.targets, task.labels};
+        const ring::Placement placement = ring::placement_of(task);
         const auto* owner = ring_->owner(id, placement);
         const auto* old_owner = old_ring->owner(id, placement);
         if (before.epoch == 0 || owner == nullptr || old_owner == nullptr || owner->id == old_owner->id) continue;
@@ -147,12 +148,12 @@ std::optional<Violation> Invariants::allocation_written(const std::string& data,
 }
 
 bool Invariants::owns(const std::string& node_id, const task::Task& task) const {
-    const auto* owner = ring_->owner(task.id, {task.targets, task.labels});
+    const auto* owner = ring_->owner(task.id, ring::placement_of(task));
     return owner != nullptr && owner->id == node_id;
 }
 
 bool Invariants::had_owner(const task::Task& task, Instant from, Instant until) const {
-    const ring::Placement placement{task.targets, task.labels};
+    const ring::Placement placement = ring::placement_of(task);
     for (std::size_t i = 0; i < epochs_.size(); ++i) {
         const bool over = i + 1 < epochs_.size() && epochs_[i + 1].since <= from;
         if (!over && epochs_[i].since < until && epochs_[i].ring->owner(task.id, placement) != nullptr) return true;
@@ -161,7 +162,7 @@ bool Invariants::had_owner(const task::Task& task, Instant from, Instant until) 
 }
 
 bool Invariants::had_owner_throughout(const task::Task& task, Instant from, Instant until) const {
-    const ring::Placement placement{task.targets, task.labels};
+    const ring::Placement placement = ring::placement_of(task);
     for (std::size_t i = 0; i < epochs_.size(); ++i) {
         const bool over = i + 1 < epochs_.size() && epochs_[i + 1].since <= from;
         if (!over && epochs_[i].since <= until && epochs_[i].ring->owner(task.id, placement) == nullptr) return false;

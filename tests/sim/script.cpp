@@ -150,6 +150,10 @@ const char* name_of(Happening what) {
             return "task is edited";
         case Happening::move_task:
             return "task moves";
+        case Happening::leave_mutex:
+            return "task leaves its mutex";
+        case Happening::enter_mutex:
+            return "task enters its mutex";
         case Happening::disable_task:
             return "task is disabled";
         case Happening::enable_task:
@@ -241,6 +245,31 @@ Script with_modes(Script script) {
     return script;
 }
 
+void add_mutexes(Script& script) {
+    Dice dice(script.seed * 0xd6e8feb86659fd93ULL + 1);
+    if (dice.one_in(2)) return;
+    const auto mutexes = dice.between(1, 2);
+    std::vector<const ScriptTask*> first(3);
+    for (ScriptTask& task : script.tasks) {
+        const auto mutex = static_cast<std::size_t>(dice.between(0, mutexes));
+        if (mutex == 0 || task.shards > 0 || task.broadcast) continue;
+        task.mutex = static_cast<int>(mutex);
+        task.overlapping = task.replaces = false;
+        task.run_for = std::min<Duration>(task.run_for, 2s);
+        if (first[mutex] == nullptr) first[mutex] = &task;
+        task.targets = first[mutex]->targets;
+        task.zone = first[mutex]->zone;
+        if (!dice.one_in(5)) continue;
+        Event event{dice.time(5s, script.trouble - 6s), Happening::leave_mutex};
+        event.task = static_cast<int>(&task - script.tasks.data());
+        script.events.push_back(event);
+        event.what = Happening::enter_mutex;
+        event.at = std::min<Duration>(event.at + dice.time(1s, 15s), script.trouble - 1s);
+        script.events.push_back(event);
+    }
+    std::stable_sort(script.events.begin(), script.events.end(), [](const Event& a, const Event& b) { return a.at < b.at; });
+}
+
 std::string zone_name(int zone) { return zone == 0 ? "east" : "west"; }
 
 std::string describe(const Event& event) {
@@ -276,6 +305,7 @@ std::string describe(const Script& script) {
         if (task.replaces) policies += ", replaces";
         if (task.shards > 0) policies += fmt::format(", {} shards", task.shards);
         if (task.broadcast) policies += ", broadcast";
+        if (task.mutex > 0) policies += fmt::format(", under mutex {}", task.mutex);
         if (task.deadline > 0s) policies += fmt::format(", not later than {}", format_duration(task.deadline));
         text += fmt::format("  task {}: {}, runs up to {}, misfire {} after {}{}{}{}{}\n", i,
                             task.interval == 0s ? "at " + time_text(task.offset)

@@ -31,7 +31,9 @@ enum class Happening {
     spawn_fails,       // no process can be started on the machine for `lasting`
     create_task,       // `task` comes into the catalog
     edit_task,         // its schedule becomes another; or, of a task with shards, their number, or it is single for a while
-    move_task,         // its targets become those of `amount`, a set as in ScriptTask
+    move_task,         // its targets become those of `amount`, a set as in ScriptTask; with it all that share its mutex move
+    leave_mutex,       // it goes under its mutex no more
+    enter_mutex,       // it does again
     disable_task,
     enable_task,
     delete_task,
@@ -70,6 +72,7 @@ struct ScriptTask {
     int queue = 0;           // fires that wait for their turn; 0: it has no queue
     bool replaces = false;   // the newest fire stops the run before it
     Duration deadline{};     // to start; zero: none
+    int mutex = 0;           // which it goes under; 0: none. Those of one have the same nodes
     bool from_start = true;  // else create_task brings it
     int shards = 0;          // 0: it is single
     bool broadcast = false;
@@ -97,6 +100,8 @@ Script make_script(std::uint64_t seed, bool wiped = false);
 Script make_plain_script(std::uint64_t seed, bool wiped = false);
 // Some of its tasks are sharded, or broadcast: those of every other seed. By dice of its own, so that all else stays what it was.
 Script with_modes(Script script);
+// Has some tasks share mutexes. The last thing to be done to a script.
+void add_mutexes(Script& script);
 std::string describe(const Event& event);
 std::string describe(const Script& script);
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "center/run_rules.h"
+#include "cloudtask/ring/placement.h"
 #include "cloudtask/task/codec.h"
 #include "cloudtask/task/pieces.h"
 
@@ -16,8 +17,8 @@ constexpr const char* kRuntime = "/runtimes/demo";
 
 // As the center has it (center/tasks.cpp).
 bool owes_other_fires(const task::Task& before, const task::Task& changed) {
-    return changed.schedules != before.schedules || changed.enabled != before.enabled || changed.targets != before.targets ||
-           changed.labels != before.labels || changed.mode != before.mode || changed.shards != before.shards;
+    return changed.schedules != before.schedules || changed.enabled != before.enabled || !ring::same_place(before, changed) ||
+           changed.mode != before.mode || changed.shards != before.shards;
 }
 
 }  // namespace
@@ -133,6 +134,7 @@ bool SimCenter::take(const std::string& node_id, const std::vector<node::Report>
             known.emplace();
             known->state = found->second.run.state;
             known->node_id = found->second.node_id;
+            known->waits = center::waits_on_node(found->second.run);
         }
         const bool online = known && online_(known->node_id);
         const auto verdict = center::judge(known, *run, node_id, online);

@@ -171,6 +171,7 @@ Script make_script(std::uint64_t seed, bool wiped) {
     Script script = make_plain_script(seed, wiped);
     Dice dice(seed * 0xbf58476d1ce4e5b9ULL + 1);
     if (!dice.one_in(3)) Troubles(dice, script).add();
+    add_mutexes(script);
     return script;
 }
 

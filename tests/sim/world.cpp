@@ -12,6 +12,7 @@
 
 #include "cloudtask/core/check.h"
 #include "cloudtask/ring/allocation.h"
+#include "cloudtask/ring/placement.h"
 #include "cloudtask/task/http_call.h"
 #include "cloudtask/task/parameters.h"
 #include "tests/sim/catalog_watch.h"
@@ -89,6 +90,9 @@ class World {
     bool at_peace();
     void look_at_catalogs();
     task::Task make_task(std::size_t index) const;
+    std::vector<std::string> under_mutex(const std::string& mutex) const;
+    void adopt_place(task::Task& task) const;
+    void move(task::Task& task, std::int64_t targets) const;
     Instant now() const { return loop_.clock().now(); }
     Machine& machine(int number) { return *machines_.at(static_cast<std::size_t>(number)); }
     void start(int number) { machine(number).start(); }
@@ -264,6 +268,7 @@ task::Task World::make_task(std::size_t index) const {
         retry.lost = described.retries_lost;
         made.retry = std::make_shared<const task::Retry>(retry);
     }
+    if (described.mutex > 0) made.mutex = std::make_shared<const std::string>(fmt::format("mutex-{}", described.mutex));
     if (described.deadline > 0s) made.start_deadline = described.deadline;
     made.guarantee = described.at_least_once ? task::Guarantee::at_least_once : task::Guarantee::at_most_once;
     if (described.shards > 0) {
@@ -277,13 +282,43 @@ task::Task World::make_task(std::size_t index) const {
     return made;
 }
 
+// The tasks that go under it as they are now.
+std::vector<std::string> World::under_mutex(const std::string& mutex) const {
+    std::vector<std::string> ids;
+    if (mutex.empty()) return ids;
+    for (const auto& [id, versions] : center_.all_versions()) {
+        const task::Task* task = center_.find(id);
+        if (task != nullptr && task::mutex_key(*task) == mutex) ids.push_back(id);
+    }
+    return ids;
+}
+
+// The center refuses a task whose nodes are not those of the others under its mutex.
+void World::adopt_place(task::Task& task) const {
+    for (const std::string& id : under_mutex(task::mutex_key(task))) {
+        if (id == task.id) continue;
+        task.targets = center_.find(id)->targets;
+        task.labels = center_.find(id)->labels;
+    }
+}
+
+void World::move(task::Task& task, std::int64_t targets) const {
+    const task::Task before = task;
+    task.targets = node_names(static_cast<std::uint32_t>(targets));
+    task.labels.clear();
+    if (!ring::same_place(before, task)) task.effective_from = std::max(before.effective_from, now() + kMoveAhead);
+    task.updated_at = now();
+}
+
 void World::happen_to_catalog(const Event& event) {
     if (surroundings_.center_away) return;  // nobody can save anything
     const auto index = static_cast<std::size_t>(event.task);
     const std::string id = make_task(index).id;
     if (event.what == Happening::create_task) {
-        if (!center_.knew(id)) center_.put(make_task(index));
-        return;
+        if (center_.knew(id)) return;
+        task::Task made = make_task(index);
+        adopt_place(made);
+        return center_.put(std::move(made));
     }
     const task::Task* present = center_.find(id);
     if (present == nullptr) return;
@@ -302,10 +337,19 @@ void World::happen_to_catalog(const Event& event) {
             changed.effective_from = std::max(before, now());
             break;
         case Happening::move_task:
-            changed.targets = node_names(static_cast<std::uint32_t>(event.amount));
-            changed.labels.clear();
-            if (changed.targets != present->targets || changed.labels != present->labels)
-                changed.effective_from = std::max(before, now() + kMoveAhead);
+            for (const std::string& other : under_mutex(task::mutex_key(changed))) {
+                if (other == id) continue;
+                task::Task beside = *center_.find(other);
+                move(beside, event.amount);
+                center_.put(std::move(beside));
+            }
+            move(changed, event.amount);
+            break;
+        case Happening::leave_mutex:
+        case Happening::enter_mutex:
+            changed.mutex = event.what == Happening::enter_mutex ? make_task(index).mutex : nullptr;
+            adopt_place(changed);
+            if (!ring::same_place(*present, changed)) changed.effective_from = std::max(before, now() + kMoveAhead);
             break;
         case Happening::disable_task:
             changed.enabled = false;
@@ -426,14 +470,23 @@ void World::check_alone(int machine, const Start& start) {
     const task::Task* task = versions.back().deleted ? nullptr : &versions.back().task;
     if (task == nullptr || task->overlap == task::Overlap::allow) return;
     if (!invariants_.owns(machines_[static_cast<std::size_t>(machine)]->id(), *task)) return;
-    // Nor does it hear of a run that begins elsewhere right before a change of targets or labels is in force.
-    const auto is_elsewhere = [task](const Version& version) {
-        return version.task.targets != task->targets || version.task.labels != task->labels;
-    };
-    if (std::any_of(versions.begin(), versions.end(), is_elsewhere)) return;
     std::size_t running = 0;
     for (const auto& each : machines_) running += each->running_of(start.task_id);
     if (running > 1) violated(Violation{"overlap", fmt::format("{} runs {} times at once", task->name, running)});
+    const std::string mutex = task::mutex_key(*task);
+    const auto others = under_mutex(mutex);
+    // A run goes by the version by which it was begun, and a node by the one that it knows.
+    const auto was_not_always = [&](const std::string& id) {
+        const auto& versions = center_.versions(id);
+        return std::any_of(versions.begin(), versions.end(),
+                           [&](const Version& version) { return task::mutex_key(version.task) != mutex; });
+    };
+    if (std::any_of(others.begin(), others.end(), was_not_always)) return;
+    running = 0;
+    for (const auto& each : machines_) {
+        for (const std::string& id : others) running += each->running_of(id);
+    }
+    if (running > 1) violated(Violation{"overlap", fmt::format("{} runs go on under {} as {} begins", running, mutex, task->name)});
 }
 
 // Every node that is to run is a member of a settled ring, and the center has heard all that there is to tell.

@@ -159,7 +159,7 @@ Task random_task(std::mt19937_64& random) {
     if (below(2) == 0) task.retry = std::make_shared<const Retry>(random_retry(random));
     if (below(2) == 0) task.success = std::make_shared<const SuccessRule>(random_success_rule(random));
     task.guarantee = below(2) == 0 ? Guarantee::at_least_once : Guarantee::at_most_once;
-    const bool mutual = task.overlap == Overlap::forbid || task.overlap == Overlap::queue;
+    const bool mutual = task.mode == Mode::single && (task.overlap == Overlap::forbid || task.overlap == Overlap::queue);
     if (mutual && below(2) == 0) {
         task.max_parallel = 1;
         task.mode = Mode::single;

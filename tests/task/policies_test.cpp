@@ -212,6 +212,7 @@ TEST_CASE("policies that cannot be kept are refused, each with its place") {
     CHECK(policy_faults(R"("mutex": "db", "overlap": "queue", "max_parallel": 2)") ==
           List{"/max_parallel: is more than 1, beside a mutex"});
     CHECK(policy_faults(R"("mutex": "db", "overlap": "queue")").empty());
+    CHECK(policy_faults(R"("mutex": "db", "mode": "broadcast")") == List{"/mode: 'broadcast' does not go with a mutex"});
     CHECK(policy_faults(R"("retry": {}, "success": {}, "overlap": "replace", "soft_limit": "1min", "start_deadline": "5min")").empty());
 }
 
@@ -223,7 +224,7 @@ TEST_CASE("a mutex is one of tasks that name it, or of a group; no task's id loo
     task.exclusive_group = true;
     CHECK(has_mutex(task));
     CHECK(mutex_key(task) == "group:reports");
-    CHECK(mutex_words(mutex_key(task)) == "the group reports, which is exclusive");
+    CHECK(mutex_words(mutex_key(task)) == "the exclusive group reports");
     task.exclusive_group = false;
     task.mutex = std::make_shared<const std::string>("reports");
     CHECK(has_mutex(task));

@@ -113,7 +113,7 @@ struct HorizonRecord {
     std::int64_t resumed = 0;            // the newest epoch by which it has taken over all that it gained
     std::int64_t revision = 0;           // it starts no task that came to the catalog later
     std::vector<Handover> handovers;     // of the epochs of the transition in progress
-    std::vector<std::string> running{};  // ids of tasks that it does not own, of which it has runs that are going on; sorted
+    std::vector<std::string> running{};  // "TASK", or "TASK MUTEX": what it has runs of that go on, of tasks that it does not own; sorted
     std::vector<LateMove> late{};        // of the last minutes
     std::int64_t since = 0;              // it has been a member since this epoch, or was up to a later one; 0: it never was
     bool sealed = false;                 // a later incarnation of the node has taken over; nothing may be written any more

@@ -1,7 +1,8 @@
 // Ring: consistent hashing of tasks to the nodes of a runtime. Immutable after construction; pure; any thread.
 //
 // Each node has weight × V points, xxHash64 of its id with the point's number as the seed. A task belongs to the first node clockwise
-// from xxHash64(task id) that satisfies the task's targets and labels. When a node leaves, exactly its tasks move; when it returns,
+// from xxHash64(task id) that satisfies the task's targets and labels; tasks under one mutex, from the mutex's point: as their targets and
+// labels are the same, they have one owner. When a node leaves, exactly its tasks move; when it returns,
 // exactly those come back. Karger et al., "Consistent Hashing and Random Trees", STOC 1997.
 #pragma once
 
@@ -30,9 +31,13 @@ struct Member {
 struct Placement {
     std::vector<std::string> targets = {};           // node names, or ids behind task::kNodeIdMark; empty: any
     std::map<std::string, std::string> labels = {};  // all must match
+    std::uint64_t mutex_point = 0;                   // where it is on the ring, whatever its id; 0: it is where its id says
     bool unconstrained() const { return targets.empty() && labels.empty(); }
     bool accepts(const Member& member) const;
 };
+
+// Of the tasks that go under this mutex (task/mutex.h); 0 for "", which is none.
+std::uint64_t mutex_point(std::string_view mutex_key);
 
 class Ring {
   public:

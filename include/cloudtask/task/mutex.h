@@ -18,10 +18,10 @@ namespace cloudtask::task {
 std::string mutex_key(const Task& task);
 // Without making the key.
 inline bool has_mutex(const Task& task) { return task.mutex != nullptr || task.exclusive_group; }
-// For people: "the mutex NAME", "the group NAME, which is exclusive".
+// For people: "the mutex NAME", "the exclusive group NAME".
 std::string mutex_words(std::string_view key);
 
-// Faults: an overlap policy, or a mode, that does not go with a mutex. `what`: "a mutex", "an exclusive group".
-void check_mutex_overlap(const Task& task, std::string_view what, Faults& faults);
+// Faults: a mode or an overlap policy that does not go with a mutex. `what`: "a mutex", "an exclusive group".
+void check_under_mutex(const Task& task, std::string_view what, Faults& faults);
 
 }  // namespace cloudtask::task
