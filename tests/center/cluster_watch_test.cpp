@@ -263,7 +263,7 @@ TEST_CASE("what only waits on a node that is gone is left to it until the node i
     w.loop.advance(seconds{1});
     auto& h = w.history;
     REQUIRE(h.store->write([&](soci::session& sql) -> Result<> {
-        insert_node(sql, {.id = kA, .runtime = "demo", .name = "n1"});
+        insert_node(sql, {.id = kA, .runtime = "demo", .name = "n1", .token_hash = "n1", .document = "{}"});
         return {};
     }));
     w.join(kA);
