@@ -236,6 +236,7 @@ Script with_modes(Script script) {
     Dice dice(script.seed * 0xbf58476d1ce4e5b9ULL + 1);
     if (dice.one_in(2)) return script;
     for (ScriptTask& task : script.tasks) {
+        if (task.mutex > 0) continue;
         if (dice.one_in(3)) {
             task.shards = static_cast<int>(dice.between(2, 4));
         } else {
@@ -252,7 +253,7 @@ void add_mutexes(Script& script) {
     std::vector<const ScriptTask*> first(3);
     for (ScriptTask& task : script.tasks) {
         const auto mutex = static_cast<std::size_t>(dice.between(0, mutexes));
-        if (mutex == 0 || task.shards > 0 || task.broadcast) continue;
+        if (mutex == 0) continue;
         task.mutex = static_cast<int>(mutex);
         task.overlapping = task.replaces = false;
         task.run_for = std::min<Duration>(task.run_for, 2s);
