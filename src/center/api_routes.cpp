@@ -295,6 +295,7 @@ void add_all_routes(RouteTable& table, const Context& context) {
     add_group_routes(table, context);
     add_calendar_routes(table, context);
     add_http_task_routes(table, context);
+    add_secret_routes(table, context);
     add_task_routes(table, context);
     add_schedule_routes(table, context);
     add_bulk_routes(table, context);

@@ -139,6 +139,7 @@ void add_join_token_routes(RouteTable& table, const Context& context);
 void add_node_list_routes(RouteTable& table, const Context& context);
 void add_group_routes(RouteTable& table, const Context& context);
 void add_calendar_routes(RouteTable& table, const Context& context);
+void add_secret_routes(RouteTable& table, const Context& context);
 void add_task_routes(RouteTable& table, const Context& context);
 void add_http_task_routes(RouteTable& table, const Context& context);
 void add_schedule_routes(RouteTable& table, const Context& context);

@@ -23,6 +23,8 @@
 #include "center/question_line.h"
 #include "center/run_metrics.h"
 #include "center/runs.h"
+#include "center/secret_keys.h"
+#include "center/secret_store.h"
 #include "center/smtp.h"
 #include "center/store.h"
 #include "center/surroundings.h"
@@ -70,6 +72,7 @@ struct Center::Impl {
     std::unique_ptr<Store> store;
     std::optional<LogFiles> log_files;
     std::unique_ptr<PackageFiles> packages;
+    std::unique_ptr<SecretKeyFile> secret_keys;
     std::unique_ptr<Auth> auth;
     ClusterSnapshot cluster;
     Hooks hooks;
@@ -101,6 +104,7 @@ struct Center::Impl {
 
     Result<> open();
     Result<> open_packages();
+    Result<> open_secrets();
     Result<> open_mail();
     void connect_hooks();
     Result<> connect_zookeeper();
@@ -119,6 +123,7 @@ Result<> Center::Impl::open() {
     if (!logs) return propagate(logs);
     log_files.emplace(std::move(*logs));
     if (auto ready = open_packages(); !ready) return ready;
+    if (auto ready = open_secrets(); !ready) return ready;
     auth = std::make_unique<Auth>(*store, loop.clock(), random, AuthOptions{options.login_lifetime, {}});
     auto password = auth->make_first_admin(folder.file("admin-password"));
     if (!password) return propagate(password);
@@ -131,9 +136,9 @@ Result<> Center::Impl::open() {
     ledger_worker = std::make_unique<ThreadWorker>("ledger");
     command_hub = std::make_unique<CommandHub>(loop, *worker, *store);
     log_hub = std::make_unique<LogHub>(loop, *worker, *store, *log_files);
-    context =
-        std::make_unique<Context>(Context{*store, cluster, loop, loop.clock(), random, *worker, *questions, *slow_worker, options, hooks,
-                                          metrics, *auth, *packages, &*log_files, log_hub.get(), command_hub.get(), &run_metrics});
+    context = std::make_unique<Context>(Context{*store, cluster, loop, loop.clock(), random, *worker, *questions, *slow_worker, options,
+                                                hooks, metrics, *auth, *packages, &*log_files, log_hub.get(), command_hub.get(),
+                                                &run_metrics, secret_keys.get()});
     add_gauges();
     return {};
 }
@@ -148,6 +153,36 @@ Result<> Center::Impl::open_packages() {
     });
     if (!read) return read;
     packages->remove_unknown(known);
+    return {};
+}
+
+// Outside the data folder, so that a copy of that folder is of no use to a thief.
+Result<> Center::Impl::open_secrets() {
+    std::error_code unresolved;
+    const auto folder_path = std::filesystem::weakly_canonical(options.data_dir, unresolved);
+    std::string path = options.secrets_key_file;
+    if (path.empty()) path = folder_path.string() + "-secrets.key";
+    const auto within = std::filesystem::weakly_canonical(path, unresolved).lexically_relative(folder_path);
+    if (!within.empty() && *within.begin() != "..") {
+        return fail(Errc::invalid_argument, "secrets.key-file: {} is in the data folder, whose copies would hold keys and secrets together",
+                    path);
+    }
+    bool in_use = false;
+    auto read = store->read([&](soci::session& sql) -> Result<> {
+        in_use = any_secret(sql);
+        return {};
+    });
+    if (!read) return read;
+    auto opened = SecretKeyFile::open(path, !in_use, random);
+    if (!opened) {
+        if (in_use || opened.error().is(Errc::permission_denied) || opened.error().is(Errc::invalid_argument)) return propagate(opened);
+        log::warn("there is no place for the keys of secrets, so that none can be saved: {}; see secrets.key-file", opened.error().message);
+        return {};
+    }
+    secret_keys = std::move(*opened);
+    if (secret_keys->made()) {
+        log::info("made {}, whose key encrypts secrets: keep a copy of it, apart from those of the data folder", secret_keys->path());
+    }
     return {};
 }
 

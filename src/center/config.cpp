@@ -22,6 +22,9 @@ ConfigSpec make_config_spec(Options& options) {
                   "How long requests in progress may go on when the center is stopped");
     spec.duration("login.lifetime", &options.login_lifetime, minutes{1}, hours{24 * 366}, "How long a login lasts");
     spec.size("packages.max-size", &options.packages_max_size, 1, 64ULL << 30, "Largest package that is accepted");
+    spec.text("secrets.key-file", &options.secrets_key_file,
+              "File of the keys by which secrets are encrypted, made at the first start, never in the data folder; empty: the data "
+              "folder's name and `-secrets.key`");
     spec.secret("metrics.token", &options.metrics_token, "A bearer token for /metrics, for a scraper; empty: a user's token is needed");
     spec.text("zookeeper.servers", &options.zookeeper_servers, "ZooKeeper's servers, `host:port,host:port`");
     spec.text("zookeeper.chroot", &options.zookeeper_chroot, "Where in ZooKeeper everything is kept");

@@ -19,6 +19,7 @@ struct Options {
     std::string log_level = "info";
 
     Duration login_lifetime = std::chrono::hours{12};
+    std::string secrets_key_file;  // empty: beside the data folder
     std::uint64_t packages_max_size = 512ULL << 20;
     std::string metrics_token;  // empty: /metrics needs a user's token
     Duration stop_grace = std::chrono::seconds{5};

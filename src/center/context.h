@@ -21,6 +21,7 @@ class LogHub;
 class CommandHub;
 class RunMetrics;
 class QuestionLine;
+class SecretKeyFile;
 
 struct Context {
     Store& store;
@@ -42,6 +43,7 @@ struct Context {
     LogHub* log_hub = nullptr;
     CommandHub* command_hub = nullptr;
     RunMetrics* run_metrics = nullptr;
+    SecretKeyFile* secret_keys = nullptr;
 };
 
 }  // namespace cloudtask::center

@@ -206,12 +206,27 @@ ALTER TABLE tasks ADD COLUMN mutex TEXT NOT NULL DEFAULT '';
 CREATE INDEX tasks_by_mutex ON tasks(runtime, mutex, placement) WHERE mutex <> '';
 )sql";
 
+// Secrets of runtimes and groups as they are encrypted (secret_keys.h), which tasks name them, and which versions a run was given.
+constexpr std::string_view kSecrets = R"sql(
+CREATE TABLE secrets (              -- group_name: '' for a secret of the runtime
+    runtime TEXT NOT NULL REFERENCES runtimes(name), group_name TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,
+    key_id TEXT NOT NULL, ciphertext TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, updated_by TEXT NOT NULL,
+    PRIMARY KEY (runtime, group_name, name));
+CREATE INDEX secrets_by_key ON secrets(key_id);
+CREATE TABLE task_secrets (
+    task_id TEXT NOT NULL, runtime TEXT NOT NULL, group_name TEXT NOT NULL, secret TEXT NOT NULL, PRIMARY KEY (task_id, secret)) WITHOUT ROWID;
+CREATE INDEX task_secrets_by_secret ON task_secrets(runtime, secret, group_name, task_id);
+ALTER TABLE runtimes ADD COLUMN secrets_revision INTEGER NOT NULL DEFAULT 0;
+-- the catalog's revision of the last change of one of its secrets
+ALTER TABLE runs ADD COLUMN secrets TEXT NOT NULL DEFAULT '';
+-- versions by name, as JSON
+)sql";
+
 }  // namespace
 
 const std::vector<std::string_view>& migrations() {
-    static const std::vector<std::string_view> list{kInitial,       kLedger,      kCordons,   kPast,       kPlaced,    kPending,
-                                                    kLostRevisions, kDefinitions, kCalendars, kParameters, kHttpCalls, kPieces,
-                                                    kMutexes};
+    static const std::vector<std::string_view> list{kInitial,     kLedger,    kCordons,    kPast,      kPlaced, kPending, kLostRevisions,
+                                                    kDefinitions, kCalendars, kParameters, kHttpCalls, kPieces, kMutexes, kSecrets};
     return list;
 }
 

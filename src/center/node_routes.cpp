@@ -19,6 +19,7 @@
 #include "center/run_metrics.h"
 #include "center/runs.h"
 #include "center/runtime_store.h"
+#include "center/secret_store.h"
 #include "cloudtask/core/log.h"
 #include "cloudtask/core/units.h"
 #include "cloudtask/http/client.h"
@@ -90,12 +91,14 @@ Result<Response> get_catalog(Call& call) {
         }
     }
     CatalogPage page;
+    std::int64_t secrets = 0;
     std::shared_ptr<const task::NetworkRules> networks;
     const auto read = call.context.store.read([&](soci::session& sql) -> Result<> {
         page = read_catalog(sql, call.principal.runtime, since, call.context.clock.now());
         const auto runtime = find_runtime(sql, call.principal.runtime);
         if (!runtime) return propagate(runtime);
         if (*runtime) networks = (*runtime)->http;
+        secrets = secrets_revision(sql, call.principal.runtime);
         return {};
     });
     if (!read) return propagate(read);
@@ -108,6 +111,7 @@ Result<Response> get_catalog(Call& call) {
         out.key("http");
         task::write_network_rules(out, *networks);
     }
+    if (secrets > 0) out.member("secrets", secrets);
     out.key("tasks").begin_array();
     for (const auto& document : page.tasks) out.raw(document);
     out.end_array().key("deleted").begin_array();

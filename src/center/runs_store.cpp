@@ -15,7 +15,25 @@ namespace {
 constexpr std::string_view kRunColumns =
     "id, task_id, task_version, runtime, group_name, task_name, trigger_kind, fire_time, attempt, state, reason, package, node_id, "
     "node_name, incarnation, epoch, started_at, ended_at, lateness, exit_code, signal, stdout_bytes, stderr_bytes, output_truncated, "
-    "started_by, log_note, covers_until, late_report, parameters, http_status, piece, shard";
+    "started_by, log_note, covers_until, late_report, parameters, http_status, piece, shard, secrets";
+
+std::string secrets_text(const task::Run& run) {
+    if (!run.secrets) return {};
+    json::Writer out;
+    out.begin_object();
+    for (const auto& [name, version] : *run.secrets) out.member(name, version);
+    return out.end_object().text();
+}
+
+std::shared_ptr<const task::SecretVersions> secrets_of(const std::string& text) {
+    const auto document = text.empty() ? Result<json::Document>(fail(Errc::not_found, "")) : json::parse(text);
+    if (!document || !document->IsObject()) return {};
+    task::SecretVersions versions;
+    for (const auto& member : document->GetObject()) {
+        if (member.value.IsInt64()) versions.emplace(member.name.GetString(), member.value.GetInt64());
+    }
+    return std::make_shared<const task::SecretVersions>(std::move(versions));
+}
 
 // A column that may be NULL.
 struct Optional {
@@ -55,7 +73,7 @@ std::string run_parameters_text(const task::RunParameters& parameters) {
 
 struct Columns {
     std::string id, task_id, runtime, group_name, task_name, trigger, state, reason, package, node_id, node_name, incarnation, started_by,
-        log_note, late_report, parameters;
+        log_note, late_report, parameters, secrets;
     long long task_version = 0, attempt = 1, epoch = 0, stdout_bytes = 0, stderr_bytes = 0;
     int truncated = 0;
     std::string piece;
@@ -97,6 +115,7 @@ struct Columns {
         statement.exchange(into(http_status.value, http_status.indicator));
         statement.exchange(into(piece, has_piece));
         statement.exchange(into(shard.value, shard.indicator));
+        statement.exchange(into(secrets));
     }
 
     void set(const task::Run& run) {
@@ -165,6 +184,7 @@ struct Columns {
         run.covers_until = covers_until.instant();
         if (has_piece == soci::i_ok) run.piece = piece;
         run.shard = shard.number();
+        run.secrets = secrets_of(secrets);
         stored.log_note = log_note;
         if (has_late_report == soci::i_ok) stored.late_report = late_report;
         if (!parameters.empty()) run.parameters = parsed_parameters(parameters);
@@ -172,7 +192,6 @@ struct Columns {
     }
 };
 
-// `values` are bound to the ? of `where` in order.
 // Of a row, whether the run waits on its node: waits_on_node() of run_rules.h.
 std::string waiting() {
     std::string reasons;
@@ -185,6 +204,7 @@ std::string left_to_end() {
     return fmt::format("(state IN ('PENDING', 'RUNNING') AND (NOT {} OR node_id NOT IN (SELECT id FROM nodes)))", waiting());
 }
 
+// `values` are bound to the ? of `rest` in order.
 std::vector<StoredRun> select_runs(soci::session& sql, const std::string& rest, const std::vector<std::string>& values) {
     std::vector<StoredRun> found;
     Columns columns;
@@ -373,6 +393,7 @@ void RunWriter::insert(const task::Run& run) {
     impl_->row.set(run);
     impl_->insert.execute(true);
     if (run.parameters) set_parameters(run);
+    if (run.secrets) set_secrets(run);
 }
 
 void RunWriter::update(const task::Run& run) {
@@ -380,6 +401,7 @@ void RunWriter::update(const task::Run& run) {
     impl_->row.set(run);
     impl_->update.execute(true);
     if (run.parameters) set_parameters(run);
+    if (run.secrets) set_secrets(run);
 }
 
 // Few runs have any: the others' statements are not burdened with them.
@@ -392,6 +414,11 @@ void RunWriter::set_parameters(const task::Run& run) {
     i.row.id = run.id;
     i.row.parameters = run_parameters_text(*run.parameters);
     i.parameters->execute(true);
+}
+
+void RunWriter::set_secrets(const task::Run& run) {
+    const std::string text = secrets_text(run);
+    impl_->sql << "UPDATE runs SET secrets = :secrets WHERE id = :id", soci::use(text), soci::use(run.id);
 }
 
 void RunWriter::set_late_report(std::string_view id, std::string_view report) {

@@ -76,6 +76,7 @@ class RunWriter {
 
   private:
     void set_parameters(const task::Run& run);
+    void set_secrets(const task::Run& run);
 
     struct Impl;
     std::unique_ptr<Impl> impl_;

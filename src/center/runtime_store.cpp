@@ -2,6 +2,7 @@
 #include "center/runtime_store.h"
 
 #include "center/calendar_store.h"
+#include "center/secret_store.h"
 #include "center/sql.h"
 #include "cloudtask/core/json.h"
 #include "cloudtask/task/codec.h"
@@ -89,6 +90,7 @@ void set_networks_revision(soci::session& sql, const std::string& name, std::int
 void erase_runtime(soci::session& sql, const std::string& name) {
     sql << "DELETE FROM nodes WHERE runtime = :name", soci::use(name);
     erase_calendars_of(sql, name);
+    erase_secrets_of(sql, name);
     sql << "DELETE FROM runtimes WHERE name = :name", soci::use(name);
 }
 

@@ -4,6 +4,7 @@
 #include "center/audit_store.h"
 #include "center/parameters.h"
 #include "center/runtime_store.h"
+#include "center/secret_store.h"
 #include "center/task_changes.h"
 #include "center/task_store.h"
 #include "center/tasks.h"
@@ -150,6 +151,8 @@ Result<task::Group> update_group(WriteScope& scope, const std::string& id, std::
     if (input.name != before->name) {
         if (group_has_tasks(scope.sql, id))
             return fail(Errc::conflict, "the group {} has tasks, which carry its name: it cannot be renamed", before->name);
+        if (group_has_secrets(scope.sql, before->runtime, before->name))
+            return fail(Errc::conflict, "the group {} has secrets, which are bound to its name: it cannot be renamed", before->name);
         if (auto free = need_free_group_name(scope.sql, input); !free) return propagate(free);
     }
     input.id = id;
@@ -172,6 +175,7 @@ Result<> delete_group(WriteScope& scope, const std::string& id, std::int64_t exp
     if (!before) return propagate(before);
     if (auto same = check_version(expected, before->version); !same) return propagate(same);
     if (group_has_tasks(scope.sql, id)) return fail(Errc::conflict, "the group {} still has tasks; delete them first", before->name);
+    erase_secrets_of_group(scope.sql, before->runtime, before->name);
     erase_group(scope.sql, id);
     write_audit(scope, "group.delete", "group:" + id, group_json(*before), {});
     return {};

@@ -9,6 +9,7 @@
 #include "center/package_store.h"
 #include "center/parameters.h"
 #include "center/runtime_store.h"
+#include "center/secrets.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/ring/placement.h"
 #include "cloudtask/task/codec.h"
@@ -75,6 +76,7 @@ Result<std::string> resolve_references(soci::session& sql, task::Task& task, Fau
             group_id = (*group)->id;
             task.exclusive_group = (*group)->exclusive;
             check_mutex(sql, task, faults);
+            check_secrets(sql, task, faults);
         } else {
             faults.add("/group", "is not a group of the runtime " + task.runtime, "the name of a group of that runtime");
         }

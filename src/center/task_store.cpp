@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "center/calendar_store.h"
+#include "center/secret_store.h"
 #include "center/sql.h"
 #include "cloudtask/core/json.h"
 #include "cloudtask/task/codec.h"
@@ -60,23 +61,6 @@ std::string placement_text(const task::Task& task) {
     if (task.mode == task::Mode::shards) out.member("shards", std::int64_t{task.shards});
     if (task.mode == task::Mode::broadcast) out.member("broadcast", true);
     return out.end_object().text();
-}
-
-TaskPlacement read_placement(const std::string& text) {
-    TaskPlacement placement;
-    if (text.empty()) return placement;
-    Faults faults;
-    const auto document = json::parse(text);
-    if (!document) return placement;
-    json::ObjectReader reader{*document, "", faults};
-    reader.read("targets", placement.nodes.targets);
-    reader.read("labels", placement.nodes.labels);
-    std::string mutex;
-    if (reader.read("mutex", mutex)) placement.nodes.mutex_point = ring::mutex_point(mutex);
-    if (reader.read("shards", placement.shards)) placement.mode = task::Mode::shards;
-    bool broadcast = false;
-    if (reader.read("broadcast", broadcast) && broadcast) placement.mode = task::Mode::broadcast;
-    return placement;
 }
 
 void insert_version(soci::session& sql, const task::Task& task, const std::string& document, const VersionStamp& stamp) {
@@ -140,6 +124,23 @@ const ListSpec kTaskList{.id_column = "id",
                          .default_sort = "name",
                          .filters = {"runtime", "group", "name", "enabled", "tag"}};
 
+TaskPlacement read_placement(const std::string& text) {
+    TaskPlacement placement;
+    if (text.empty()) return placement;
+    Faults faults;
+    const auto document = json::parse(text);
+    if (!document) return placement;
+    json::ObjectReader reader{*document, "", faults};
+    reader.read("targets", placement.nodes.targets);
+    reader.read("labels", placement.nodes.labels);
+    std::string mutex;
+    if (reader.read("mutex", mutex)) placement.nodes.mutex_point = ring::mutex_point(mutex);
+    if (reader.read("shards", placement.shards)) placement.mode = task::Mode::shards;
+    bool broadcast = false;
+    if (reader.read("broadcast", broadcast) && broadcast) placement.mode = task::Mode::broadcast;
+    return placement;
+}
+
 std::int64_t next_revision(soci::session& sql) { return take_revisions(sql, 1); }
 
 std::int64_t take_revisions(soci::session& sql, std::int64_t count) {
@@ -193,6 +194,7 @@ void insert_task(soci::session& sql, const task::Task& task, const std::string& 
     insert_version(sql, task, document, stamp);
     insert_tags(sql, task);
     if (!task.calendars.empty()) note_calendars(sql, task);
+    if (task.secrets) note_secrets(sql, task);
 }
 
 void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp) {
@@ -209,6 +211,7 @@ void update_task_row(soci::session& sql, const task::Task& task, const std::stri
     erase_tags(sql, task);
     insert_tags(sql, task);
     note_calendars(sql, task);
+    note_secrets(sql, task);
 }
 
 void update_documents(soci::session& sql, const std::vector<task::Task>& tasks, const VersionStamp& stamp) {
@@ -275,6 +278,7 @@ void erase_task(soci::session& sql, const task::Task& task, std::int64_t revisio
     erase_tags(sql, task);
     sql << "DELETE FROM tasks WHERE id = :id", soci::use(task.id);
     forget_calendars(sql, task.id);
+    forget_secrets(sql, task.id);
     sql << "INSERT INTO deleted_tasks (task_id, runtime, revision, deleted_at, deleted_by) VALUES (:id, :runtime, :revision, :at, :by)",
         soci::use(task.id), soci::use(task.runtime), soci::use(number), soci::use(at), soci::use(by);
 }

@@ -38,6 +38,9 @@ std::int64_t take_revisions(soci::session& sql, std::int64_t count);
 // As it is now.
 std::int64_t catalog_revision(soci::session& sql);
 
+// As the column `placement` has it.
+TaskPlacement read_placement(const std::string& text);
+
 // Error: corrupt, when what is stored cannot be read.
 Result<std::optional<StoredTask>> find_task(soci::session& sql, const std::string& id);
 bool task_name_taken(soci::session& sql, const std::string& runtime, const std::string& group, const std::string& name,

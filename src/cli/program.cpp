@@ -33,8 +33,8 @@ const std::vector<Command>& all_commands() {
     static const std::vector<Command> kCommands = [] {
         std::vector<Command> all;
         for (auto family : {login_commands(), apply_commands(), export_commands(), get_commands(), create_commands(), calendar_commands(),
-                            task_commands(), describe_commands(), bulk_commands(), version_commands(), fire_commands(), run_commands(),
-                            node_commands(), ledger_commands(), schedule_commands(), help_commands()}) {
+                            secret_commands(), task_commands(), describe_commands(), bulk_commands(), version_commands(), fire_commands(),
+                            run_commands(), node_commands(), ledger_commands(), schedule_commands(), help_commands()}) {
             all.insert(all.end(), std::make_move_iterator(family.begin()), std::make_move_iterator(family.end()));
         }
         return all;

@@ -13,6 +13,7 @@
 #include "node/center_link.h"
 #include "node/http/call_supervisor.h"
 #include "node/node_core.h"
+#include "node/secret_sync.h"
 #include "node/status.h"
 
 namespace cloudtask::node {
@@ -65,11 +66,13 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     std::unique_ptr<ThreadWorker> disk_worker, scratch_worker;
     std::unique_ptr<Disk> disk;
     Identity identity;
+    KeyPair secret_keys;
     std::unique_ptr<http::Client> center;
     std::unique_ptr<PackageCache> packages;
     std::unique_ptr<Supervisor> supervisor;
     std::unique_ptr<zk::Client> keeper;
     std::unique_ptr<NodeCore> core;
+    std::unique_ptr<SecretSync> secrets;
     std::unique_ptr<CatalogSync> catalog;
     std::unique_ptr<CommandPoll> commands;
     std::unique_ptr<OutboxSender> outbox;
@@ -95,6 +98,9 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         package_store = std::move(*cache);
         if (const auto made = RunFolders::make_shards(folder.file("runs")); !made) return made;
 
+        auto keys = open_node_keys(folder.file("secrets.key"));
+        if (!keys) return propagate(keys);
+        secret_keys = std::move(*keys);
         auto known = store->load_identity();
         if (!known) return propagate(known);
         if (*known) {
@@ -175,28 +181,38 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         claims.on_loss = options.on_zookeeper_loss == "continue" ? OnZookeeperLoss::go_on : OnZookeeperLoss::pause;
         core =
             std::make_unique<NodeCore>(NodeParts{loop, random, *scratch_worker, *disk, *supervisor, *packages, *keeper}, std::move(claims),
-                                       RunnerOptions{folder.file("runs"), identity.node_id, identity.name}, [this](std::int64_t revision) {
+                                       RunnerOptions{folder.file("runs"), identity.node_id, identity.name,
+                                                     std::make_shared<NodeSecrets>(secret_keys, secrets_folder())},
+                                       [this](std::int64_t revision) {
                                            if (catalog) catalog->announced(revision);
                                        });
         core->load([this](const Result<>& loaded) { loaded ? connect() : on_failure(loaded.error()); });
     }
 
+    // One for each node: several may be on one machine.
+    std::string secrets_folder() const { return fmt::format("{}/cloudtask-{}", options.secrets_folder, identity.node_id); }
+
     void connect() {
+        secrets = std::make_unique<SecretSync>(loop, random, *center, *disk, core->runner().secrets(), labels);
         catalog = std::make_unique<CatalogSync>(loop, random, *center, *disk, core->catalog_revision(),
                                                 CatalogSync::Hooks{
                                                     [this](CatalogChange change) { core->apply(std::move(change)); },
                                                     [this](const ring::Memory& past) { core->recall(past); },
                                                     [this](auto networks) { core->set_networks(std::move(networks)); },
                                                     [this](std::int64_t revision) { core->caught_up(revision); },
+                                                    [this](std::int64_t revision, bool named, std::function<void()> then) {
+                                                        secrets->follow(revision, named, std::move(then));
+                                                    },
                                                 });
         commands = std::make_unique<CommandPoll>(
-            loop, random, *center, [this](Command command) { core->carry_out(std::move(command)); },
+            loop, random, *center, [this](Command command) { carry_out(std::move(command)); },
             [this]() -> std::optional<std::int64_t> {
                 if (!outbox) return std::nullopt;
                 return outbox->pending();
             });
-        outbox = std::make_unique<OutboxSender>(loop, random, *scratch_worker, *center, *disk,
-                                                [this](const std::string& run_id) { return core->runner().run_folder(run_id); });
+        outbox = std::make_unique<OutboxSender>(
+            loop, random, *scratch_worker, *center, *disk, [this](const std::string& run_id) { return core->runner().run_folder(run_id); },
+            [this](const std::string& run_id) { return core->runner().secrets().mask_of(run_id); });
         // The outbox goes before the disk when the node stops.
         disk->on_reports([this] {
             if (outbox) outbox->wake();
@@ -214,6 +230,16 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         outbox->start();
         keeper->start();
         core->keep_house();
+    }
+
+    // Of a task that was saved just now the node may have neither definition nor secrets.
+    void carry_out(Command command) {
+        const auto task = command.task;
+        if (!task || !task->secrets) return core->carry_out(std::move(command));
+        secrets->need(*task, [weak = weak_from_this(), command = std::move(command)]() mutable {
+            const auto self = weak.lock();
+            if (self && !self->stopping) self->core->carry_out(std::move(command));
+        });
     }
 
     // --- stop
@@ -247,6 +273,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     void finish(std::function<void()> done) {
         stop_timer.cancel();
         catalog.reset();
+        secrets.reset();
         outbox.reset();
         keeper->stop([weak = weak_from_this(), done = std::move(done)] {
             const auto self = weak.lock();

@@ -58,6 +58,7 @@ Result<CatalogPage> read_catalog_page(std::string_view body) {
     for (const auto* name : {"revision", "full", "tasks", "deleted", "more"}) reader.require(name);
     reader.read("revision", page.change.revision);
     reader.read("full", page.change.full);
+    reader.read("secrets", page.secrets);
     reader.read("more", page.more);
     if (const json::Value* past = reader.object("past")) {
         json::ObjectReader item(*past, reader.pointer("past"), faults);

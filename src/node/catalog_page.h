@@ -9,6 +9,7 @@ namespace cloudtask::node {
 
 struct CatalogPage {
     CatalogChange change;
+    std::int64_t secrets = 0;  // revision of the runtime's secrets; 0: it never had any
     bool more = false;
 };
 

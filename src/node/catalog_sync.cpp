@@ -3,6 +3,7 @@
 //
 // A full answer while the replica holds tasks is gathered to its last page and kept as one change: until then nobody can say what is gone,
 // and a task that is named by a later page must not be dropped meanwhile.
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -23,6 +24,7 @@ struct Kept {
     std::optional<CatalogChange> change;  // that is on disk now
     Gathered gathered;
     std::int64_t revision = 0;  // to ask on from
+    std::int64_t secrets = 0;   // their revision
     bool more = false;
 };
 
@@ -49,7 +51,7 @@ Result<Kept> keep(NodeStore& store, std::string_view body, std::int64_t asked, G
             if (!*empty) gathered = std::make_shared<CatalogChange>(CatalogChange{.revision = 0, .full = true, .tasks = {}, .deleted = {}});
         }
     }
-    Kept kept{.change = {}, .gathered = {}, .revision = page->change.revision, .more = page->more};
+    Kept kept{.change = {}, .gathered = {}, .revision = page->change.revision, .secrets = page->secrets, .more = page->more};
     if (gathered) {
         append_change(*gathered, std::move(page->change));
         if (page->more) {
@@ -123,15 +125,27 @@ struct CatalogSync::Impl : std::enable_shared_from_this<Impl> {
     void kept(Result<Kept> kept) {
         if (!kept) return failed(kept.error());
         retry.succeeded();
-        if (kept->change) {
-            revision = kept->change->revision;
-            if (hooks.past) hooks.past(kept->change->past);
-            if (hooks.networks) hooks.networks(kept->change->networks);
-            const bool changes = kept->change->full || !kept->change->tasks.empty() || !kept->change->deleted.empty();
-            if (changes && hooks.changed) hooks.changed(std::move(*kept->change));
+        if (!kept->change || !hooks.secrets) return take_up(std::move(*kept));
+        // They are there before the tasks that name them.
+        const auto held = std::make_shared<Kept>(std::move(*kept));
+        const auto& tasks = held->change->tasks;
+        const bool named = std::any_of(tasks.begin(), tasks.end(), [](const task::Task& task) { return task.secrets != nullptr; });
+        hooks.secrets(held->secrets, named || held->change->full, [weak = weak_from_this(), held] {
+            const auto self = weak.lock();
+            if (self && !self->closed) self->take_up(std::move(*held));
+        });
+    }
+
+    void take_up(Kept kept) {
+        if (kept.change) {
+            revision = kept.change->revision;
+            if (hooks.past) hooks.past(kept.change->past);
+            if (hooks.networks) hooks.networks(kept.change->networks);
+            const bool changes = kept.change->full || !kept.change->tasks.empty() || !kept.change->deleted.empty();
+            if (changes && hooks.changed) hooks.changed(std::move(*kept.change));
             if (closed) return;
         }
-        if (kept->more) return ask(kept->revision, std::move(kept->gathered));
+        if (kept.more) return ask(kept.revision, std::move(kept.gathered));
         pulling = false;
         // Once only for each announcement: the center may know less than ZooKeeper, after it was restored from a backup.
         const bool outdated = again && announced > revision;

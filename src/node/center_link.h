@@ -15,6 +15,7 @@
 #include "cloudtask/core/random.h"
 #include "cloudtask/http/client.h"
 #include "node/disk.h"
+#include "node/masked_log.h"
 
 namespace cloudtask::node {
 
@@ -45,6 +46,9 @@ class CatalogSync {
         std::function<void(std::shared_ptr<const task::NetworkRules>)> networks{};
         // The replica is as new as the center's answer said (all pages are in).
         std::function<void(std::int64_t revision)> caught_up;
+        // Before changed(): the revision of the runtime's secrets, and whether tasks came that name some. Calls `then` when changed() may
+        // come.
+        std::function<void(std::int64_t revision, bool named, std::function<void()> then)> secrets{};
     };
     // `revision`: of the replica as loaded.
     CatalogSync(Loop& loop, Random& random, http::Client& client, Disk& disk, std::int64_t revision, Hooks hooks);
@@ -84,9 +88,10 @@ class CommandPoll {
 // Delivers the outbox: in order, at least once, in batches (200 reports or 1 MiB), one request at a time.
 class OutboxSender {
   public:
-    // `output_folder(run_id)`: the folder of the run's output files, for log reports.
+    // `output_folder(run_id)`: the folder of the run's output files, for log reports; `mask_of(run_id)`: what is to be starred in them.
     OutboxSender(Loop& loop, Random& random, Worker& worker, http::Client& client, Disk& disk,
-                 std::function<std::string(const std::string& run_id)> output_folder);
+                 std::function<std::string(const std::string& run_id)> output_folder,
+                 std::function<std::shared_ptr<const RunMask>(const std::string& run_id)> mask_of = {});
     ~OutboxSender();
     void start();
     // There may be something new (also called by Disk's on_reports).

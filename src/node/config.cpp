@@ -20,6 +20,7 @@ ConfigSpec make_config_spec(NodeOptions& options) {
         .integer("weight", &options.weight, 1, 100, "its share of the tasks, relative to the other nodes")
         .integer("status.port", &options.status_port, 0, 65535,
                  "loopback port of health, status and metrics; 0: a free one, written to <data-dir>/address")
+        .text("secrets.folder", &options.secrets_folder, "a folder in memory (tmpfs), for the files by which runs are given secrets")
         .text("log.level", &options.log_level, "debug, info, warn or error")
         .duration("claims.horizon", &options.horizon, 500ms, 1min,
                   "how far ahead fires are claimed in ZooKeeper: shorter means fewer uncertain fires after a crash, longer fewer writes")

@@ -20,6 +20,7 @@ struct NodeOptions {
     std::vector<std::string> labels;  // k=v
     std::int64_t weight = 1;
     std::int64_t status_port = 0;
+    std::string secrets_folder = "/dev/shm";
     std::string log_level = "info";
     Duration horizon = ring::kUsualHorizon;
     Duration join_debounce = std::chrono::milliseconds{500};

@@ -36,6 +36,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         TaskPointer task = {};  // if its definition is needed yet
         std::int64_t retry = 0;
         Timer soft_timer = {};
+        std::shared_ptr<const RunMask> mask = {};  // of one that was given secrets
 
         RunKeys keys() const { return {task::placed_id(run), task ? task::mutex_key(*task) : std::string{}}; }
         JournalEntry entry() const {
@@ -91,13 +92,26 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         Live entry{.run = std::move(run), .process = std::move(process), .noted = false};
         if (needs_definition(*task)) entry.task = task;
         entry.retry = retry;
-        live.insert_or_assign(id, std::move(entry));
+        Live& begun_run = live.insert_or_assign(id, std::move(entry)).first->second;
         ++starting;
         auto done = [weak = weak_from_this(), id, on_started = std::move(on_started)](const Result<Started>& started) {
             if (const auto self = weak.lock()) self->start_done(id, started, on_started);
         };
-        if (!spec) return around.loop.post([done = std::move(done), refused = spec.error()] { done(tl::unexpected(refused)); });
+        if (const auto given = give_secrets(spec, *task, begun_run); !given) {
+            return around.loop.post([done = std::move(done), refused = given.error()] { done(tl::unexpected(refused)); });
+        }
         around.supervisor.start(std::move(*spec), std::move(done), on_end());
+    }
+
+    // Error: that of the spec, or the secret that the run cannot have.
+    Result<> give_secrets(Result<LaunchSpec>& spec, const task::Task& task, Live& run) {
+        if (!spec) return propagate(spec);
+        if (!task.secrets) return {};
+        auto given = around.secrets.give(task, run.run);
+        if (!given) return propagate(given);
+        spec->environment.merge(*given);
+        run.mask = around.secrets.mask_of(run.run.id);
+        return {};
     }
 
     void start_done(const std::string& id, const Result<Started>& started, const OnStarted& on_started) {
@@ -106,6 +120,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         if (!started) {
             const Live refused = std::move(found->second);
             live.erase(found);
+            around.secrets.take_back(id);
             count_out(refused.keys());
             const TaskPointer nothing_follows;
             return on_started(propagate(started), refused.run, refused.stop_asked ? nothing_follows : refused.task, refused.retry);
@@ -234,9 +249,12 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
     // Reports what the log view has beyond what is in the outbox already.
     void append_log(Batch& batch, Live& run, Stream stream, const LogShape& shape) {
         std::uint64_t& sent = stream == Stream::out ? run.stdout_sent : run.stderr_sent;
-        if (shape.available() <= sent) return;
-        batch.reports.push_back(log_report(around.incarnation(), run.run.id, stream, sent, shape.available(), shape));
-        sent = shape.available();
+        std::uint64_t until = shape.available();
+        // What may be the beginning of a secret waits for what follows.
+        if (run.mask && !shape.final && until > sent) until -= undecided(output_path(run.process.folder, stream), shape, *run.mask);
+        if (until <= sent) return;
+        batch.reports.push_back(log_report(around.incarnation(), run.run.id, stream, sent, until, shape));
+        sent = until;
     }
 
     void ended(Ended end) {
@@ -245,6 +263,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         Live ending = std::move(found->second);
         live.erase(found);
         growing.erase(end.run_id);
+        around.secrets.take_back(end.run_id);
 
         Batch batch;
         const bool silent = end.stdout_bytes == 0 && end.stderr_bytes == 0 && ending.stdout_sent == 0 && ending.stderr_sent == 0;
@@ -360,6 +379,9 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
                 adopting.emplace(std::string{entry.run.id}, std::move(entry));
             }
         }
+        std::set<std::string> going_on;
+        for (const auto& [id, entry] : adopting) going_on.insert(id);
+        around.secrets.tidy(going_on);
         adopt_all();
     }
 
@@ -392,6 +414,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
                 log::warn("run {} of {} is lost: {}", entry->first, entry->second.run.task_name, adopted.error().message);
                 JournalEntry gone = std::move(adopting.extract(entry).mapped());
                 const RunKeys keys = kept_keys(gone);
+                around.secrets.take_back(gone.run.id);
                 lose(std::move(gone));
                 count_out(keys);
             } else {
@@ -407,6 +430,7 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         Live taken{std::move(entry.run), std::move(*entry.process), entry.stdout_sent, entry.stderr_sent, entry.stop_asked};
         taken.task = std::move(entry.task);
         taken.retry = entry.retry;
+        taken.mask = around.secrets.mask_of(id);
         Live& run = live.insert_or_assign(id, std::move(taken)).first->second;
         watch_soft_limit(run);
         if (entry.phase == Phase::intent) {

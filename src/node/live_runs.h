@@ -12,6 +12,7 @@
 
 #include "cloudtask/core/loop.h"
 #include "node/journal_writer.h"
+#include "node/node_secrets.h"
 #include "node/process/supervisor.h"
 #include "node/run_folders.h"
 #include "node/run_keys.h"
@@ -32,6 +33,7 @@ class LiveRuns {
         Supervisor& supervisor;
         JournalWriter& journal;
         RunFolders& folders;
+        NodeSecrets& secrets;
         RunCounters& counters;
         std::function<std::string()> incarnation;             // the one to report by
         std::function<void(const std::string&)> key_changed;  // of RunCounts: it has its first run that is going on, or has lost its last

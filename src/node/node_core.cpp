@@ -27,6 +27,7 @@ struct Loaded {
     std::vector<JournalEntry> unfinished;
     std::vector<KnownRun> runs;
     std::vector<std::string> command_ids;
+    std::vector<KeptSecret> secrets;
     ring::Memory past;
 };
 
@@ -48,6 +49,9 @@ Result<Loaded> load_from(NodeStore& from) {
     auto command_ids = from.load_command_ids();
     if (!command_ids) return propagate(command_ids);
     loaded.command_ids = std::move(*command_ids);
+    auto secrets = from.load_secrets();
+    if (!secrets) return propagate(secrets);
+    loaded.secrets = std::move(*secrets);
     const auto past = from.load_memory();
     if (!past) return propagate(past);
     loaded.past = *past;
@@ -104,6 +108,7 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
         coordinator->recall(loaded.past);
         std::map<std::string, std::string> with_runs;  // by what they are counted by: the task
         for (const auto& entry : loaded.unfinished) with_runs.emplace(task::placed_id(entry.run), entry.run.task_id);
+        runner.secrets().load(loaded.secrets);
         runner.recover(std::move(loaded.unfinished), loaded.runs, loaded.command_ids);
         coordinator->set_cordoned(loaded.cordoned);  // before there is a session, so that none ever takes part
         for (auto& task : loaded.catalog.tasks) put_task(std::move(task));

@@ -17,6 +17,7 @@
 #include "cloudtask/core/result.h"
 #include "cloudtask/ring/allocation.h"
 #include "cloudtask/task/types.h"
+#include "node/kept_secret.h"
 #include "node/process/supervisor.h"
 
 namespace cloudtask::node {
@@ -53,6 +54,7 @@ struct JournalEntry {
 struct KnownRun {
     std::string id;
     std::string folder;  // empty: it has none, or needs it no more
+    std::shared_ptr<const task::SecretVersions> secrets = {};  // that it was given
 };
 
 // A report to the center, as docs/wire.md has it. `log` reports carry no bytes: these are read from the run's output when the report is
@@ -140,6 +142,9 @@ class NodeStore {
     Result<> apply_catalog(const CatalogChange& change);
     // Holds no task; deleted ones do not count.
     Result<bool> catalog_empty();
+
+    Result<std::vector<KeptSecret>> load_secrets();
+    Result<> change_secrets(const SecretChange& change);
 
     // A log report of more than 64 KiB becomes several; one of no bytes, none. A command that was taken on before stays as it is. Errors:
     // Errc::io (disk full, in a sentence that says so): nothing of the batch is kept.

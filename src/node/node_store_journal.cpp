@@ -156,8 +156,18 @@ Result<std::vector<JournalEntry>> NodeStore::load_unfinished() {
 
 Result<std::vector<KnownRun>> NodeStore::load_runs() {
     std::vector<KnownRun> runs;
-    Query query(impl_->database, "SELECT run_id, folder FROM journal");
-    while (query.next()) runs.push_back({query.text(0), query.text(1)});
+    // Few runs have secrets: of the others the document is not read.
+    Query query(impl_->database, "SELECT run_id, folder, CASE WHEN instr(document, '\"secrets\":{') > 0 THEN document END FROM journal");
+    while (query.next()) {
+        KnownRun& known = runs.emplace_back(KnownRun{query.text(0), query.text(1)});
+        if (query.is_null(2)) continue;
+        const auto document = json::parse(query.text(2));
+        const auto run = document ? task::read_run(*document) : Result<task::Run>(propagate(document));
+        if (!run)
+            return fail(Errc::corrupt, "{}: run {} of the journal cannot be read: {}", impl_->database.path(), known.id,
+                        run.error().message);
+        known.secrets = run->secrets;
+    }
     if (const auto read = query.finish(); !read) return propagate(read);
     return runs;
 }

@@ -67,6 +67,11 @@ CREATE INDEX superseded_until ON superseded (until);
     "ALTER TABLE journal ADD COLUMN task TEXT; ALTER TABLE journal ADD COLUMN retry INTEGER NOT NULL DEFAULT 0",
     // What the runtime says of its tasks' HTTP calls; no row: nothing.
     "CREATE TABLE runtime (one INTEGER PRIMARY KEY CHECK (one = 1), networks TEXT NOT NULL)",
+    // Secrets, sealed for this node; gone_at: when the center did not name the version any more.
+    R"sql(
+CREATE TABLE secrets (
+    version INTEGER PRIMARY KEY, group_name TEXT NOT NULL, name TEXT NOT NULL, sealed TEXT NOT NULL, key TEXT NOT NULL, gone_at INTEGER);
+)sql",
 };
 
 Result<std::int64_t> version_of(Database& database) {

@@ -24,18 +24,21 @@ bool blames_content(int status) { return status == 400 || status == 413 || statu
 
 struct OutboxSender::Impl : std::enable_shared_from_this<Impl> {
     using OutputFolder = std::function<std::string(const std::string&)>;
+    using MaskOf = std::function<std::shared_ptr<const RunMask>(const std::string&)>;
     using Reports = std::vector<OutgoingReport>;
     struct Front {
         std::vector<Report> reports;
         std::int64_t depth = 0;  // of the outbox, with them
     };
 
-    Impl(Loop& loop_in, Random& random_in, Worker& worker_in, http::Client& client_in, Disk& disk_in, OutputFolder output_folder_in)
+    Impl(Loop& loop_in, Random& random_in, Worker& worker_in, http::Client& client_in, Disk& disk_in, OutputFolder output_folder_in,
+         MaskOf mask_of_in)
         : loop(loop_in),
           worker(worker_in),
           client(client_in),
           disk(disk_in),
           output_folder(std::move(output_folder_in)),
+          mask_of(std::move(mask_of_in)),
           retry(loop_in, random_in, "reports") {}
 
     Loop& loop;
@@ -43,6 +46,7 @@ struct OutboxSender::Impl : std::enable_shared_from_this<Impl> {
     http::Client& client;
     Disk& disk;
     const OutputFolder output_folder;
+    const MaskOf mask_of;
     std::function<void()> on_delivered;
     Retry retry;
     SteadyInstant next_batch{};  // not before
@@ -94,8 +98,12 @@ struct OutboxSender::Impl : std::enable_shared_from_this<Impl> {
     void prepare(std::vector<Report> reports) {
         const auto outgoing = std::make_shared<Reports>();
         for (Report& report : reports) {
-            std::string path = report.kind == Report::Kind::log ? output_path(output_folder(report.run_id), report.stream) : std::string{};
-            outgoing->push_back({std::move(report), std::move(path)});
+            OutgoingReport& next = outgoing->emplace_back();
+            if (report.kind == Report::Kind::log) {
+                next.output_path = output_path(output_folder(report.run_id), report.stream);
+                if (mask_of) next.mask = mask_of(report.run_id);
+            }
+            next.report = std::move(report);
         }
         worker.submit([&to = loop, weak = weak_from_this(), outgoing, depth = pending.value_or(0)] {
             const auto batch = std::make_shared<ReportBody>(make_report_body(*outgoing, depth));
@@ -155,8 +163,9 @@ struct OutboxSender::Impl : std::enable_shared_from_this<Impl> {
 };
 
 OutboxSender::OutboxSender(Loop& loop, Random& random, Worker& worker, http::Client& client, Disk& disk,
-                           std::function<std::string(const std::string& run_id)> output_folder)
-    : impl_(std::make_shared<Impl>(loop, random, worker, client, disk, std::move(output_folder))) {}
+                           std::function<std::string(const std::string& run_id)> output_folder,
+                           std::function<std::shared_ptr<const RunMask>(const std::string& run_id)> mask_of)
+    : impl_(std::make_shared<Impl>(loop, random, worker, client, disk, std::move(output_folder), std::move(mask_of))) {}
 
 OutboxSender::~OutboxSender() {
     impl_->closed = true;

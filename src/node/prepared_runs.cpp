@@ -83,8 +83,12 @@ JournalEntry PreparedRuns::Impl::journal_entry(const Prepared& entry, Phase phas
     return kept;
 }
 
-bool PreparedRuns::Impl::write_intent(Batch&& batch, const Prepared& entry) {
+bool PreparedRuns::Impl::write_intent(Batch&& batch, Prepared& entry) {
     const std::string id = entry.run.id;
+    if (entry.task->secrets) {
+        entry.run.secrets = around.secrets.versions_for(*entry.task);
+        around.secrets.note(id, entry.run.secrets);
+    }
     const bool with_folder = !around.folders.of(id).empty() || around.folders.assign(id);
     batch.entries.push_back(journal_entry(entry, Phase::intent));
     const bool early = entry.due > now() + kEarly;

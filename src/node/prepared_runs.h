@@ -20,6 +20,7 @@
 #include "cloudtask/core/loop.h"
 #include "node/journal_writer.h"
 #include "node/live_runs.h"
+#include "node/node_secrets.h"
 #include "node/packages/package_store.h"
 #include "node/run_folders.h"
 #include "node/timetable.h"
@@ -41,6 +42,7 @@ class PreparedRuns {
         PackageCache& packages;
         JournalWriter& journal;
         RunFolders& folders;
+        NodeSecrets& secrets;
         LiveRuns& live;
         RunCounters& counters;
         std::function<std::string()> incarnation;                               // the one to report by

@@ -87,8 +87,8 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
     static void work_out(Prepared& entry);
     // As the journal keeps it.
     JournalEntry journal_entry(const Prepared& entry, Phase phase) const;
-    // Gives the run a folder, if it has none yet. False if nothing of that is there.
-    bool write_intent(Batch&& batch, const Prepared& entry);
+    // Gives the run a folder, if it has none yet, and the secrets that there are now. False if nothing of the folder is there.
+    bool write_intent(Batch&& batch, Prepared& entry);
     // Of a run without a package; PackageCache makes the others'.
     void make_folders();
     // It is started, or will not be.

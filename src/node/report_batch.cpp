@@ -28,7 +28,9 @@ std::string_view name_of(Report::Kind kind) {
 
 std::string log_bytes(const OutgoingReport& outgoing) {
     const Report& report = outgoing.report;
-    auto bytes = read_log(outgoing.output_path, report.shape, report.from, report.until - report.from);
+    const std::uint64_t count = report.until - report.from;
+    auto bytes = outgoing.mask ? read_masked_log(outgoing.output_path, report.shape, report.from, count, *outgoing.mask)
+                               : read_log(outgoing.output_path, report.shape, report.from, count);
     if (bytes) return std::move(*bytes);
     log::error("reports: {} bytes of {} of run {} are lost: {}", report.until - report.from, to_string(report.stream), report.run_id,
                bytes.error().message);

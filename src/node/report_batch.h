@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "node/masked_log.h"
 #include "node/node_store.h"
 
 namespace cloudtask::node {
@@ -16,6 +18,7 @@ inline constexpr std::size_t kMaxBatchBytes = 1 << 20;
 struct OutgoingReport {
     Report report;
     std::string output_path;
+    std::shared_ptr<const RunMask> mask = {};  // of a run that was given secrets
 };
 
 struct ReportBody {

@@ -50,11 +50,11 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
           options(std::move(o)),
           journal(l, disk, [this] { journal_written(); }),
           folders(scratch, options.runs_folder),
-          live({l, supervisor, journal, folders, counters, [this] { return incarnation(); },
+          live({l, supervisor, journal, folders, *options.secrets, counters, [this] { return incarnation(); },
                 [this](const std::string& key) { running_changed(key); }, [this](const RunKeys& keys) { prepared.wake(keys); },
                 [this](const std::string& task_id) { return refused(task_id); },
                 [this](JournalEntry entry) { prepared.resume(std::move(entry)); }}),
-          prepared({l, p, journal, folders, live, counters, [this] { return incarnation(); },
+          prepared({l, p, journal, folders, *options.secrets, live, counters, [this] { return incarnation(); },
                     [this](const std::string& name) { return coordinator->running_elsewhere(name); },
                     [this](const std::string& task_id) { return coordinator->unsettled(task_id); },
                     [this](const std::string& task_id) { return coordinator->owns(task_id); },
@@ -257,6 +257,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         }
         for (const auto& run : runs) {
             prepared.know(run.id);
+            options.secrets->note(run.id, run.secrets);
             if (!run.folder.empty() && !waiting.contains(run.id)) folders.recall(run.id, run.folder);
         }
         folders.tidy();
@@ -312,6 +313,8 @@ void Runner::duties_changed() { impl_->take_fires(); }
 
 std::optional<Instant> Runner::earliest_unstarted() const { return impl_->prepared.earliest_unstarted(); }
 
+NodeSecrets& Runner::secrets() { return *impl_->options.secrets; }
+
 void Runner::handle(Command command) { impl_->handle(command); }
 
 bool Runner::idle() const { return impl_->live.size() == 0 && impl_->prepared.under_way() == 0 && impl_->journal.idle(); }
@@ -329,6 +332,7 @@ void Runner::forget(const NodeStore::Forgotten& forgotten) {
     for (const auto& id : forgotten.commands) impl_->known_commands.erase(id);
     for (const auto& id : forgotten.runs) {
         impl_->prepared.forget(id);
+        impl_->options.secrets->forget(id);
         impl_->folders.release(id);
     }
 }

@@ -21,6 +21,7 @@
 #include "node/coordinator.h"
 #include "node/disk.h"
 #include "node/live_runs.h"
+#include "node/node_secrets.h"
 #include "node/packages/package_store.h"
 #include "node/process/supervisor.h"
 
@@ -29,6 +30,7 @@ namespace cloudtask::node {
 struct RunnerOptions {
     std::string runs_folder;  // <data>/runs
     std::string node_id, node_name;
+    std::shared_ptr<NodeSecrets> secrets = std::make_shared<NodeSecrets>();
 };
 
 class Runner {
@@ -65,6 +67,7 @@ class Runner {
     std::size_t prepared() const;
     const RunCounters& counters() const;
     std::string run_folder(const std::string& run_id) const;
+    NodeSecrets& secrets();
     // What the journal has forgotten. The folders of the runs go, too.
     void forget(const NodeStore::Forgotten& forgotten);
 

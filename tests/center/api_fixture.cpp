@@ -64,8 +64,8 @@ TemporaryFolder::~TemporaryFolder() {
 }
 
 json::Document Answer::json() const {
-    auto document = json::parse(body);
-    INFO(body);
+    auto document = json::parse(body, {.max_bytes = 64 << 20, .max_depth = 32});
+    INFO(body.substr(0, 4000));
     REQUIRE(document);
     return std::move(*document);
 }
@@ -98,9 +98,10 @@ ApiFixture::ApiFixture() {
     command_hub_ = std::make_unique<CommandHub>(loop_, *worker_, *store);
     log_hub_ = std::make_unique<LogHub>(loop_, *worker_, *store, *log_files_);
     hooks.commands_waiting = [this](const std::string& node_id) { command_hub_->notify(node_id); };
-    context_ =
-        std::make_unique<Context>(Context{*store, cluster, loop_, clock, random_, *worker_, *questions_, *slow_worker_, options, hooks,
-                                          metrics_, *auth_, *packages_, &*log_files_, log_hub_.get(), command_hub_.get(), &run_metrics_});
+    secret_keys = *SecretKeyFile::open(folder.file("secrets.key"), true, random_);
+    context_ = std::make_unique<Context>(Context{*store, cluster, loop_, clock, random_, *worker_, *questions_, *slow_worker_, options,
+                                                 hooks, metrics_, *auth_, *packages_, &*log_files_, log_hub_.get(), command_hub_.get(),
+                                                 &run_metrics_, secret_keys.get()});
     add_all_routes(table, *context_);
     server_ = std::make_unique<http::Server>(loop_, http::ServerOptions{}, table.router(*context_),
                                              [this](const http::Request& request, int status, double seconds) {

@@ -19,6 +19,7 @@
 #include "center/package_files.h"
 #include "center/question_line.h"
 #include "center/run_metrics.h"
+#include "center/secret_keys.h"
 #include "center/store.h"
 #include "cloudtask/core/asio_loop.h"
 #include "cloudtask/core/json.h"
@@ -99,6 +100,7 @@ class ApiFixture {
     Hooks hooks;
     std::vector<std::pair<std::string, std::int64_t>> catalog_changes;  // what the hook was told; read it when no call is in progress
     std::unique_ptr<Store> store;
+    std::unique_ptr<SecretKeyFile> secret_keys;
     ClusterSnapshot cluster;
     std::string admin_token;
     RouteTable table;

@@ -199,6 +199,7 @@ TEST_CASE("a database of before there were superseded versions is brought forwar
         REQUIRE(database.open(f.path));
         REQUIRE(database.execute("DROP TABLE superseded"));
         REQUIRE(database.execute("DROP TABLE runtime"));
+        REQUIRE(database.execute("DROP TABLE secrets"));
         REQUIRE(database.execute("ALTER TABLE journal DROP COLUMN task"));
         REQUIRE(database.execute("ALTER TABLE journal DROP COLUMN retry"));
         REQUIRE(database.execute("PRAGMA user_version = 5"));

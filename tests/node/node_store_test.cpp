@@ -111,6 +111,7 @@ TEST_CASE("a database of before there were cordons is brought forward") {
         REQUIRE(database.execute("DROP TABLE past"));
         REQUIRE(database.execute("DROP TABLE superseded"));
         REQUIRE(database.execute("DROP TABLE runtime"));
+        REQUIRE(database.execute("DROP TABLE secrets"));
         REQUIRE(database.execute("PRAGMA user_version = 1"));
     }
     fixture.reopen();

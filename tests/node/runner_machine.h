@@ -147,6 +147,12 @@ class NotingSupervisor final : public Supervisor {
     std::set<std::string, std::less<>> calls_;  // HTTP calls end with this process
 };
 
+// Of the node of every test.
+inline const KeyPair& node_keys() {
+    static const KeyPair keys = make_key_pair();
+    return keys;
+}
+
 // One process of a node.
 struct Process {
     Process(ClusterModel& cluster, HeldWorker& disk_worker, const std::string& folder, Processes& processes)
@@ -160,7 +166,9 @@ struct Process {
                        fetch(sha256, path, fetched);
                    }),
           supervisor(cluster.loop, processes),
-          runner(cluster.loop, worker, disk, supervisor, packages, {folder + "/runs", "a", "node-a"}),
+          runner(cluster.loop, worker, disk, supervisor, packages,
+                 {folder + "/runs", "a", "node-a",
+                  std::make_shared<NodeSecrets>(node_keys(), "/dev/shm/" + fs::path(folder).filename().string())}),
           client(cluster.loop, cluster.random, [&cluster] { return cluster.tree.connect(); }) {
         CoordinatorOptions options;
         options.runtime = "demo";
@@ -200,10 +208,14 @@ struct RunnerMachine {
         REQUIRE(RunFolders::make_shards(folder / "runs"));
         boot();
     }
-    ~RunnerMachine() { kill(); }
+    ~RunnerMachine() {
+        kill();
+        fs::remove_all("/dev/shm/" + fs::path(folder.path()).filename().string());
+    }
 
     void boot() {
         process.emplace(cluster, disk_worker, folder.path(), processes);
+        process->runner.secrets().load(*process->store->load_secrets());
         process->runner.recover(*process->store->load_unfinished(), *process->store->load_runs(), *process->store->load_command_ids());
         process->client.start();
     }

@@ -1,5 +1,5 @@
 // Secrets as a task names them and as a run was given them: names and versions, never values. What they mean to a user is in
-// docs/parameters.md ("Secrets"); their JSON is in task/codec.h with the task's and the run's.
+// docs/secrets.md; their JSON is in task/codec.h with the task's and the run's.
 //
 // Pure data: no I/O, no clock. Any thread.
 #pragma once

@@ -13,6 +13,7 @@ std::vector<Command> export_commands();    // export
 std::vector<Command> get_commands();       // get, owner, delete
 std::vector<Command> create_commands();    // create runtime, calendar, join-token, user
 std::vector<Command> calendar_commands();  // calendar import
+std::vector<Command> secret_commands();    // secret set, list, delete, rotate
 std::vector<Command> task_commands();      // task start, stop, clone
 std::vector<Command> bulk_commands();      // task enable, disable, delete, move
 std::vector<Command> describe_commands();  // describe
