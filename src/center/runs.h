@@ -9,6 +9,7 @@
 #include "center/run_recorder.h"
 #include "center/runs_store.h"
 #include "center/task_store.h"
+#include "cloudtask/task/parameters.h"
 
 namespace cloudtask::center {
 
