@@ -1,6 +1,7 @@
 // The rules of runs that people start and stop. Worker threads, within a transaction; rows are in runs_store.h and commands_store.h.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
