@@ -22,30 +22,17 @@
 #include <unordered_map>
 #include <vector>
 
+#include "bare.h"
+
 namespace {
 
-constexpr std::int64_t kMicroseconds = 1'000'000;
 constexpr int kBacklog = 4096;
 constexpr int kEvents = 256;
 constexpr std::string_view kAnswer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
 
-[[noreturn]] void give_up(const char* what) {
-    std::perror(what);
-    std::exit(1);
-}
+using bare::give_up;
 
-std::int64_t wall_now() {
-    timespec time{};
-    ::clock_gettime(CLOCK_REALTIME, &time);
-    return time.tv_sec * kMicroseconds + time.tv_nsec / 1000;
-}
-
-// As bench/load.py and bare_spawn spread tasks over a second.
-std::int64_t offset_of(std::uint32_t n) {
-    std::uint32_t reversed = 0;
-    for (int bit = 0; bit < 16; ++bit) reversed |= ((n >> bit) & 1U) << (15 - bit);
-    return static_cast<std::int64_t>(reversed) * kMicroseconds / 65536;
-}
+std::int64_t wall_now() { return bare::wall_ns() / 1000; }
 
 class Server {
   public:
@@ -129,7 +116,7 @@ int call(const std::string& url, int count, std::int64_t due, bool spread) {
     curl_global_init(CURL_GLOBAL_DEFAULT);
     CURLM* multi = curl_multi_init();
     std::vector<std::pair<std::int64_t, int>> order;
-    for (int n = 0; n < count; ++n) order.emplace_back(due + (spread ? offset_of(static_cast<std::uint32_t>(n)) : 0), n);
+    for (int n = 0; n < count; ++n) order.emplace_back(due + (spread ? bare::offset_us(static_cast<std::uint32_t>(n)) : 0), n);
     if (spread) std::sort(order.begin(), order.end());
     int begun = 0, ended = 0, failed = 0;
     while (ended < count) {

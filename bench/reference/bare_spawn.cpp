@@ -22,6 +22,8 @@
 #include <string_view>
 #include <vector>
 
+#include "bare.h"
+
 namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
@@ -34,29 +36,12 @@ struct Options {
     bool flood = false;
 };
 
-[[noreturn]] void give_up(const char* what) {
-    std::perror(what);
-    std::exit(1);
-}
-
-std::int64_t wall_now() {
-    timespec time{};
-    ::clock_gettime(CLOCK_REALTIME, &time);
-    return time.tv_sec * kSecond + time.tv_nsec;
-}
+using bare::give_up;
 
 void sleep_until(std::int64_t instant) {
     const timespec time{instant / kSecond, instant % kSecond};
     while (::clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &time, nullptr) == EINTR) {
     }
-}
-
-// The offset of the n-th task within each second. The driver gives its tasks the same ones: the bits of n in reverse order, so that any
-// number of first tasks is spread over the second. Whole microseconds.
-std::int64_t offset_of(std::uint32_t n) {
-    std::uint32_t reversed = 0;
-    for (int bit = 0; bit < 16; ++bit) reversed |= ((n >> bit) & 1U) << (15 - bit);
-    return static_cast<std::int64_t>(reversed) * 1'000'000 / 65536 * 1000;
 }
 
 class Spawner {
@@ -105,10 +90,10 @@ double percentile(std::vector<double> values, double fraction) {
 
 void run_timed(const Options& options) {
     std::vector<std::int64_t> deadlines;
-    const std::int64_t begin = (wall_now() / kSecond + 1) * kSecond;
+    const std::int64_t begin = (bare::wall_ns() / kSecond + 1) * kSecond;
     for (std::int64_t second = 0; second < options.seconds; ++second) {
         for (std::int64_t n = 0; n < options.rate; ++n) {
-            deadlines.push_back(begin + second * kSecond + (options.burst ? 0 : offset_of(static_cast<std::uint32_t>(n))));
+            deadlines.push_back(begin + second * kSecond + (options.burst ? 0 : bare::offset_us(static_cast<std::uint32_t>(n)) * 1000));
         }
     }
     std::sort(deadlines.begin(), deadlines.end());
@@ -120,7 +105,7 @@ void run_timed(const Options& options) {
         spawner.collect(false);
         sleep_until(deadline);
         spawner.start();
-        lateness_ms.push_back(static_cast<double>(wall_now() - deadline) / 1e6);
+        lateness_ms.push_back(static_cast<double>(bare::wall_ns() - deadline) / 1e6);
     }
     spawner.collect_all();
 
@@ -136,14 +121,14 @@ void run_timed(const Options& options) {
 void run_flood(const Options& options) {
     Spawner spawner;
     std::int64_t starts = 0;
-    const std::int64_t begin = wall_now(), end = begin + options.seconds * kSecond;
-    while (wall_now() < end) {
+    const std::int64_t begin = bare::wall_ns(), end = begin + options.seconds * kSecond;
+    while (bare::wall_ns() < end) {
         spawner.collect(spawner.outstanding() >= kMaxOutstanding);
         spawner.start();
         ++starts;
     }
     spawner.collect_all();
-    std::printf("{\"starts_per_second\": %.1f}\n", static_cast<double>(starts) / (static_cast<double>(wall_now() - begin) / 1e9));
+    std::printf("{\"starts_per_second\": %.1f}\n", static_cast<double>(starts) / (static_cast<double>(bare::wall_ns() - begin) / 1e9));
 }
 
 Options read_options(int argc, char** argv) {

@@ -103,12 +103,18 @@ std::shared_ptr<task::Task> targeted(std::shared_ptr<task::Task> task, const std
     return task;
 }
 
+// Node a's first version, and the second, which is made at kDay + 1s and is node b's from `at` on.
+std::pair<TaskPointer, TaskPointer> moved_to_b(Instant at) {
+    auto first = targeted(first_version(), "a");
+    auto second = targeted(edited(*first, 2, kDay + 1s), "b");
+    begin(*second, at);
+    return {std::move(first), std::move(second)};
+}
+
 }  // namespace
 
 TEST_CASE("an owner that learns of a move in time fires up to it, and the new owner beyond") {
-    const auto first = targeted(first_version(), "a");
-    const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
-    begin(*second, kDay + 6s);
+    const auto [first, second] = moved_to_b(kDay + 6s);
     RingNode a("a"), b("b");
     for (RingNode* node : {&a, &b}) {
         node->put(first, kDay);
@@ -124,9 +130,7 @@ TEST_CASE("an owner that learns of a move in time fires up to it, and the new ow
 }
 
 TEST_CASE("a run of a task that moves is named once it goes on, or when the new owner's fires are near") {
-    const auto first = targeted(first_version(), "a");
-    const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
-    begin(*second, kDay + 6s);
+    const auto [first, second] = moved_to_b(kDay + 6s);
     RingNode a("a");
     a.put(first, kDay);
     a.put(second, kDay + 1s);
@@ -166,9 +170,7 @@ TEST_CASE("a run of a task that moves is named once it goes on, or when the new 
 }
 
 TEST_CASE("an owner that learns of a move too late is waited for, and says how far it went") {
-    const auto first = targeted(first_version(), "a");
-    const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
-    begin(*second, kDay + 6s);
+    const auto [first, second] = moved_to_b(kDay + 6s);
     RingNode a("a"), b("b");
     a.put(first, kDay);
     b.put(first, kDay);
@@ -213,9 +215,7 @@ TEST_CASE("an owner that has handed a task over says how far it went, also when 
 }
 
 TEST_CASE("an owner that dies before it has learnt of a move may have fired up to its horizon") {
-    const auto first = targeted(first_version(), "a");
-    const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
-    begin(*second, kDay + 3s);
+    const auto [first, second] = moved_to_b(kDay + 3s);
     RingNode b("b");
     b.put(first, kDay);
     b.put(second, kDay + 1s);
@@ -286,15 +286,13 @@ TEST_CASE("a version that comes while another is not in force yet ends it with t
 
 TEST_CASE("a task that moves twice waits for the owner that knows of neither move") {
     const std::vector<ring::Member> three{member("a"), member("b"), member("c")};
-    const auto first = targeted(first_version(), "a");
-    const auto second = targeted(edited(*first, 2, kDay + 1s), "b");
-    begin(*second, kDay + 6s);
+    const auto [first, second] = moved_to_b(kDay + 6s);
     const auto third = targeted(edited(*second, 3, kDay + 2s), "c");
     begin(*third, kDay + 7s);
     RingNode a("a", three), b("b", three), c("c", three);
     a.put(first, kDay);
     for (RingNode* node : {&b, &c}) {
-        for (const auto& version : {first, second, third}) node->put(version, kDay + 2s);
+        for (const TaskPointer& version : {first, second, TaskPointer(third)}) node->put(version, kDay + 2s);
     }
     CHECK(a.start_until(kDay + 9s).back() == 9s);
     const auto tell = [&] {
@@ -304,7 +302,7 @@ TEST_CASE("a task that moves twice waits for the owner that knows of neither mov
     };
     tell();
     CHECK(c.start_until(kDay + 9s).empty());
-    for (const auto& version : {second, third}) a.put(version, kDay + 9s);
+    for (const TaskPointer& version : {second, TaskPointer(third)}) a.put(version, kDay + 9s);
     tell();
     CHECK(c.start_until(kDay + 11s) == Fired{10s, 11s});
     CHECK(a.start_until(kDay + 11s).empty());
