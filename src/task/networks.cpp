@@ -21,14 +21,14 @@ constexpr int kAllBits = 128;
 constexpr std::size_t kMostNetworks = 100;  // a runtime allows, and denies
 constexpr int kMappedBits = 96;             // of the prefix that IPv4 addresses are kept below
 
-struct BuiltIn {
+struct KnownNetwork {
     Network network;
     std::string_view what;  // empty: may be connected to
 };
 
 // IANA's registries of special-purpose addresses (RFC 6890), multicast, and where clouds answer questions about the machine.
-const std::vector<BuiltIn>& built_in() {
-    static const std::vector<BuiltIn> kList = [] {
+const std::vector<KnownNetwork>& known_networks() {
+    static const std::vector<KnownNetwork> kList = [] {
         constexpr std::pair<std::string_view, std::string_view> kTexts[] = {
             {"0.0.0.0/0", ""},
             {"0.0.0.0/8", "this machine itself"},
@@ -65,7 +65,7 @@ const std::vector<BuiltIn>& built_in() {
             {"2002::/16", ""},
             {"3fff::/20", "for documentation"},
         };
-        std::vector<BuiltIn> list;
+        std::vector<KnownNetwork> list;
         for (const auto& [text, what] : kTexts) {
             const auto network = Network::parse(text);
             CLOUDTASK_CHECK(network.has_value(), "a built-in network is not one");
@@ -210,8 +210,8 @@ std::string NetworkRules::why_refused(const IpAddress& address) const {
     const Network* allowance = nullptr;
     const int denied = longest_prefix(denied_, address, &denial);
     const int allowed = longest_prefix(allowed_, address, &allowance);
-    const BuiltIn* base = nullptr;
-    for (const BuiltIn& entry : built_in()) {
+    const KnownNetwork* base = nullptr;
+    for (const KnownNetwork& entry : known_networks()) {
         if ((base == nullptr || entry.network.prefix() > base->network.prefix()) && entry.network.contains(address)) base = &entry;
     }
     CLOUDTASK_CHECK(base != nullptr, "an address is in no built-in network");

@@ -477,8 +477,8 @@ void World::check_alone(int machine, const Start& start) {
     const auto others = under_mutex(mutex);
     // A run goes by the version by which it was begun, and a node by the one that it knows.
     const auto was_not_always = [&](const std::string& id) {
-        const auto& versions = center_.versions(id);
-        return std::any_of(versions.begin(), versions.end(),
+        const auto& of_other = center_.versions(id);
+        return std::any_of(of_other.begin(), of_other.end(),
                            [&](const Version& version) { return task::mutex_key(version.task) != mutex; });
     };
     if (std::any_of(others.begin(), others.end(), was_not_always)) return;
