@@ -14,7 +14,7 @@ namespace {
 constexpr Duration kJournalRetry = std::chrono::milliseconds{500};
 // Writes begin no sooner after each other: each costs a sync of the disk and turns of two threads, whatever it holds. A first one that
 // is wanted soon never waits.
-constexpr Duration kGather = std::chrono::milliseconds{5};
+constexpr Duration kGatherChanges = std::chrono::milliseconds{5};
 
 struct Work {
     Batch batch;
@@ -71,7 +71,7 @@ struct JournalWriter::Impl : std::enable_shared_from_this<Impl> {
             return;
         }
         gather.cancel();
-        next_write = now + kGather;
+        next_write = now + kGatherChanges;
         wanted_by = SteadyInstant::max();
         current = std::exchange(waiting, {});
         send();
