@@ -28,7 +28,7 @@ MAY_USE = {
 LIBRARIES = [
     (r"boost/beast(/|\.hpp)", r"src/http/"),
     (r"(cpprest|pplx)/", r"src/http/"),
-    (r"zookeeper/", r"src/zk/session\.cpp"),
+    (r"zookeeper/", r"src/zk/(session_core\.h|zookeeper_c\.h)"),
     (r"(sqlite3\.h|soci/)", r"src/(node|center)/([a-z_]+/)*[a-z_]*(store|journal|database|sql)[a-z_]*\.(h|cpp)"),
     (r"boost/asio(/|\.hpp)", r"src/(core|http|zk|node|center)/.*\.(cpp|h)"),
     (r"archive(_entry)?\.h", r"src/(archive/|cli/pack\.cpp)"),
