@@ -38,6 +38,19 @@ ScalarKind scalar_kind(std::string_view text) {
     return ScalarKind::text;
 }
 
+// The position of the first byte that is not UTF-8; npos if there is none.
+std::size_t bad_utf8(const std::string& text) {
+    struct Nowhere {
+        void Put(char) {}
+    } nowhere;
+    rapidjson::MemoryStream stream(text.data(), text.size());
+    while (stream.Tell() < text.size()) {
+        const std::size_t begin = stream.Tell();
+        if (!rapidjson::UTF8<>::Validate(stream, nowhere)) return begin;
+    }
+    return std::string::npos;
+}
+
 class Converter {
   public:
     explicit Converter(YamlDocument& document) : document_(document) {}
@@ -64,6 +77,12 @@ class Converter {
   private:
     static int line_at(const YAML::Node& node) { return node.Mark().line + 1; }
 
+    // yaml-cpp 0.7 makes one byte of each of two escapes of quoted texts, and that is not UTF-8.
+    static const std::string& text_of(const YAML::Node& node) {
+        if (bad_utf8(node.Scalar()) == std::string::npos) return node.Scalar();
+        throw YamlError{line_at(node), "has one of the escapes \\N and \\_, which cannot be read: write \\x85 or \\xa0"};
+    }
+
     json::Value text_value(const std::string& text) {
         return json::Value(text.data(), static_cast<rapidjson::SizeType>(text.size()), document_.value.GetAllocator());
     }
@@ -73,7 +92,7 @@ class Converter {
         std::set<std::string> seen;
         for (const auto& entry : node) {
             if (!entry.first.IsScalar()) throw YamlError{line_at(entry.first), "has a key that is not a text"};
-            const std::string name = entry.first.Scalar();
+            const std::string name = text_of(entry.first);
             if (!seen.insert(name).second) throw YamlError{line_at(entry.first), fmt::format("has the key \"{}\" twice", name)};
             const std::string inner = pointer_to(pointer, name);
             document_.lines.try_emplace(inner, line_at(entry.first));
@@ -94,7 +113,7 @@ class Converter {
     }
 
     json::Value convert_scalar(const YAML::Node& node) {
-        const std::string& text = node.Scalar();
+        const std::string& text = text_of(node);
         // yaml-cpp tags a plain scalar "?", a quoted one "!".
         if (node.Tag() == "?") {
             switch (scalar_kind(text)) {
@@ -119,17 +138,26 @@ class Converter {
     std::size_t values_ = 0;
 };
 
-// yaml-cpp passes bytes on that are no text, and JSON cannot hold them. Throws YamlError.
-void need_utf8(const std::string& text) {
-    struct Nowhere {
-        void Put(char) {}
-    } nowhere;
-    rapidjson::MemoryStream stream(text.data(), text.size());
-    while (stream.Tell() < text.size()) {
-        const auto begin = static_cast<std::ptrdiff_t>(stream.Tell());
-        if (rapidjson::UTF8<>::Validate(stream, nowhere)) continue;
-        throw YamlError{static_cast<int>(std::count(text.begin(), text.begin() + begin, '\n')) + 1, "is not text in UTF-8"};
+// A byte of a character that may not stand in YAML as it is (YAML 1.2, c-printable); quoted texts can hold it as an escape.
+bool is_control(char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (byte < 0x20 && c != '\t' && c != '\n' && c != '\r') || byte == 0x7f;
+}
+
+// yaml-cpp passes on what is no text, which JSON cannot hold, and reads control characters in ways of its own. Throws YamlError.
+void need_text(const std::string& text) {
+    const auto line_of = [&text](auto position) {
+        return static_cast<int>(std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(position), '\n')) + 1;
+    };
+    const auto control = std::find_if(text.begin(), text.end(), is_control);
+    if (control != text.end()) {
+        throw YamlError{line_of(control - text.begin()),
+                        fmt::format("has the control character \\x{:02x}, which YAML does not allow: write it as an escape in "
+                                    "double quotes",
+                                    static_cast<unsigned char>(*control))};
     }
+    const std::size_t bad = bad_utf8(text);
+    if (bad != std::string::npos) throw YamlError{line_of(bad), "is not text in UTF-8"};
 }
 
 // Follows the parser without keeping anything. On some texts that are not YAML (",?" for one) yaml-cpp 0.7 finds documents without end and
@@ -187,7 +215,7 @@ int YamlDocument::line_of(std::string pointer) const {
 tl::expected<std::vector<YamlDocument>, YamlError> read_yaml(const std::string& text) {
     std::vector<YamlDocument> documents;
     try {
-        need_utf8(text);
+        need_text(text);
         need_end(text);
         for (const YAML::Node& root : YAML::LoadAll(text)) {
             if (!root.IsDefined() || root.IsNull()) continue;
@@ -210,9 +238,7 @@ bool is_plain_text(std::string_view text) {
     if (text.front() == ' ' || text.back() == ' ' || text.back() == ':') return false;
     constexpr std::string_view kIndicators = "-?:,[]{}#&*!|>'\"%@`=<+.";
     if (kIndicators.find(text.front()) != std::string_view::npos) return false;
-    for (const char c : text) {
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return false;
-    }
+    if (std::any_of(text.begin(), text.end(), [](char c) { return is_control(c) || c == '\t' || c == '\n' || c == '\r'; })) return false;
     // YAML 1.1 readers, which are still common, take these for booleans.
     for (const std::string_view word : {"yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N"}) {
         if (text == word) return false;

@@ -230,6 +230,28 @@ TEST_CASE("YAML that would grow without end, or is nested too deep, is refused")
     }
 }
 
+TEST_CASE("text that JSON cannot hold, or that readers of YAML take differently, is refused with its line") {
+    const auto control = read_yaml(std::string("a: 1\nb: x\0y\n", 11));
+    REQUIRE_FALSE(control);
+    CHECK(control.error().line == 2);
+    CHECK(contains(control.error().problem, "the control character \\x00"));
+    const auto bytes = read_yaml("a: 1\nb: \xff\n");
+    REQUIRE_FALSE(bytes);
+    CHECK(bytes.error().line == 2);
+    CHECK(contains(bytes.error().problem, "is not text in UTF-8"));
+    for (const std::string text : {"a: 1\nb: \"x\\N\"\n", "a: 1\n\"x\\_\": 2\n"}) {
+        const auto escape = read_yaml(text);
+        INFO(text);
+        REQUIRE_FALSE(escape);
+        CHECK(escape.error().line == 2);
+        CHECK(contains(escape.error().problem, "write \\x85 or \\xa0"));
+    }
+    const auto escaped = read_yaml("\"x\\0\\x07\\x85\\xa0\\t\"\n");
+    REQUIRE(escaped);
+    CHECK(std::string{escaped->front().value.GetString(), escaped->front().value.GetStringLength()} ==
+          std::string("x\0\x07\xc2\x85\xc2\xa0\t", 8));
+}
+
 TEST_CASE("a calendar is applied as the other kinds are, before the tasks, and its faults have lines") {
     Folder folder;
     folder.write("a.yaml", "kind: calendar\nruntime: demo\nname: uk\nholidays:\n  - yearly: \"12-25\"\n    name: Christmas Day\n");
