@@ -2,6 +2,7 @@
 #include "node/neighbours.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -13,6 +14,14 @@ namespace cloudtask::node {
 namespace {
 
 constexpr Duration kTidy = std::chrono::seconds{2};
+// A node that is stopped and started again leaves its runs going on, and is another incarnation, which names them, that much later at the
+// most. Up to then they count as going on.
+constexpr Duration kRestart = std::chrono::seconds{2};
+
+struct Node {
+    std::string name;
+    std::optional<SteadyInstant> gone_since;  // its registration
+};
 
 }  // namespace
 
@@ -27,6 +36,7 @@ struct Neighbours::Impl : std::enable_shared_from_this<Impl> {
     std::unordered_map<std::string, std::vector<std::string>> running;  // incarnations by task id, and by mutex
     // A record outlives the node that wrote it: whether its runs go on, the registrations tell.
     std::unique_ptr<zk::FolderMirror> registrations;
+    std::unordered_map<std::string, Node> nodes;  // by incarnation: registered now, or while this was watched
     bool tidying = false;
     Timer tidy_timer;
 
@@ -57,19 +67,23 @@ struct Neighbours::Impl : std::enable_shared_from_this<Impl> {
             records.emplace(name, std::move(*record));
         }
         if (!running.empty() && !registrations) {
-            registrations =
-                std::make_unique<zk::FolderMirror>(loop, client, runtime_path + "/nodes", [this](const auto&) { tidy_later(); });
+            registrations = std::make_unique<zk::FolderMirror>(loop, client, runtime_path + "/nodes",
+                                                               [this](const auto& registered) { look_at_registrations(registered); });
         }
         on_records(std::move(records));
         tidy_later();
     }
 
-    std::optional<ring::Member> member_of(const std::string& name) const {
-        for (const auto& [id, znode] : registrations->entries()) {
-            auto registration = ring::read_registration(znode.data);
-            if (registration && registration->member.incarnation == name) return std::move(registration->member);
+    void look_at_registrations(const zk::FolderMirror::Entries& entries) {
+        const SteadyInstant now = loop.clock().steady_now();
+        for (auto& [one, node] : nodes) {
+            if (!node.gone_since) node.gone_since = now;
         }
-        return std::nullopt;
+        for (const auto& [id, znode] : entries) {
+            auto registration = ring::read_registration(znode.data);
+            if (registration) nodes.insert_or_assign(registration->member.incarnation, Node{registration->member.name, std::nullopt});
+        }
+        tidy_later();
     }
 
     bool any_running() const {
@@ -85,15 +99,18 @@ struct Neighbours::Impl : std::enable_shared_from_this<Impl> {
         return living_one(found->second);
     }
 
-    // The name of a node that is one of these incarnations now.
+    // The name of a node that is one of these incarnations now, or was a moment ago.
     std::string living_one(const std::vector<std::string>& incarnations) const {
+        const SteadyInstant now = loop.clock().steady_now();
         for (const auto& one : incarnations) {
-            if (const auto member = member_of(one)) return member->name;
+            const auto found = nodes.find(one);
+            if (found != nodes.end() && (!found->second.gone_since || now - *found->second.gone_since < kRestart))
+                return found->second.name;
         }
         return {};
     }
 
-    // Not at once: a node that restarts changes its registration and its record one after the other, and they are seen in any order.
+    // Not at once: what one node hands to the next in this runtime comes in several writes, which are seen in any order.
     void tidy_later() {
         if (bounds_matter || std::exchange(tidying, true)) return;  // not put off anew: it is asked for once a second
         tidy_timer = loop.after(kTidy, [this] {
@@ -106,6 +123,7 @@ struct Neighbours::Impl : std::enable_shared_from_this<Impl> {
         horizons.reset();
         registrations.reset();
         running.clear();
+        nodes.clear();
     }
 };
 
