@@ -1,7 +1,8 @@
 """Chaos on real processes: a cluster under load, faults by seed, and a proof of every fire afterwards. Started by scripts/chaos.
 
 The order of things: servers, tasks, faults and changes side by side, everything healed, every task disabled, everything that is still on its way
-awaited, then the checker (fire_checker.py) and the report (report.py). Exit 1 if a fire was started twice, before its time, or is unexplained.
+awaited, then the checker (fire_checker.py) and the report (report.py). Exit 1 if a fire was started twice, before its time, into a run that it
+has to wait for, or is unexplained.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 
 import fire_checker  # noqa: E402
+from exclusion import Absence  # noqa: E402
 import faults  # noqa: E402
 import reference  # noqa: E402
 import report  # noqa: E402
@@ -140,13 +142,13 @@ class Chaos:
         seen = []
         while True:
             lines = sink.read(sink_path)
-            entries = history(world.api)
-            verdict = fire_checker.check(work.stories, lines, entries, after, until)
-            self.say(f"{verdict.expected} fires expected, {verdict.ran} ran, {verdict.count('double')} doubles, {verdict.count('unexplained')} unexplained, "
-                     f"{verdict.count('early')} early")
+            evidence = fire_checker.Evidence(lines, history(world.api), sink.read_ends(sink_path), absences(played))
+            verdict = fire_checker.check(work.stories, evidence, after, until)
+            self.say(f"{verdict.expected} fires expected, {verdict.ran} ran, {verdict.count('double')} doubles, {verdict.count('overlap')} overlaps, "
+                     f"{verdict.count('unexplained')} unexplained, {verdict.count('early')} early")
             seen.append(set(verdict.offences))
             if not seen[-1] or time.monotonic() > deadline or (len(seen) > IN_VAIN and seen[-1 - IN_VAIN] == seen[-1]):
-                return report.Findings(self.options, after, until, work.stories, lines, entries, played, verdict, self.crashes + work.faults)
+                return report.Findings(self.options, after, until, work.stories, evidence, played, verdict, self.crashes + work.faults)
             time.sleep(5)
 
     def save(self, findings):
@@ -157,6 +159,13 @@ class Chaos:
 
 def disturbances(played):
     return [(fault.target, int(fault.began * reference.SECOND), int((fault.ended or time.time()) * reference.SECOND)) for fault in played]
+
+
+def absences(played):
+    """Of nodes, by the faults that may cost them their sessions."""
+    recovery = int(workloads.RECOVERY_SECONDS * reference.SECOND)
+    return [Absence(fault.target if faults.befalls_a_node(fault) else "", begin, end + recovery)
+            for fault, (_, begin, end) in zip(played, disturbances(played)) if fault.kind in faults.COST_SESSIONS]
 
 
 def history(api):
@@ -196,7 +205,7 @@ def main():
         folder = arguments.recheck
         with open(os.path.join(folder, "findings.json"), encoding="utf-8") as file:
             findings = report.Findings.from_json(json.load(file))
-        findings.verdict = fire_checker.check(findings.stories, findings.lines, findings.entries, findings.after, findings.until)
+        findings.verdict = fire_checker.check(findings.stories, findings.evidence, findings.after, findings.until)
     else:
         folder = tempfile.mkdtemp(prefix="cloudtask-chaos-")
         seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1_000_000)

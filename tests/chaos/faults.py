@@ -142,6 +142,14 @@ KINDS = {
     "rolling restart": (restart_rolling, 3, ALL),
 }
 
+# After these a node, or each of them, may find its session with ZooKeeper over.
+COST_SESSIONS = ("node killed, back after the session time-out", "node paused beyond the session time-out", "clock stepped beyond the bound",
+                 "node cut off from ZooKeeper", "ZooKeeper restarted", "ZooKeeper's leader lost")
+
+
+def befalls_a_node(fault):
+    return KINDS[fault.kind][2] == "node"
+
 
 def plan(seed, seconds, nodes, ensemble, clocks=True):
     """The faults of a run of `seconds`, in order of time; each has ended by then. `nodes` are names."""

@@ -12,6 +12,7 @@ import re
 
 import policies as rules
 import reference
+from exclusion import overlaps
 
 FOREVER = 1 << 62
 # A node whose clock is ahead by less than the bound (5 s by default) takes part, and starts early by so much.
@@ -39,6 +40,7 @@ class Story:
     at_least_once: bool = False
     changes: list = dataclasses.field(default_factory=list)
     policies: rules.Policies = dataclasses.field(default_factory=rules.Policies)
+    alone: str = ""  # what its runs have to themselves: a mutex, or the task; empty: they may overlap
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +58,19 @@ class Entry:
     run: str = ""  # the id of the attempt's run
 
 
+@dataclasses.dataclass
+class Evidence:
+    """What there is to judge by."""
+
+    lines: list  # sink.Line
+    entries: list  # Entry
+    ends: dict = dataclasses.field(default_factory=dict)  # {run: instant} of the runs that told of their end
+    absences: list = dataclasses.field(default_factory=list)  # exclusion.Absence
+
+
 @dataclasses.dataclass(frozen=True)
 class Offence:
-    """A fire that breaks the promise. `kind`: double, unexplained or early."""
+    """A fire that breaks the promise. `kind`: double, overlap, unexplained or early."""
 
     kind: str
     task: str
@@ -84,9 +96,10 @@ class Verdict:
         return sum(1 for offence in self.offences if offence.kind == kind)
 
 
-def check(stories, lines, entries, after, until):
-    """The verdict on all fires in (after, until]; doubles and early starts are looked for in everything that the sink has."""
+def check(stories, evidence, after, until):
+    """The verdict on all fires in (after, until]; doubles, overlaps and early starts are looked for in everything that the sink has."""
     verdict = Verdict()
+    lines, entries = evidence.lines, evidence.entries
     started = collections.defaultdict(list)  # {(task, fire): lines}
     for line in lines:
         started[line.task, line.fire].append(line)
@@ -100,6 +113,8 @@ def check(stories, lines, entries, after, until):
     known = {story.task: story for story in stories}
     for (task, fire), found in sorted(started.items()):
         _check_starts(verdict, known.get(task), task, fire, found)
+    for found in overlaps({story.task: story.alone for story in stories if story.alone}, evidence):
+        verdict.offences.append(Offence("overlap", found.line.task, found.line.fire, found.text))
     for task, fire in [*started, *told]:
         if after < fire <= until:
             seen[task].add(fire)
@@ -214,5 +229,8 @@ def _last(entries):
 
 def _class_of(entry):
     """State and reason without what differs from fire to fire."""
-    reason = re.sub(r"\d+(min|ms|us|s|m|h)(\d+(ms|us|s))*", "T", re.sub(r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME", entry.reason))
-    return f"{entry.state}: {re.sub(r'node-[0-9]+', 'NODE', reason)}"
+    reason = entry.reason
+    for pattern, name in ((r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"), (r"\d+(min|ms|us|s|m|h)(\d+(ms|us|s))*", "T"), (r"node-[0-9]+", "NODE"),
+                          (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "RUN"), (r"\btask-[0-9]+", "TASK"), (r"mutex-[0-9]+", "MUTEX")):
+        reason = re.sub(pattern, name, reason)
+    return f"{entry.state}: {reason}"

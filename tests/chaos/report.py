@@ -9,7 +9,8 @@ import time
 
 import reference
 import zookeeper_log
-from fire_checker import EARLY, Change, Entry, Story, Verdict
+from exclusion import Absence
+from fire_checker import EARLY, Change, Entry, Evidence, Story, Verdict
 from faults import Fault
 from policies import Policies
 from sink import Line
@@ -29,8 +30,7 @@ class Findings:
     after: int
     until: int
     stories: list
-    lines: list
-    entries: list
+    evidence: Evidence
     faults: list  # that were played
     verdict: Verdict
     problems: list  # beside the fires: crashes, changes that were refused
@@ -39,8 +39,8 @@ class Findings:
         return not self.verdict.offences and not self.problems and self.verdict.expected > 0
 
     def to_json(self):
-        return {"options": dataclasses.asdict(self.options), "after": self.after, "until": self.until, "problems": self.problems,
-                **{name: [dataclasses.asdict(item) for item in getattr(self, name)] for name in ("stories", "lines", "entries", "faults")}}
+        return {"options": dataclasses.asdict(self.options), "after": self.after, "until": self.until, "problems": self.problems, "evidence": dataclasses.asdict(self.evidence),
+                **{name: [dataclasses.asdict(item) for item in getattr(self, name)] for name in ("stories", "faults")}}
 
     @staticmethod
     def from_json(value):
@@ -48,8 +48,11 @@ class Findings:
 
         stories = [Story(**{**story, "changes": [Change(**change) for change in story["changes"]], "policies": Policies(**story["policies"])})
                    for story in value["stories"]]
-        return Findings(Options(**value["options"]), value["after"], value["until"], stories, [Line(**line) for line in value["lines"]],
-                        [Entry(**entry) for entry in value["entries"]], [Fault(**fault) for fault in value["faults"]], Verdict(), value["problems"])
+        told = value["evidence"]
+        evidence = Evidence([Line(**line) for line in told["lines"]], [Entry(**entry) for entry in told["entries"]], told["ends"],
+                            [Absence(**absence) for absence in told["absences"]])
+        return Findings(Options(**value["options"]), value["after"], value["until"], stories, evidence,
+                        [Fault(**fault) for fault in value["faults"]], Verdict(), value["problems"])
 
 
 # --- the page
@@ -63,6 +66,8 @@ def render(findings):
     tasks = {story.task.split("#")[0]: story for story in findings.stories}
     changes = sum(1 for story in tasks.values() for change in story.changes[1:] if change.since < findings.until)
     takeovers, unclear = takeover_times(findings)
+    have_to_wait = {story.task for story in findings.stories if story.alone}
+    alone = sum(1 for line in findings.evidence.lines if line.task in have_to_wait and line.run in findings.evidence.ends)
     rows = [
         "# Chaos report",
         "",
@@ -75,7 +80,8 @@ def render(findings):
         "Each task appends a line to a file of its own accord. A checker in Python, which shares no code with the scheduler, computes from the",
         "definitions what was due, and matches it with these lines and with the center's history, fire by fire.",
         "",
-        f"**{verdict.count('double')} doubles, {verdict.count('unexplained')} unexplained, {verdict.count('early')} before their time.**"
+        f"**{verdict.count('double')} doubles, {verdict.count('overlap')} overlaps, {verdict.count('unexplained')} unexplained, "
+        f"{verdict.count('early')} before their time.**"
         + (" What follows shows a fault of the scheduler." if verdict.offences else ""),
         "",
         "| fires | |",
@@ -91,6 +97,8 @@ def render(findings):
         f"| `at_least_once`, LOST and not started again | {verdict.unfulfilled} |",
         f"| started while a change of their task was on its way, owed by only one of both versions | {verdict.not_owed} |",
         f"| started twice | {verdict.count('double')} |",
+        f"| runs that told of begin and end, as they may not overlap (`forbid`, `mutex`) | {alone} |",
+        f"| of these begun before the end of one that they had to wait for | {verdict.count('overlap')} |",
         f"| started more than {EARLY / SECOND:g} s before their time | {verdict.count('early')} |",
         f"| unexplained | {verdict.count('unexplained')} |",
         "",
@@ -124,7 +132,7 @@ def render(findings):
 
 
 def worst_first(offences):
-    return sorted(offences, key=lambda offence: (("double", "unexplained", "early").index(offence.kind), offence.fire))
+    return sorted(offences, key=lambda offence: (("double", "overlap", "unexplained", "early").index(offence.kind), offence.fire))
 
 
 def percentiles(values):
@@ -148,7 +156,7 @@ def by_kind(faults):
 def takeover_times(findings):
     """(seconds from each kill of a node to the first start by another node of a task that was its, how many kills cannot be judged)."""
     runs = collections.defaultdict(list)  # {task: (clock, node)}
-    for line in sorted(findings.lines, key=lambda line: line.clock):
+    for line in sorted(findings.evidence.lines, key=lambda line: line.clock):
         runs[line.task].append((line.clock / SECOND, line.node))
     times, unclear = [], 0
     for fault in findings.faults:
@@ -214,10 +222,10 @@ def around(findings, logs, offence):
         if near(fault, offence.fire, AROUND_SECONDS):
             found.append((reference.format_instant(int(fault.began * SECOND)), f"FAULT {fault.describe()} begins"))
             found.append((reference.format_instant(int((fault.ended or fault.began) * SECOND)), f"FAULT {fault.kind} of {fault.target} is over"))
-    for line in findings.lines:
+    for line in findings.evidence.lines:
         if line.task == offence.task:
             add(line.clock, f"STARTED fire {reference.format_instant(line.fire)} attempt {line.attempt} on {line.node}, epoch {line.epoch}, run {line.run}")
-    for entry in findings.entries:
+    for entry in findings.evidence.entries:
         if entry.task == offence.task:
             add(entry.fire, f"HISTORY fire {reference.format_instant(entry.fire)} attempt {entry.attempt} {entry.state} by {entry.node}: {entry.reason}")
     add(offence.fire, "THE FIRE THAT IS WRONG")

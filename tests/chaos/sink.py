@@ -5,11 +5,13 @@ machine costs no second process then, and a stepped clock of the node does not r
 """
 
 import dataclasses
+import os
 import shlex
 
 import reference
 
 # A shard is a task of its own: "id#3".
+ENDS = ".ends"  # added to the sink's name: the file to which those tasks write that tell of their end
 FIELDS = "$CLOUDTASK_TASK_ID${CLOUDTASK_SHARD:+#$CLOUDTASK_SHARD} $CLOUDTASK_FIRE_TIME $CLOUDTASK_ATTEMPT $CLOUDTASK_NODE $CLOUDTASK_RUN_ID $CLOUDTASK_EPOCH"
 
 
@@ -35,9 +37,11 @@ def shard_name(task_id, shard):
     return task_id if shard is None else f"{task_id}#{shard}"
 
 
-def shell(path, then=""):
-    """The shell text of a task that writes its line to `path` and then does `then`, a command."""
+def shell(path, then="", tells_its_end=False):
+    """The shell text of a task that writes its line to `path`, then does `then`, a command that returns, and then tells of its end if it is to."""
     write = f'date "+{FIELDS} %s%6N" >> {shlex.quote(path)}'
+    if tells_its_end:
+        return f'{write}; {then}; exec date "+$CLOUDTASK_RUN_ID %s%6N" >> {shlex.quote(path + ENDS)}'
     return f"{write}; {then}" if then else f"exec {write}"
 
 
@@ -52,3 +56,14 @@ def read(path):
             task, fire, attempt, node, run, epoch, clock = words
             lines.append(Line(task, reference.parse_instant(fire), int(attempt), node, run, int(epoch), int(clock)))
     return lines
+
+
+def read_ends(path):
+    """{run: when it ended} of the runs of the sink at `path` that told of it."""
+    ends = {}
+    if os.path.exists(path + ENDS):
+        with open(path + ENDS, encoding="ascii") as file:
+            for text in file:
+                run, clock = text.split()
+                ends[run] = int(clock)
+    return ends

@@ -9,7 +9,8 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import reference  # noqa: E402
-from fire_checker import Change, Entry, Story, check  # noqa: E402
+from exclusion import Absence  # noqa: E402
+from fire_checker import Change, Entry, Evidence, Story, check  # noqa: E402
 from policies import Policies  # noqa: E402
 from sink import Line  # noqa: E402
 
@@ -42,7 +43,7 @@ class World:
                 self.entries.append(entry(story.task, fire, 1, "SUCCEEDED", node="node-1", exit_code=0))
 
     def check(self):
-        return check(self.stories, self.lines, self.entries, AFTER, UNTIL)
+        return check(self.stories, Evidence(self.lines, self.entries), AFTER, UNTIL)
 
     def a_start(self, at_least_once=None):
         """A line of a fire that is checked."""
@@ -221,7 +222,7 @@ class WhatPoliciesAsk(unittest.TestCase):
         for number, (state, code) in enumerate(ends, 1):
             lines.append(line("id", self.FIRE, number, late=late))
             entries.append(entry("id", self.FIRE, number, state, reasons[number - 1], exit_code=code))
-        return check([story], lines, entries, AFTER, UNTIL)
+        return check([story], Evidence(lines, entries), AFTER, UNTIL)
 
     def text(self, *ends, **fields):
         offences = self.verdict(*ends, **fields).offences
@@ -264,14 +265,79 @@ class WhatPoliciesAsk(unittest.TestCase):
         lines = [line("id", self.FIRE, attempt) for attempt in (1, 2)] + [dataclasses.replace(line("id", self.FIRE, 2), run="retry")]
         entries = [entry("id", self.FIRE, 1, "LOST", "gone"), entry("id", self.FIRE, 2, exit_code=0),
                    dataclasses.replace(entry("id", self.FIRE, 2, exit_code=0), run="retry")]
-        self.assertEqual(check([story], lines, entries, AFTER, UNTIL).offences, [])
+        self.assertEqual(check([story], Evidence(lines, entries), AFTER, UNTIL).offences, [])
         story.at_least_once = False
-        self.assertEqual([each.kind for each in check([story], lines, entries, AFTER, UNTIL).offences], ["double"])
+        self.assertEqual([each.kind for each in check([story], Evidence(lines, entries), AFTER, UNTIL).offences], ["double"])
 
     def test_policies_of_a_definition(self):
         definition = {"retry": {"attempts": 4, "on": ["lost"], "exit_codes": [1, "75-77"]}, "success": {"exit_codes": [0, "2-3"]}, "start_deadline": "90s"}
         self.assertEqual(Policies.of(definition), Policies(4, False, False, True, [1, 75, 76, 77], [0, 2, 3], 90 * SECOND))
         self.assertEqual(Policies.of({}), Policies())
+
+
+class RunsThatMustNotOverlap(unittest.TestCase):
+    """Two tasks under one mutex and one that forbids overlaps, each with a fire every 10 s; a run takes 2 s, the tasks begin 3 s apart."""
+
+    def setUp(self):
+        places = (("a", "mutex"), ("b", "mutex"), ("c", "c"))
+        self.stories, self.lines, self.ends, self.entries, self.absences = [], [], {}, [], []
+        for number, (task, alone) in enumerate(places):
+            schedules = [{"every": "10s", "anchor": reference.format_instant(BEGIN + 3 * number * SECOND)}]
+            self.stories.append(Story(task, task, changes=[Change(0, 0, schedules)], alone=alone))
+            for fire in reference.fires(schedules, AFTER, UNTIL):
+                self.lines.append(line(task, fire))
+                self.ends[self.lines[-1].run] = fire + 2 * SECOND
+                self.entries.append(entry(task, fire, exit_code=0))
+
+    def offences(self):
+        return [(each.kind, each.task, each.fire) for each in check(self.stories, Evidence(self.lines, self.entries, self.ends, self.absences), AFTER, UNTIL).offences]
+
+    def nth(self, task, number):
+        return [each for each in self.lines if each.task == task][number]
+
+    def test_one_after_the_other(self):
+        self.assertEqual(self.offences(), [])
+
+    def test_a_run_into_one_of_another_task_under_the_mutex(self):
+        held = self.nth("a", 2)
+        self.ends[held.run] = held.clock + 4 * SECOND
+        hit = next(each for each in self.lines if each.task == "b" and each.fire > held.fire)
+        self.assertEqual(self.offences(), [("overlap", "b", hit.fire)])
+
+    def test_a_long_run_hides_no_later_overlap(self):
+        held = self.nth("a", 1)
+        self.ends[held.run] = held.clock + 14 * SECOND
+        hit = [each for each in self.lines if each.task in "ab" and held.fire < each.fire < held.fire + 14 * SECOND]
+        self.assertGreaterEqual(len(hit), 2)
+        self.assertEqual(sorted(self.offences()), sorted(("overlap", each.task, each.fire) for each in hit))
+
+    def test_a_run_into_one_of_its_own_task_but_not_of_others(self):
+        held = self.nth("c", 1)
+        self.ends[held.run] = held.clock + 11 * SECOND
+        self.assertEqual(self.offences(), [("overlap", "c", self.nth("c", 2).fire)])
+
+    def test_what_is_lost_went_on_unseen(self):
+        held = self.nth("c", 1)
+        self.ends[held.run] = held.clock + 11 * SECOND
+        self.entries = [dataclasses.replace(each, state="LOST", exit_code=None) if each.run == held.run else each for each in self.entries]
+        self.assertEqual(self.offences(), [])
+
+    def test_nobody_knows_what_goes_on_on_a_node_that_is_absent(self):
+        held = self.nth("a", 2)
+        self.ends[held.run] = held.clock + 4 * SECOND
+        hit = next(each for each in self.lines if each.task == "b" and each.fire > held.fire)
+        self.absences = [Absence("node-1", held.clock, hit.clock)]
+        self.assertEqual(self.offences(), [("overlap", "b", hit.fire)])  # it knows what goes on on itself
+        self.lines[self.lines.index(hit)] = dataclasses.replace(hit, node="node-2")
+        self.assertEqual(self.offences(), [])
+        self.absences = [Absence("node-3", held.clock, hit.clock)]
+        self.assertEqual(self.offences(), [("overlap", "b", hit.fire)])
+        self.absences = [Absence("node-2", hit.clock + 1, hit.clock + SECOND), Absence("", held.clock - SECOND, held.clock - 1)]
+        self.assertEqual(self.offences(), [("overlap", "b", hit.fire)])
+
+    def test_who_did_not_tell_of_its_end_was_killed(self):
+        del self.ends[self.nth("c", 1).run]
+        self.assertEqual(self.offences(), [])
 
 
 class Changes(unittest.TestCase):
@@ -282,7 +348,7 @@ class Changes(unittest.TestCase):
 
     def verdict(self, *seconds):
         fires = [second * SECOND for second in seconds]
-        return check([self.story], [line("id", fire) for fire in fires], [entry("id", fire, 1, "SUCCEEDED", exit_code=0) for fire in fires],
+        return check([self.story], Evidence([line("id", fire) for fire in fires], [entry("id", fire, 1, "SUCCEEDED", exit_code=0) for fire in fires]),
                      13 * SECOND, 31 * SECOND)
 
     def test_in_between_either_may_count(self):

@@ -18,6 +18,7 @@ from policies import Policies
 
 SECOND = reference.SECOND
 GROUP = "tests"
+MUTEXES = 4
 # How long after a change is in the center's store a node may still fire by the definition before it, if nothing is in the way of the news.
 NEWS_SECONDS = 3.0
 # How long after something was in the way of the news they may still be held up: who was cut off waits a while before it tries again.
@@ -41,6 +42,7 @@ class Workload:
         self._sink = sink_path
         self._rate, self._seconds, self._nodes = rate, seconds, nodes
         self._defined = {}  # task id: what the center holds
+        self._mutexes = {}  # name: where its tasks are placed
         self._stop = threading.Event()
         self._thread = None
         self._count = 0
@@ -82,8 +84,10 @@ class Workload:
             then = "sleep 9"
         elif kind < 0.40:
             then = self.invent_policies(definition, int((kind - 0.14) / 0.26 * 7))
-        definition["shell"] = sink.shell(self._sink, then)
-        if pick.random() < 0.1:
+        elif kind < 0.48:  # shares a mutex with others
+            then = self.invent_mutex(definition)
+        definition["shell"] = sink.shell(self._sink, then, tells_its_end=must_be_alone(definition, then))
+        if "mutex" not in definition and pick.random() < 0.1:
             definition.update(mode="shards", shards=pick.randint(2, 4))
         if pick.random() < 0.25:
             definition["guarantee"] = "at_least_once"
@@ -91,7 +95,8 @@ class Workload:
             definition["misfire"] = pick.choice(("skip", "once", "all"))
         if pick.random() < 0.15:
             definition["misfire_tolerance"] = pick.choice(("2s", "5s", "30s"))
-        self.invent_placement(definition)
+        if "mutex" not in definition:
+            self.invent_placement(definition)
         return definition
 
     def invent_policies(self, definition, which):
@@ -122,6 +127,17 @@ class Workload:
             return pick.choice(("true", "sleep 3"))
         definition["success"] = {"exit_codes": [0, "7-8"], "output": {"pattern": "^done$"}}
         return f"echo done; exit {pick.choice((0, 7, 9))}"
+
+    def invent_mutex(self, definition):
+        """The command of a task under one of a few mutexes. All tasks of one have the same nodes, so these do not change."""
+        pick = self._random
+        name = f"mutex-{pick.randint(1, MUTEXES)}"
+        if name not in self._mutexes:
+            self._mutexes[name] = {}
+            self.invent_placement(self._mutexes[name])
+        definition.update(copy.deepcopy(self._mutexes[name]), mutex=name, schedules=[{"every": pick.choice(("2s", "5s")), **self.maybe_anchor()}])
+        definition.update(pick.choice(({"overlap": "forbid"}, {"overlap": "queue", "queue_limit": pick.randint(1, 3)})))
+        return pick.choice(("sleep 0.3", "sleep 1", "sleep 2.5"))
 
     def invent_placement(self, definition):
         pick = self._random
@@ -177,8 +193,9 @@ class Workload:
             self._defined[task["id"]] = task
             changes = [Change(since, now(), yields(definition), "created")]  # of all shards
             for shard in range(definition["shards"]) if "shards" in definition else [None]:
-                self.stories.append(Story(sink.shard_name(task["id"], shard), task["name"], definition.get("guarantee") == "at_least_once",
-                                          changes, Policies.of(definition)))
+                name = sink.shard_name(task["id"], shard)
+                alone = (definition.get("mutex") or name) if sink.ENDS in definition["shell"] else ""
+                self.stories.append(Story(name, task["name"], definition.get("guarantee") == "at_least_once", changes, Policies.of(definition), alone))
 
     def change(self, api, task_id, what, change):
         """`change(definition)` alters it in place. Nothing but the enabled flag is altered for "enable" and "disable"."""
@@ -240,7 +257,7 @@ class Workload:
                 self.change(api, task_id, "disable", lambda task: task.update(enabled=False))
             elif choice < 0.6:
                 self.change(api, task_id, "new schedules", lambda task: task.update(schedules=self.invent_schedules()))
-            elif choice < 0.75:
+            elif choice < 0.75 and "mutex" not in self._defined[task_id]:
                 self.change(api, task_id, "new placement", self.invent_placement)
             elif choice < 0.9:
                 self.change(api, task_id, "new description", lambda task: task.update(description=f"changed at {now()}"))
@@ -257,6 +274,11 @@ def frequency(definition):
     """Fires per second, about."""
     begin = now()
     return len(reference.fires(definition["schedules"], begin, begin + 60 * SECOND)) / 60 * definition.get("shards", 1)
+
+
+def must_be_alone(definition, then):
+    """Whether runs of the task take long enough to overlap, and must not."""
+    return then.startswith("sleep") and ("mutex" in definition or definition.get("overlap", "forbid") == "forbid")
 
 
 def yields(definition):
