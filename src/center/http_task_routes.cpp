@@ -21,7 +21,7 @@ using http::Response;
 // Where a request goes that names no group: it is made when it is needed first.
 constexpr std::string_view kGroup = "http-tasks";
 // Members of the request that are the call's; the others are the task's own.
-constexpr std::array<std::string_view, 6> kCallMembers{"method", "url", "headers", "body", "expect", "redirects"};
+constexpr std::array<std::string_view, 7> kCallMembers{"method", "url", "headers", "body", "expect", "redirects", "sign"};
 // What the request stands for. They are not asked for beside it.
 constexpr std::array<std::string_view, 3> kMadeMembers{"executor", "http", "schedules"};
 // Where the definition has what a request has elsewhere.

@@ -3,6 +3,7 @@
 
 #include "center/sql.h"
 #include "center/task_store.h"
+#include "cloudtask/task/task_secrets.h"
 
 namespace cloudtask::center {
 
@@ -134,10 +135,9 @@ bool secret_known(soci::session& sql, const std::string& runtime, const std::str
 
 void note_secrets(soci::session& sql, const task::Task& task) {
     forget_secrets(sql, task.id);
-    if (!task.secrets) return;
-    for (const auto& [variable, use] : *task.secrets) {
+    for (const auto& [pointer, secret] : task::named_secrets(task)) {
         sql << "INSERT OR IGNORE INTO task_secrets (task_id, runtime, group_name, secret) VALUES (:id, :runtime, :group, :secret)",
-            soci::use(task.id), soci::use(task.runtime), soci::use(task.group), soci::use(use.secret);
+            soci::use(task.id), soci::use(task.runtime), soci::use(task.group), soci::use(secret);
     }
 }
 

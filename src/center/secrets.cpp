@@ -14,6 +14,7 @@
 #include "cloudtask/core/hash.h"
 #include "cloudtask/core/log.h"
 #include "cloudtask/core/sealed_box.h"
+#include "cloudtask/task/task_secrets.h"
 
 namespace cloudtask::center {
 
@@ -70,11 +71,10 @@ std::string secret_json(const SecretRow& row) {
 }
 
 void check_secrets(soci::session& sql, const task::Task& task, Faults& faults) {
-    if (!task.secrets) return;
-    for (const auto& [variable, use] : *task.secrets) {
-        if (secret_known(sql, task.runtime, task.group, use.secret)) continue;
-        faults.add(pointer_to("/secrets", variable),
-                   fmt::format("names '{}', which is a secret neither of the group {} nor of the runtime {}", use.secret, task.group,
+    for (const auto& [pointer, secret] : task::named_secrets(task)) {
+        if (secret_known(sql, task.runtime, task.group, secret)) continue;
+        faults.add(pointer,
+                   fmt::format("names '{}', which is a secret neither of the group {} nor of the runtime {}", secret, task.group,
                                task.runtime),
                    "the name of a secret (cloudtask secret set)");
     }

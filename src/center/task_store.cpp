@@ -9,6 +9,7 @@
 #include "cloudtask/core/json.h"
 #include "cloudtask/task/codec.h"
 #include "cloudtask/task/mutex.h"
+#include "cloudtask/task/task_secrets.h"
 
 namespace cloudtask::center {
 
@@ -194,7 +195,7 @@ void insert_task(soci::session& sql, const task::Task& task, const std::string& 
     insert_version(sql, task, document, stamp);
     insert_tags(sql, task);
     if (!task.calendars.empty()) note_calendars(sql, task);
-    if (task.secrets) note_secrets(sql, task);
+    if (task::names_secrets(task)) note_secrets(sql, task);
 }
 
 void update_task_row(soci::session& sql, const task::Task& task, const std::string& group_id, const VersionStamp& stamp) {

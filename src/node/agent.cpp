@@ -9,6 +9,7 @@
 #include "cloudtask/core/data_folder.h"
 #include "cloudtask/core/log.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/task_secrets.h"
 #include "node/backoff.h"
 #include "node/center_link.h"
 #include "node/http/call_supervisor.h"
@@ -235,7 +236,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     // Of a task that was saved just now the node may have neither definition nor secrets.
     void carry_out(Command command) {
         const auto task = command.task;
-        if (!task || !task->secrets) return core->carry_out(std::move(command));
+        if (!task || !task::names_secrets(*task)) return core->carry_out(std::move(command));
         secrets->need(*task, [weak = weak_from_this(), command = std::move(command)]() mutable {
             const auto self = weak.lock();
             if (self && !self->stopping) self->core->carry_out(std::move(command));

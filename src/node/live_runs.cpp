@@ -8,8 +8,10 @@
 #include "cloudtask/core/log.h"
 #include "cloudtask/core/units.h"
 #include "cloudtask/task/attempts.h"
+#include "cloudtask/task/http_call.h"
 #include "cloudtask/task/networks.h"
 #include "cloudtask/task/pieces.h"
+#include "cloudtask/task/task_secrets.h"
 #include "node/retries.h"
 #include "node/run_texts.h"
 
@@ -103,14 +105,26 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
         around.supervisor.start(std::move(*spec), std::move(done), on_end());
     }
 
-    // Error: that of the spec, or the secret that the run cannot have.
+    // Error: that of the spec, or the secret that the run cannot have: then nothing is started or called.
     Result<> give_secrets(Result<LaunchSpec>& spec, const task::Task& task, Live& run) {
         if (!spec) return propagate(spec);
-        if (!task.secrets) return {};
-        auto given = around.secrets.give(task, run.run);
-        if (!given) return propagate(given);
-        spec->environment.merge(*given);
+        if (!task::names_secrets(task)) return {};
+        if (task.http) {
+            if (const auto given = give_call_secrets(*spec, task, run.run); !given) return propagate(given);
+        } else {
+            auto given = around.secrets.give(task, run.run);
+            if (!given) return propagate(given);
+            spec->environment.merge(*given);
+        }
         run.mask = around.secrets.mask_of(run.run.id);
+        return {};
+    }
+
+    Result<> give_call_secrets(LaunchSpec& spec, const task::Task& task, const task::Run& run) const {
+        if (task.http->sign.empty()) return {};
+        auto key = around.secrets.give_value(run, task.http->sign);
+        if (!key) return propagate(key);
+        spec.signing_key = std::move(*key);
         return {};
     }
 

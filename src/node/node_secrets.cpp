@@ -16,6 +16,7 @@
 #include "cloudtask/core/hash.h"
 #include "cloudtask/core/log.h"
 #include "cloudtask/core/private_file.h"
+#include "cloudtask/task/task_secrets.h"
 
 namespace cloudtask::node {
 
@@ -133,15 +134,14 @@ std::optional<std::int64_t> NodeSecrets::find(const std::string& group, const st
 }
 
 bool NodeSecrets::knows(const task::Task& task) const {
-    return !task.secrets || std::all_of(task.secrets->begin(), task.secrets->end(),
-                                        [&](const auto& use) { return find(task.group, use.second.secret).has_value(); });
+    const auto named = task::named_secrets(task);
+    return std::all_of(named.begin(), named.end(), [&](const auto& name) { return find(task.group, name.secret).has_value(); });
 }
 
 std::shared_ptr<const task::SecretVersions> NodeSecrets::versions_for(const task::Task& task) const {
-    if (!task.secrets) return {};
     task::SecretVersions versions;
-    for (const auto& [variable, use] : *task.secrets) {
-        if (const auto version = find(task.group, use.secret)) versions.emplace(use.secret, *version);
+    for (const auto& [pointer, secret] : task::named_secrets(task)) {
+        if (const auto version = find(task.group, secret)) versions.emplace(secret, *version);
     }
     if (versions.empty()) return {};
     return std::make_shared<const task::SecretVersions>(std::move(versions));
@@ -188,16 +188,23 @@ std::shared_ptr<const RunMask> NodeSecrets::mask_of(const std::string& run_id) c
     return mask;
 }
 
+Result<std::shared_ptr<const NodeSecrets::Value>> NodeSecrets::value_for(const task::Run& run, const std::string& name) const {
+    const auto version = run.secrets ? run.secrets->find(name) : task::SecretVersions::const_iterator{};
+    if (run.secrets && version != run.secrets->end()) return value_of(name, version->second);
+    return fail(Errc::not_found, "this node does not have the secret '{}'", name);
+}
+
+Result<std::string> NodeSecrets::give_value(const task::Run& run, const std::string& name) const {
+    const auto value = value_for(run, name);
+    if (!value) return propagate(value);
+    return (*value)->bytes;
+}
+
 Result<std::map<std::string, std::string>> NodeSecrets::give(const task::Task& task, const task::Run& run) {
     std::map<std::string, std::string> variables;
     if (!task.secrets) return variables;
     for (const auto& [variable, use] : *task.secrets) {
-        const auto version = run.secrets ? run.secrets->find(use.secret) : task::SecretVersions::const_iterator{};
-        if (!run.secrets || version == run.secrets->end()) {
-            take_back(run.id);
-            return fail(Errc::not_found, "this node does not have the secret '{}'", use.secret);
-        }
-        const auto value = value_of(use.secret, version->second);
+        const auto value = value_for(run, use.secret);
         Result<> given = value ? Result<>{} : propagate(value);
         if (given && use.as_file) {
             given = write_file(run.id, variable, (*value)->bytes);

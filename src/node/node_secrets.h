@@ -64,7 +64,9 @@ class NodeSecrets {
     // What is to be starred in its output; null if it was given nothing.
     std::shared_ptr<const RunMask> mask_of(const std::string& run_id) const;
 
-    // The variables of a run that is being started, by the versions that it names; its files are made. Error: the secret that it cannot
+    // The value of one secret for a run that is being started, by the version that the run names. Error: why it cannot have it.
+    Result<std::string> give_value(const task::Run& run, const std::string& name) const;
+    // The variables of a program that is being started, by the versions that it names; its files are made. Error: the secret that it cannot
     // have, and why.
     Result<std::map<std::string, std::string>> give(const task::Task& task, const task::Run& run);
     // The run is over, or has not begun.
@@ -82,6 +84,8 @@ class NodeSecrets {
     std::optional<std::int64_t> find(const std::string& group, const std::string& name) const;
     // Error: it is not there, or not this node's to open.
     Result<std::shared_ptr<const Value>> value_of(const std::string& name, std::int64_t version) const;
+    // Of the version that the run was given.
+    Result<std::shared_ptr<const Value>> value_for(const task::Run& run, const std::string& name) const;
     Result<> write_file(const std::string& run_id, const std::string& variable, std::string_view value);
 
     KeyPair keys_;

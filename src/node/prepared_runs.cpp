@@ -6,6 +6,7 @@
 #include "cloudtask/task/attempts.h"
 #include "cloudtask/task/pieces.h"
 #include "cloudtask/task/task_parameters.h"
+#include "cloudtask/task/task_secrets.h"
 #include "node/prepared_runs_impl.h"
 #include "node/retries.h"
 #include "node/run_texts.h"
@@ -85,7 +86,7 @@ JournalEntry PreparedRuns::Impl::journal_entry(const Prepared& entry, Phase phas
 
 bool PreparedRuns::Impl::write_intent(Batch&& batch, Prepared& entry) {
     const std::string id = entry.run.id;
-    if (entry.task->secrets) {
+    if (task::names_secrets(*entry.task)) {
         entry.run.secrets = around.secrets.versions_for(*entry.task);
         around.secrets.note(id, entry.run.secrets);
     }

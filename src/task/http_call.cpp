@@ -9,6 +9,7 @@
 
 #include "cloudtask/task/http_url.h"
 #include "cloudtask/task/policies.h"
+#include "task/codec_rules.h"
 
 namespace cloudtask::task {
 
@@ -154,6 +155,11 @@ std::optional<HttpCall> read_http_call(const json::Value& value, const std::stri
                             "POST, PUT, PATCH or DELETE");
     }
     read_expect(reader, call.expect);
+    if (const json::Value* sign = reader.object("sign")) {
+        json::ObjectReader sign_reader{*sign, reader.pointer("sign"), faults};
+        read_slug(sign_reader, "secret", call.sign);
+        sign_reader.finish();
+    }
     reader.read("redirects", call.redirects, {.min = 0, .max = kMostRedirects});
     reader.finish();
     if (faults.list().size() != before) return std::nullopt;
@@ -166,6 +172,7 @@ void write_http_call(json::Writer& out, const HttpCall& call) {
     if (!call.headers.empty()) out.member("headers", call.headers);
     if (!call.body.empty()) out.member("body", call.body);
     if (!(call.expect == HttpExpect{})) write_expect(out, call.expect);
+    if (!call.sign.empty()) out.key("sign").begin_object().member("secret", call.sign).end_object();
     if (call.redirects != 0) out.member("redirects", call.redirects);
     out.end_object();
 }

@@ -53,6 +53,25 @@ TEST_CASE("one request has an address called once") {
     CHECK(pointer_of_fault(past) == "/at");
 }
 
+TEST_CASE("the key of a call is a secret that there is, and that stays and reaches the node as others do") {
+    ApiFixture api;
+    api.make_group();
+    std::string call = kOneCall;
+    call.replace(call.find("\"method\""), 0, R"("sign": {"secret": "hook"}, )");
+    const auto refused = api.post("/api/v1/http-tasks", call);
+    CHECK(refused.status == 422);
+    CHECK(pointer_of_fault(refused) == "/sign/secret");
+    REQUIRE(api.call("PUT", "/api/v1/runtimes/demo/secrets/hook", R"({"value":"the-key-of-the-hook"})").status == 201);
+    const auto made = api.post("/api/v1/http-tasks", call);
+    INFO(made.body);
+    REQUIRE(made.status == 201);
+    CHECK(std::string(made.json()["http"]["sign"]["secret"].GetString()) == "hook");
+    CHECK(api.erase("/api/v1/runtimes/demo/secrets/hook").status == 409);
+    CHECK(api.count("SELECT count(*) FROM task_secrets WHERE secret = 'hook'") == 1);
+    CHECK(api.erase("/api/v1/tasks/" + made.text("id")).status == 204);
+    CHECK(api.erase("/api/v1/runtimes/demo/secrets/hook").status == 204);
+}
+
 TEST_CASE("what is wrong with a call is told where the request has it") {
     ApiFixture api;
     api.make_group();

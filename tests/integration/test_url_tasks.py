@@ -1,6 +1,8 @@
 """URL tasks on real processes: what is called and how its answer counts, what is refused, retries with one key, a node that is killed amid a call,
 and many calls that are due in one second. In the end the ledger explains every fire."""
 
+import hashlib
+import hmac
 import os
 import ssl
 import time
@@ -13,6 +15,7 @@ from url_server import UrlServer
 
 MANY = 300
 SECRET = "Bearer only-for-the-receiver"
+KEY = "the-key-of-the-receiver"
 
 
 def setUpModule():
@@ -52,6 +55,7 @@ class UrlTasks(shared_cluster.SharedClusterTest):
         self.allow("127.0.0.1", "127.0.0.2")
         self.answers()
         self.certificates()
+        self.signatures()
         self.retries()
         self.killed()
         self.once()
@@ -60,7 +64,9 @@ class UrlTasks(shared_cluster.SharedClusterTest):
         self.assertEqual((code, ledger["counts"]["unexplained"]), (0, 0), ledger["counts"])
         for name in os.listdir(os.path.join(self.cluster.folder, "logs")):
             with open(os.path.join(self.cluster.folder, "logs", name), encoding="utf-8", errors="replace") as log:
-                self.assertNotIn(SECRET, log.read(), name)
+                text = log.read()
+            self.assertNotIn(SECRET, text, name)
+            self.assertNotIn(KEY, text, name)
 
     def hostile(self):
         """A runtime that allows nothing of its own."""
@@ -140,6 +146,29 @@ class UrlTasks(shared_cluster.SharedClusterTest):
         self.assertIn("SSL peer certificate", run["reason"])
         self.assertTrue(run["reason"].startswith("not called: "), run["reason"])
         self.assertEqual(secure.hits, [])
+
+    def signatures(self):
+        """Each request is signed by itself, as its receiver can tell by the key alone; nothing is saved that could not be signed."""
+        url = self.server.url
+        fields = {"method": "POST", "body": '{"sum": 66}', "sign": {"secret": "hook"}, "redirects": 1}
+        refused = self.api.request("POST", "/tasks", {"runtime": RUNTIME, "group": "tests", "name": "signed", "http": {"url": url("/signed"), **fields}})
+        self.assertEqual((refused.status, [fault["pointer"] for fault in refused.json()["faults"]]), (422, ["/http/sign/secret"]))
+        self.cluster.cli("secret", "set", f"{RUNTIME}/hook", stdin=KEY + "\n")
+        task = self.calling("signed", url("/signed"), http=fields)
+        within = self.calling("signed-within", url(f"/to?{url('/signed-there')}"), http=fields)
+        beyond = self.calling("signed-beyond", url(f"/to?{url('/unsigned-there', '127.0.0.2')}"), http=fields)
+        once = self.api.post("/http-tasks", {"runtime": RUNTIME, "url": url("/signed-once"), "at": instant(time.time() + 2), "sign": {"secret": "hook"}})
+        for run in self.run_calls([task, within, beyond]):
+            self.assertEqual((run["state"], list(run["secrets"])), ("SUCCEEDED", ["hook"]), run["reason"])
+        self.cluster.wait_for(lambda: self.succeeded(once), 20, "the signed call")
+        for path, method, body in (("/signed", "POST", b'{"sum": 66}'), ("/signed-there", "GET", b""), ("/signed-once", "GET", b"")):
+            hit, = self.server.to(path)
+            self.assertEqual((hit.method, hit.body), (method, body))
+            given = dict(field.split("=") for field in hit.headers["cloudtask-signature"].split(","))
+            signed = f"{given['t']}\n{method}\n{url(path)}\n".encode() + body
+            self.assertEqual(given["v1"], hmac.new(KEY.encode(), signed, hashlib.sha256).hexdigest(), path)
+            self.assertLess(abs(hit.at - int(given["t"])), 5)
+        self.assertNotIn("cloudtask-signature", self.server.to("/unsigned-there")[0].headers)
 
     def retries(self):
         at = time.time() + 2

@@ -6,6 +6,7 @@
 #include <sys/vfs.h>
 
 #include "cloudtask/core/hash.h"
+#include "cloudtask/task/http_call.h"
 #include "node/report_batch.h"
 #include "node/secret_sync.h"
 #include "tests/node/link_support.h"
@@ -33,6 +34,17 @@ struct MemoryFolder {
     ~MemoryFolder() { fs::remove_all(path); }
     std::string path = "/dev/shm/cloudtask-test-XXXXXX";
 };
+
+std::shared_ptr<task::Task> signed_task(const RunnerMachine& node, std::string secret = "hook") {
+    auto task = node.make_task();
+    task->shell.clear();
+    task->command.clear();
+    task::HttpCall call;
+    call.url = "http://example.org/hook";
+    call.sign = std::move(secret);
+    task->http = std::make_shared<const task::HttpCall>(std::move(call));
+    return task;
+}
 
 struct Told {
     KeyPair keys = make_key_pair();
@@ -322,10 +334,34 @@ TEST_CASE("a run is started with its secrets, told of with stars, also by the ne
     for (const auto& report : node.reports()) CHECK_THAT(report.body, !Contains("password"));
 }
 
+TEST_CASE("a call is signed by the secret that its run was given, and is starred like others") {
+    RunnerMachine node;
+    auto& secrets = node.process->runner.secrets();
+    secrets.apply(secrets.compare({sealed_for(node_keys(), 3, "", "hook", std::string("key\0with zero", 13))}, kNoon));
+    node.give(signed_task(node));
+    node.go_to(10s, -5ms);
+    const std::string run_id = node.only_started();
+    CHECK(node.processes.started[0].signing_key == std::string("key\0with zero", 13));
+    CHECK(node.processes.started[0].environment.empty());
+    CHECK(secrets.mask_of(run_id)->texts == std::vector<std::string>{std::string("key\0with zero", 13)});
+    node.process->supervisor.end(run_id);
+    node.loop.advance(200ms);
+    CHECK(*node.runs().at(run_id).secrets == task::SecretVersions{{"hook", 3}});
+}
+
 TEST_CASE("a run whose secret is not there fails and says which") {
     RunnerMachine node;
-    auto task = node.make_task();
-    task->secrets = uses({{"DB", {"db"}}});
+    std::shared_ptr<task::Task> task;
+    SECTION("a variable of a program") {
+        task = node.make_task();
+        task->secrets = uses({{"DB", {"db"}}});
+    }
+    SECTION("the key of a call, which is not made without") { task = signed_task(node, "db"); }
+    SECTION("a key that does not open") {
+        auto& secrets = node.process->runner.secrets();
+        secrets.apply(secrets.compare({sealed_for(make_key_pair(), 3, "", "db", "of another node")}, kNoon));
+        task = signed_task(node, "db");
+    }
     node.give(task);
     const Instant due = node.go_to(10s, -5ms);
     CHECK(node.processes.started.empty());

@@ -124,13 +124,14 @@ TEST_CASE("a call is read, and written as it was read") {
     Faults faults;
     const auto call =
         call_from(R"({"method": "POST", "url": "HTTPS://Example.org/hook", "headers": {"X-Key": "k", "Content-Type": "text/plain"},
-        "body": "a\nb", "expect": {"status": [204, "200-202"], "pattern": "^ok", "matches": false}, "redirects": 3})",
+        "body": "a\nb", "expect": {"status": [204, "200-202"], "pattern": "^ok", "matches": false}, "redirects": 3, "sign": {"secret": "books-hook"}})",
                   faults);
     INFO(faults.summary());
     REQUIRE(call);
     CHECK(call->url == "https://example.org/hook");
     CHECK(call->headers == std::map<std::string, std::string>{{"x-key", "k"}, {"content-type", "text/plain"}});
     CHECK(call->redirects == 3);
+    CHECK(call->sign == "books-hook");
     json::Writer out;
     write_http_call(out, *call);
     CHECK(call_from(out.text(), faults) == *call);
@@ -161,6 +162,10 @@ TEST_CASE("faults of a call name the place") {
     CHECK(call_faults(R"(, "expect": {"status": [99, "200-199", "2xx", true]})").size() == 4);
     CHECK(call_faults(R"(, "expect": {"pattern": "("})").size() == 1);
     CHECK(call_faults(R"(, "follow": true)").size() == 1);
+    CHECK(call_faults(R"(, "sign": {"secret": "A B"})").size() == 1);
+    CHECK(call_faults(R"(, "sign": {"secret": "a", "algorithm": "none"})").size() == 1);
+    CHECK(call_faults(R"(, "sign": "a")").size() == 1);
+    CHECK(call_faults(R"(, "sign": {})").size() == 1);
     Faults faults;
     CHECK_FALSE(call_from("{}", faults));
     CHECK_FALSE(call_from(R"({"url": "http://user:secret@example.org/"})", faults));

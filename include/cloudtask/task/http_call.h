@@ -56,6 +56,7 @@ struct HttpCall {
     std::map<std::string, std::string> headers;  // names in lower case
     std::string body;
     HttpExpect expect;
+    std::string sign;            // the name of the secret by which it is signed; empty: it is not
     std::int64_t redirects = 0;  // so many are followed at the most
     friend bool operator==(const HttpCall&, const HttpCall&) = default;
 };

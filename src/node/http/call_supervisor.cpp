@@ -67,7 +67,7 @@ class CallSupervisor final : public Supervisor {
         if (spec.http == nullptr) return programs_->start(std::move(spec), std::move(on_started), std::move(on_end));
         const std::string id = spec.run_id;
         const auto begun =
-            calls_->start(CallSpec{id, *spec.http, std::move(spec.run_headers), {}, std::move(spec.networks), spec.time_limit},
+            calls_->start(CallSpec{id, *spec.http, std::move(spec.run_headers), std::move(spec.signing_key), std::move(spec.networks), spec.time_limit},
                           [this, kept = KeptOfCall{std::move(spec.folder), spec.output_limit, spec.http->expect},
                            on_end = std::move(on_end)](CallEnded end) {
                               under_way_.erase(end.run_id);

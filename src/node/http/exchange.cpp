@@ -52,6 +52,9 @@ Result<std::unique_ptr<HttpExchange>> HttpExchange::make(CallSpec spec, HttpCall
 Result<> HttpExchange::set_up() {
     const auto url = task::HttpUrl::parse(spec_.call.url);
     if (!url) return fail(Errc::invalid_argument, "the address {}", url.error().message);
+    if (!spec_.call.sign.empty() && spec_.signing_key.empty()) {
+        return fail(Errc::invalid_argument, "the call is to be signed, and there is no key for it");
+    }
     if (spec_.networks == nullptr) return fail(Errc::invalid_argument, "the call has no rules of networks");
     request_ = {spec_.call.method, *url, spec_.call.headers, spec_.call.body, true};
     easy_.reset(curl_easy_init());

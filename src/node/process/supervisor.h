@@ -48,8 +48,9 @@ struct LaunchSpec {
     std::map<std::string, std::string> environment;      // the task's
     std::map<std::string, std::string> run_environment;  // CLOUDTASK_* of the run; stands above the task's
 
-    // Of a call only: what the request says of the run, and where it may connect to.
+    // Of a call only: what the request says of the run, the key if it is to be signed, and where it may connect to.
     std::map<std::string, std::string> run_headers;
+    std::string signing_key;
     std::shared_ptr<const task::NetworkRules> networks;
 
     Duration time_limit = std::chrono::hours{1};
