@@ -11,6 +11,7 @@
 #include "cloudtask/task/http_call.h"
 #include "cloudtask/task/networks.h"
 #include "cloudtask/task/pieces.h"
+#include "cloudtask/task/task_parameters.h"
 #include "cloudtask/task/task_secrets.h"
 #include "node/retries.h"
 #include "node/run_texts.h"
@@ -108,23 +109,35 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
     // Error: that of the spec, or the secret that the run cannot have: then nothing is started or called.
     Result<> give_secrets(Result<LaunchSpec>& spec, const task::Task& task, Live& run) {
         if (!spec) return propagate(spec);
-        if (!task::names_secrets(task)) return {};
         if (task.http) {
-            if (const auto given = give_call_secrets(*spec, task, run.run); !given) return propagate(given);
-        } else {
+            if (const auto made = complete_call(*spec, task, run.run); !made) return propagate(made);
+        } else if (task.secrets) {
             auto given = around.secrets.give(task, run.run);
             if (!given) return propagate(given);
             spec->environment.merge(*given);
         }
-        run.mask = around.secrets.mask_of(run.run.id);
+        if (task::names_secrets(task)) run.mask = around.secrets.mask_of(run.run.id);
         return {};
     }
 
-    Result<> give_call_secrets(LaunchSpec& spec, const task::Task& task, const task::Run& run) const {
-        if (task.http->sign.empty()) return {};
-        auto key = around.secrets.give_value(run, task.http->sign);
-        if (!key) return propagate(key);
-        spec.signing_key = std::move(*key);
+    // Its key, and the values of its parameters and secrets.
+    Result<> complete_call(LaunchSpec& spec, const task::Task& task, const task::Run& run) const {
+        if (!task.http->sign.empty()) {
+            auto key = around.secrets.give_value(run, task.http->sign);
+            if (!key) return propagate(key);
+            spec.signing_key = std::move(*key);
+        }
+        if (!task.parameters) return {};
+        std::map<std::string, std::string> values;
+        for (const auto& [name, use] : task.secrets ? *task.secrets : task::SecretUses{}) {
+            auto value = around.secrets.give_value(run, use.secret);
+            if (!value) return propagate(value);
+            values.emplace(name, std::move(*value));
+        }
+        auto made = task::worked_out_call(task, run, values);
+        if (!made) return propagate(made);
+        spec.http = std::make_shared<const task::HttpCall>(std::move(made->call));
+        spec.private_body = made->private_body;
         return {};
     }
 

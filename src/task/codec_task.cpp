@@ -29,13 +29,18 @@ constexpr const char* kHttpExecutor = "http";
 // Of an HTTP call; the other members of what there is to run are about programs.
 void read_call(json::ObjectReader& reader, Task& task) {
     if (const json::Value* http = reader.object("http")) {
-        if (auto call = read_http_call(*http, reader.pointer("http"), reader.faults())) {
+        if (auto call = read_http_call(*http, reader.pointer("http"), reader.faults(), reader.has("parameters"))) {
             task.http = std::make_shared<const HttpCall>(std::move(*call));
         }
     } else if (!reader.has("http")) {
         reader.faults().add("", "has no 'http', which the executor http calls by", "{\"url\": \"https://...\"}");
     }
-    for (const std::string_view name : {"command", "shell", "package", "environment", "secrets", "success", "grace"}) {
+    read_secrets(reader, task);
+    if (task.secrets && !reader.has("parameters")) {
+        reader.faults().add(reader.pointer("secrets"), "stands beside 'http' without 'parameters', so that nothing can name what it has",
+                            "'parameters' ({} is enough), and ${secrets.NAME} in a header or the body");
+    }
+    for (const std::string_view name : {"command", "shell", "package", "environment", "success", "grace"}) {
         if (reader.has(name))
             reader.faults().add(reader.pointer(name), "stands beside an HTTP call, and is about programs", "no such member");
         reader.ignore(name);
@@ -226,8 +231,8 @@ void write(json::Writer& out, const Task& task) {
         write_http_call(out, *task.http);
     } else {
         out.member("environment", task.environment);
-        write_secrets(out, task);
     }
+    write_secrets(out, task);
     if (task.parameters) write_task_parameters(out, *task.parameters);
     out.key("schedules").begin_array();
     for (const Schedule& schedule : task.schedules) schedule.write(out);

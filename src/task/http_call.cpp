@@ -19,8 +19,6 @@ constexpr int kLowestStatus = 100;
 constexpr int kHighestStatus = 599;
 constexpr std::size_t kMostStatusRanges = 32;
 constexpr std::size_t kMostHeaders = 32;
-constexpr std::size_t kLongestHeader = 4096;
-constexpr std::size_t kLongestBody = 32 << 10;
 constexpr std::int64_t kMostRedirects = 10;
 constexpr std::array<std::string_view, 6> kMethods{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
 // They say where a message ends, whom it is for, or what becomes of the connection: that is the executor's business.
@@ -38,10 +36,12 @@ bool is_own_header(std::string_view name) {
            name.starts_with("proxy-");
 }
 
-void read_url(json::ObjectReader& reader, HttpCall& call) {
+void read_url(json::ObjectReader& reader, HttpCall& call, bool expressions) {
     std::string text;
     if (!reader.require("url") || !reader.read("url", text, {.min = 1, .max = kLongestUrl})) return;
-    if (const auto url = HttpUrl::parse(text)) {
+    if (expressions && text.find('$') != std::string::npos) {
+        call.url = text;
+    } else if (const auto url = HttpUrl::parse(text)) {
         call.url = url->to_string();
     } else {
         reader.faults().add(reader.pointer("url"), url.error().message, "an address such as https://example.org/jobs/nightly?full=1");
@@ -50,7 +50,7 @@ void read_url(json::ObjectReader& reader, HttpCall& call) {
 
 void read_headers(json::ObjectReader& reader, HttpCall& call) {
     std::map<std::string, std::string> given;
-    if (!reader.read("headers", given, {.max = kMostHeaders, .item = {.max = kLongestHeader}})) return;
+    if (!reader.read("headers", given, {.max = kMostHeaders, .item = {.max = kLongestCallHeader}})) return;
     for (const auto& [name, value] : given) {
         const std::string pointer = pointer_to(reader.pointer("headers"), name);
         std::string lower = name;
@@ -60,7 +60,7 @@ void read_headers(json::ObjectReader& reader, HttpCall& call) {
             reader.faults().add(pointer, "is not the name of a header", "letters, digits and '-'");
         } else if (is_own_header(lower)) {
             reader.faults().add(pointer, "is a header that CloudTask sets itself");
-        } else if (!std::all_of(value.begin(), value.end(), [](char c) { return c >= 0x20 && c < 0x7f; })) {
+        } else if (!is_header_value(value)) {
             reader.faults().add(pointer, "has a control character or one outside of ASCII", "one line of ASCII");
         } else if (!call.headers.emplace(std::move(lower), value).second) {
             reader.faults().add(pointer, "stands there twice, in different spellings");
@@ -142,14 +142,18 @@ bool StatusCodes::contains(int status) const {
                        [status](const Range& range) { return status >= range.first && status <= range.last; });
 }
 
-std::optional<HttpCall> read_http_call(const json::Value& value, const std::string& pointer, Faults& faults) {
+bool is_header_value(std::string_view text) {
+    return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
+std::optional<HttpCall> read_http_call(const json::Value& value, const std::string& pointer, Faults& faults, bool expressions) {
     const std::size_t before = faults.list().size();
     json::ObjectReader reader{value, pointer, faults};
     HttpCall call;
     reader.read_choice("method", call.method, {kMethods.begin(), kMethods.end()});
-    read_url(reader, call);
+    read_url(reader, call, expressions);
     read_headers(reader, call);
-    reader.read("body", call.body, {.max = kLongestBody, .multi_line = true});
+    reader.read("body", call.body, {.max = kLongestCallBody, .multi_line = true});
     if (!call.body.empty() && (call.method == "GET" || call.method == "HEAD")) {
         reader.faults().add(reader.pointer("body"), fmt::format("stands beside the method {}, which sends none", call.method),
                             "POST, PUT, PATCH or DELETE");

@@ -7,6 +7,8 @@
 #include <array>
 #include <utility>
 
+#include "task/template_check.h"
+
 namespace cloudtask::task {
 
 namespace {
@@ -85,6 +87,8 @@ bool takes_script(std::string_view word) {
     return word.find('c') != std::string_view::npos;
 }
 
+}  // namespace
+
 void check_template(const std::string& text, const std::string& pointer, const KnownNames& known, std::string_view no_expressions,
                     Faults& faults) {
     TemplateFault fault;
@@ -98,8 +102,6 @@ void check_template(const std::string& text, const std::string& pointer, const K
                    "the variable, such as \"$CLOUDTASK_PARAM_REGION\" (in a definition with parameters $$ stands for $)");
     }
 }
-
-}  // namespace
 
 std::string_view to_string(ParameterOrigin origin) {
     switch (origin) {

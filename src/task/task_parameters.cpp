@@ -7,6 +7,8 @@
 #include <optional>
 #include <utility>
 
+#include "task/call_templates.h"
+
 namespace cloudtask::task {
 
 namespace {
@@ -47,6 +49,7 @@ void visit_templates(const Task& task, const std::function<void(const Template& 
     }
     for (std::size_t i = 0; i < task.command.size(); ++i) visit_text(task.command[i], pointer_to("/command", i));
     for (const auto& [name, value] : task.environment) visit_text(value, pointer_to("/environment", name));
+    if (task.http) visit_call_texts(*task.http, visit_text);
 }
 
 ParameterLayers layers_of(const TaskParameters& all, const Parameters* schedule, const Parameters* manual) {
@@ -92,14 +95,18 @@ Result<FireFacts> facts_of(const Task& task, const Run& run, const Schedule* sch
     return facts;
 }
 
-Result<std::string> text_with_values(const std::string& text, const FireFacts& facts, const RunParameters& parameters) {
+// Null: it has no value.
+const std::string* parameter_of(const Run& run, const std::string& name) {
+    if (!run.parameters) return nullptr;
+    const auto found = run.parameters->values.find(name);
+    return found == run.parameters->values.end() ? nullptr : &found->second.text;
+}
+
+Result<std::string> text_with_values(const std::string& text, const FireFacts& facts, const Run& run) {
     TemplateFault fault;
     const auto parsed = Template::parse(text, fault);
     if (!parsed) return fail(Errc::invalid_argument, "{}", fault.sentence());
-    return parsed->evaluate(facts, [&parameters](const std::string& name) -> const std::string* {
-        const auto found = parameters.values.find(name);
-        return found == parameters.values.end() ? nullptr : &found->second.text;
-    });
+    return parsed->evaluate(facts, [&run](const std::string& name) { return parameter_of(run, name); });
 }
 
 }  // namespace
@@ -112,7 +119,6 @@ void check_expressions(const Task& task, Faults& faults) {
         }
         return;
     }
-    if (task.http) faults.add("/parameters", "stand beside the executor http", "the executor program, which gets them");
     const KnownNames known = names_of(task);
     check_names(task.parameters->own, known, "/parameters", faults);
     for (std::size_t i = 0; i < task.schedules.size(); ++i) {
@@ -125,6 +131,7 @@ void check_expressions(const Task& task, Faults& faults) {
         check_names(*given, known, schedule_pointer(i), faults);
     }
     check_templates(task.command, task.environment, known, faults);
+    if (task.http) check_call_templates(*task.http, known, task.secrets.get(), faults);
 }
 
 void inherit_parameters(Task& task, const Parameters* group, const Parameters* runtime) {
@@ -203,6 +210,13 @@ Result<> work_out_parameters(const Task& task, Run& run) {
     run.parameters = std::make_shared<const RunParameters>(std::move(out));
     // So that nothing is left that could go wrong when it is due.
     if (const auto words = worked_out(task, run); !words) return propagate(words);
+    if (!task.http) return {};
+    // Secrets come when it is due, and have no part in this.
+    std::map<std::string, std::string> no_secrets;
+    if (task.secrets) {
+        for (const auto& [name, use] : *task.secrets) no_secrets.emplace(name, "");
+    }
+    if (const auto call = worked_out_call(task, run, no_secrets); !call) return propagate(call);
     return {};
 }
 
@@ -222,21 +236,35 @@ Result<WorkedOutTask> worked_out(const Task& task, const Run& run) {
     if (!schedule) return propagate(schedule);
     const auto facts = facts_of(task, run, *schedule);
     if (!facts) return propagate(facts);
-    const RunParameters none;
-    const RunParameters& parameters = run.parameters ? *run.parameters : none;
     WorkedOutTask out;
     for (std::size_t i = 0; i < task.command.size(); ++i) {
-        auto word = text_with_values(task.command[i], *facts, parameters);
+        auto word = text_with_values(task.command[i], *facts, run);
         if (!word) return fail(word.error().code, "word {} of the command: {}", i + 1, word.error().message);
         out.command.push_back(std::move(*word));
     }
     for (const auto& [name, text] : task.environment) {
-        auto value = text_with_values(text, *facts, parameters);
+        auto value = text_with_values(text, *facts, run);
         if (!value) return fail(value.error().code, "the variable {}: {}", name, value.error().message);
         out.environment.emplace(name, std::move(*value));
     }
-    for (const auto& [name, value] : parameters.values) out.variables.emplace(parameter_variable(name), value.text);
+    if (!run.parameters) return out;
+    for (const auto& [name, value] : run.parameters->values) out.variables.emplace(parameter_variable(name), value.text);
     return out;
+}
+
+Result<WorkedOutCall> worked_out_call(const Task& task, const Run& run, const std::map<std::string, std::string>& secrets) {
+    const auto schedule = schedule_of(task, run);
+    if (!schedule) return propagate(schedule);
+    const auto facts = facts_of(task, run, *schedule);
+    if (!facts) return propagate(facts);
+    const auto value_of = [&](const std::string& name) -> const std::string* {
+        if (const std::string secret{secret_of_expression(name)}; !secret.empty()) {
+            const auto given = secrets.find(secret);
+            return given == secrets.end() ? nullptr : &given->second;
+        }
+        return parameter_of(run, name);
+    };
+    return call_with_values(*task.http, [&](const Template& expression) { return expression.evaluate(*facts, value_of); });
 }
 
 }  // namespace cloudtask::task

@@ -147,7 +147,12 @@ std::optional<TemplateFault> Template::unknown(const KnownNames& known) const {
         if (!expression) continue;
         const bool needs_shards = expression->built_in == BuiltIn::shard || expression->built_in == BuiltIn::shards;
         if (needs_shards && !known.sharded) return TemplateFault{expression->position, "the task has no shards", "a task with shards"};
-        if (!expression->built_in && !known.is_parameter(expression->name)) {
+        const bool is_known = expression->built_in || known.is_parameter(expression->name);
+        if (!is_known && expression->name.starts_with("secrets.")) {
+            return TemplateFault{expression->position, "a secret cannot stand here",
+                                 "headers and body of an HTTP call; a program finds it in the variable that 'secrets' names"};
+        }
+        if (!is_known) {
             return TemplateFault{expression->position, fmt::format("'{}' is not a name that the task has", expression->name),
                                  "a parameter of the task, or fire_time, fire_date, attempt, run_id, trigger, task, group, runtime, node"};
         }

@@ -61,6 +61,10 @@ class ExpressionReader {
         expression.position = at_;
         expression.name = word(is_name_part);
         if (expression.name.empty()) return wrong(at_, "a name is missing", "a name such as ${fire_date}; a $ itself is written $$");
+        if (expression.name == "secrets" && text_.substr(at_).starts_with('.')) {
+            ++at_;
+            expression.name += "." + word(is_name_part);
+        }
         expression.built_in = built_in_named(expression.name);
         skip_spaces();
         if (at_ == text_.size()) return expression;

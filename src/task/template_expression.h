@@ -17,7 +17,7 @@ std::optional<BuiltIn> built_in_named(std::string_view name);
 
 struct Expression {
     std::size_t position = 0;  // of its name, see TemplateFault
-    std::string name;
+    std::string name;                 // "secrets.NAME" is a secret's, which only an HTTP call can have
     std::optional<BuiltIn> built_in;  // none: a parameter
     std::string zone;                 // empty: that of the fire
     std::vector<DateStep> steps;

@@ -3,6 +3,7 @@ and many calls that are due in one second. In the end the ledger explains every 
 
 import hashlib
 import hmac
+import json
 import os
 import ssl
 import time
@@ -16,6 +17,7 @@ from url_server import UrlServer
 MANY = 300
 SECRET = "Bearer only-for-the-receiver"
 KEY = "the-key-of-the-receiver"
+TOKEN = "the-token-of-the-receiver"
 
 
 def setUpModule():
@@ -56,6 +58,7 @@ class UrlTasks(shared_cluster.SharedClusterTest):
         self.answers()
         self.certificates()
         self.signatures()
+        self.values()
         self.retries()
         self.killed()
         self.once()
@@ -67,6 +70,7 @@ class UrlTasks(shared_cluster.SharedClusterTest):
                 text = log.read()
             self.assertNotIn(SECRET, text, name)
             self.assertNotIn(KEY, text, name)
+            self.assertNotIn(TOKEN, text, name)
 
     def hostile(self):
         """A runtime that allows nothing of its own."""
@@ -169,6 +173,45 @@ class UrlTasks(shared_cluster.SharedClusterTest):
             self.assertEqual(given["v1"], hmac.new(KEY.encode(), signed, hashlib.sha256).hexdigest(), path)
             self.assertLess(abs(hit.at - int(given["t"])), 5)
         self.assertNotIn("cloudtask-signature", self.server.to("/unsigned-there")[0].headers)
+
+    def values(self):
+        """Parameters and secrets of a call: they reach their receiver and nobody else, and cannot change where it is."""
+        url = self.server.url
+        begin = url("/${region}/${day}?note=${note}")
+        http = {"method": "POST", "url": begin, "headers": {"Authorization": "Bearer ${secrets.TOKEN}", "Content-Type": "application/json"},
+                "body": '{"note": "${note}", "token": "${secrets.TOKEN}"}', "redirects": 2}
+        members = {"parameters": {"region": "eu", "day": "${fire_date}", "note": None}, "secrets": {"TOKEN": "token"}}
+        definition = {"runtime": RUNTIME, "group": "tests", "name": "values"}
+        for changed, pointer in (({"url": "http://${region}/"}, "/http/url"), ({"url": "http://127.0.0.1:${region}/"}, "/http/url"),
+                                 ({"url": url("/${secrets.TOKEN}")}, "/http/url"), ({"body": "${regoin}"}, "/http/body"), ({}, "/secrets/TOKEN")):
+            reply = self.api.request("POST", "/tasks", {**definition, **members, "http": {**http, **changed}})
+            self.assertEqual((reply.status, reply.json()["faults"][0]["pointer"]), (422, pointer), changed)
+        self.cluster.cli("secret", "set", f"{RUNTIME}/token", stdin=TOKEN)
+        task = self.calling("values", begin, http=http, **members)
+        note = 'x", "admin": "/../&'
+        self.cluster.cli("task", "start", f"{RUNTIME}/tests/values", "--param", f"note={note}", "--as-of", "2026-11-21T03:00:00Z")
+        run = self.cluster.wait_for(lambda: self.succeeded(task), 20, "the call with its values")
+        path = "/eu/2026-11-21?note=x%22%2C%20%22admin%22%3A%20%22%2F..%2F%26"
+        hit, = self.server.to(path)
+        self.assertEqual((json.loads(hit.body), hit.headers["authorization"]), ({"note": note, "token": TOKEN}, f"Bearer {TOKEN}"))
+        self.assertEqual((run["parameters"]["note"]["value"], list(run["secrets"])), (note, ["token"]))
+        self.cluster.cli("task", "start", f"{RUNTIME}/tests/values", "--param", "note=x\r\ny", "--param", "region=..")
+        bad = self.cluster.wait_for(lambda: self.cluster.runs(task, state="FAILED"), 20, "a refusal")[0]
+        self.assertRegex(bad["reason"], "its parameters cannot be worked out: the address has '.' or '..' between slashes")
+
+        # What the receiver says of it is starred. With its body it does not go to another origin, without it does, and leaves its header behind.
+        echo = self.calling("echo", url("/echo"), http={**http, "url": url("/echo"), "body": "${secrets.TOKEN} ${note}"}, **{**members, "parameters": {"note": "ok"}})
+        kept = self.calling("kept", url("/"), http={**http, "url": url(f"/stay?{url('/not-there', '127.0.0.2')}")}, **{**members, "parameters": {"note": "ok"}})
+        left = self.calling("left", url("/"), http={**http, "url": url(f"/to?{url('/bare', '127.0.0.2')}")}, **{**members, "parameters": {"note": "ok"}})
+        runs = self.run_calls([echo, kept, left])
+        self.assertEqual([run["state"] for run in runs], ["SUCCEEDED", "FAILED", "SUCCEEDED"], [run["reason"] for run in runs])
+        self.assertEqual(self.cluster.cli("run", "log", runs[0]["id"]), f"{'*' * len(TOKEN)} ok")
+        self.assertEqual(runs[1]["reason"], "it was sent to another origin, 127.0.0.2, where a body with a secret does not go")
+        self.assertEqual(self.server.to("/not-there"), [])
+        bare, = self.server.to("/bare")
+        self.assertEqual((bare.method, bare.body, bare.headers.get("authorization")), ("GET", b"", None))
+        for place in ("/runs", "/tasks"):
+            self.assertNotIn(TOKEN, json.dumps(self.api.every(place)), place)
 
     def retries(self):
         at = time.time() + 2

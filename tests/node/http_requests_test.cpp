@@ -12,7 +12,12 @@ using namespace cloudtask::node;
 namespace {
 
 HttpRequest request_to(std::string_view url, std::string method = "POST") {
-    return {std::move(method), *task::HttpUrl::parse(url), {{"authorization", "a"}, {"x-key", "k"}, {"content-type", "t"}}, "body", true};
+    return {std::move(method),
+            *task::HttpUrl::parse(url),
+            {{"authorization", "a"}, {"x-key", "k"}, {"content-type", "t"}},
+            "body",
+            false,
+            true};
 }
 
 }  // namespace
@@ -34,6 +39,15 @@ TEST_CASE("a redirect keeps what it may and no more") {
         CHECK_FALSE(next->own_origin);
         CHECK_FALSE(redirected(*next, 308, "https://a.org/")->own_origin);  // also not when it is sent back
     }
+    HttpRequest with_secret = request_to("https://a.org/x", "PUT");
+    with_secret.private_body = true;
+    CHECK(redirected(with_secret, 307, "https://a.org/y")->body == "body");
+    const auto refused = redirected(with_secret, 302, "https://b.org/y");
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().message == "it was sent to another origin, b.org, where a body with a secret does not go");
+    with_secret.method = "POST";
+    CHECK(redirected(with_secret, 302, "https://b.org/y")->body.empty());
+
     for (const int status : {301, 302, 303}) {
         INFO(status);
         const auto next = redirected(request_to("http://a.org/"), status, "https://a.org/");

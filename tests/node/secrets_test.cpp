@@ -7,6 +7,7 @@
 
 #include "cloudtask/core/hash.h"
 #include "cloudtask/task/http_call.h"
+#include "cloudtask/task/parameters.h"
 #include "node/report_batch.h"
 #include "node/secret_sync.h"
 #include "tests/node/link_support.h"
@@ -44,6 +45,12 @@ std::shared_ptr<task::Task> signed_task(const RunnerMachine& node, std::string s
     call.sign = std::move(secret);
     task->http = std::make_shared<const task::HttpCall>(std::move(call));
     return task;
+}
+
+std::shared_ptr<const task::TaskParameters> region_parameter() {
+    task::TaskParameters parameters;
+    parameters.own.emplace("region", task::ParameterValue{"eu", task::Template::literal("eu")});
+    return std::make_shared<const task::TaskParameters>(std::move(parameters));
 }
 
 struct Told {
@@ -347,6 +354,49 @@ TEST_CASE("a call is signed by the secret that its run was given, and is starred
     node.process->supervisor.end(run_id);
     node.loop.advance(200ms);
     CHECK(*node.runs().at(run_id).secrets == task::SecretVersions{{"hook", 3}});
+}
+
+TEST_CASE("a call has its parameters and secrets, and what it was given stands in the history without the secrets") {
+    RunnerMachine node;
+    auto& secrets = node.process->runner.secrets();
+    secrets.apply(secrets.compare(
+        {sealed_for(node_keys(), 3, "", "token", "only-for-it"), sealed_for(node_keys(), 4, "", "lines", "two\nlines")}, kNoon));
+    auto made = signed_task(node, "token");
+    task::HttpCall call = *made->http;
+    call.url = "http://example.org/days/${fire_time as %H:%M}";
+    call.method = "POST";
+    call.headers = {{"authorization", "Bearer ${secrets.TOKEN}"}};
+    call.body = "${region} ${secrets.TOKEN}";
+    made->http = std::make_shared<const task::HttpCall>(call);
+    made->parameters = region_parameter();
+    bool fits = true;
+    SECTION("a value that fits") { made->secrets = uses({{"TOKEN", {"token"}}}); }
+    SECTION("a value that is no header") {
+        made->secrets = uses({{"TOKEN", {"lines"}}});
+        fits = false;
+    }
+    node.give(made);
+    const Instant due = node.go_to(10s, fits ? -5ms : 50ms);
+    if (!fits) {
+        CHECK(node.processes.started.empty());
+        const auto run = node.runs().at(id_of_fire(made, due));
+        CHECK(run.state == RunState::failed);
+        CHECK(run.reason == "it could not be started: the header authorization has a control character or one outside of ASCII");
+        return;
+    }
+    const std::string run_id = node.only_started();
+    const LaunchSpec& spec = node.processes.started[0];
+    CHECK(spec.http->url ==
+          fmt::format("http://example.org/days/{}", format_instant(due).substr(11, 2) + "%3A" + format_instant(due).substr(14, 2)));
+    CHECK(spec.http->headers.at("authorization") == "Bearer only-for-it");
+    CHECK(spec.http->body == "eu only-for-it");
+    CHECK(spec.private_body);
+    CHECK(spec.signing_key == "only-for-it");
+    node.process->supervisor.end(run_id);
+    node.loop.advance(200ms);
+    CHECK(node.runs().at(run_id).parameters->values.at("region").text == "eu");
+    CHECK(*node.runs().at(run_id).secrets == task::SecretVersions{{"token", 3}});
+    for (const auto& report : node.reports()) CHECK_THAT(report.body, !Contains("only-for-it"));
 }
 
 TEST_CASE("a run whose secret is not there fails and says which") {

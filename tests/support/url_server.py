@@ -3,6 +3,8 @@
     /ANYTHING             200 ok
     /status/503           that status, and a body that says so
     /to?URL               a redirect there
+    /stay?URL             the same, with method and body (307)
+    /echo                 200, and the body that came
     /flaky/3              503 until the third request to this path
     /hang                 no answer
 """
@@ -64,7 +66,7 @@ class UrlServer:
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             self.hits.append(Hit(method, path, headers, body, at))
-            status, extra, text = self._answer(path)
+            status, extra, text = self._answer(path, body)
             if status is None:
                 await reader.read()  # until the client gives up
                 return
@@ -76,12 +78,14 @@ class UrlServer:
         finally:
             writer.close()
 
-    def _answer(self, path):
+    def _answer(self, path, body):
         kind, _, rest = path[1:].partition("/")
         if path.partition("?")[0] == "/hang":
             return None, "", b""
-        if path.startswith("/to?"):
-            return 302, f"Location: {urllib.parse.unquote(path[4:])}\r\n", b"elsewhere"
+        if path == "/echo":
+            return 200, "", body
+        if path.startswith(("/to?", "/stay?")):
+            return 302 if path.startswith("/to?") else 307, f"Location: {urllib.parse.unquote(path.partition('?')[2])}\r\n", b"elsewhere"
         if kind == "status":
             return int(rest), "", f"status {rest}".encode()
         if kind == "flaky" and len(self.to(path)) < int(rest):

@@ -386,6 +386,7 @@ TEST_CASE("codec: a task calls an address instead of starting a program") {
                   {"/success", "about programs"},
                   {"/grace", "about programs"}});
     check_faults(task_text(call + R"(, "retry": {"exit_codes": [1]})"), {{"/retry/exit_codes", "about programs"}});
+    check_faults(task_text(call + R"(, "secrets": {"TOKEN": "books"})"), {{"/secrets", "without 'parameters'"}});
     check_faults(task_text(R"("http": {"url": "file:///etc/passwd"})"), {{"/http/url", "is neither http:// nor https://"}});
     check_faults(task_text(R"("http": "https://example.org/")"), {{"/http", ""}});
 }

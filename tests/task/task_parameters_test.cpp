@@ -168,11 +168,6 @@ TEST_CASE("task parameters: what a definition names has to be declared") {
     CHECK(faults_of_definition(R"("parameters": {"day": "${shard}"})") ==
           FaultTexts{"/parameters/day: character 3: the task has no shards"});
     CHECK(faults_of_definition(R"("parameters": {"day": "${shard}/${shards}"}, "mode": "shards", "shards": 4)").empty());
-    Faults beside;
-    read_task_input(parsed_text(R"({"runtime": "demo", "group": "ops", "name": "report", "parameters": {},
-        "http": {"url": "http://example.org/"}})"),
-                    beside);
-    CHECK(fault_texts(beside) == FaultTexts{"/parameters: stand beside the executor http"});
     // Without parameters nothing is an expression, and nobody is given any.
     CHECK(faults_of_definition(R"("enabled": true)").empty());
     CHECK(faults_of_definition(R"("schedules": [{"cron": "@daily", "parameters": {"day": "1"}}])") ==

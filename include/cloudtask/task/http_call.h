@@ -47,12 +47,15 @@ struct HttpExpect {
     friend bool operator==(const HttpExpect&, const HttpExpect&) = default;
 };
 
+inline constexpr std::size_t kLongestCallHeader = 4096;    // bytes of a value
+inline constexpr std::size_t kLongestCallBody = 32 << 10;  // bytes that are sent
+
 // So much of the beginning of a body is kept, shown and looked at.
 inline constexpr std::size_t kAnswerKept = 64 << 10;
 
 struct HttpCall {
     std::string method = "GET";
-    std::string url;                             // as HttpUrl::to_string() has it
+    std::string url;                             // as HttpUrl::to_string() has it; with expressions as it was written
     std::map<std::string, std::string> headers;  // names in lower case
     std::string body;
     HttpExpect expect;
@@ -61,8 +64,12 @@ struct HttpCall {
     friend bool operator==(const HttpCall&, const HttpCall&) = default;
 };
 
+// One line of ASCII, as a header may have.
+bool is_header_value(std::string_view text);
+
 // Reads the member `http` of a task. Each fault goes to `faults` with its pointer, below `pointer`; empty when there was one.
-std::optional<HttpCall> read_http_call(const json::Value& value, const std::string& pointer, Faults& faults);
+// `expressions`: the task has parameters, so that ${...} in an address is one, and check_expressions() looks at it.
+std::optional<HttpCall> read_http_call(const json::Value& value, const std::string& pointer, Faults& faults, bool expressions = false);
 
 // One JSON object. What is as it is without being said is left out, but for method and URL.
 void write_http_call(json::Writer& out, const HttpCall& call);

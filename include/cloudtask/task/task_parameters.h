@@ -10,6 +10,7 @@
 
 #include "cloudtask/core/faults.h"
 #include "cloudtask/core/result.h"
+#include "cloudtask/task/http_call.h"
 #include "cloudtask/task/parameters.h"
 #include "cloudtask/task/types.h"
 
@@ -52,5 +53,14 @@ struct WorkedOutTask {
 };
 // Of a run whose parameters are worked out. Errors: as there.
 Result<WorkedOutTask> worked_out(const Task& task, const Run& run);
+
+// What is called.
+struct WorkedOutCall {
+    HttpCall call;
+    bool private_body = false;  // its body has a secret
+};
+// Of a run whose parameters are worked out, and of a task with parameters and a call. `secrets`: the values of those that the task has, by
+// the names under `secrets`. Errors: as there; a value that makes a wrong header or address.
+Result<WorkedOutCall> worked_out_call(const Task& task, const Run& run, const std::map<std::string, std::string>& secrets);
 
 }  // namespace cloudtask::task

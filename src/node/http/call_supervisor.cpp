@@ -66,13 +66,13 @@ class CallSupervisor final : public Supervisor {
     void start(LaunchSpec spec, OnStarted on_started, OnEnd on_end) override {
         if (spec.http == nullptr) return programs_->start(std::move(spec), std::move(on_started), std::move(on_end));
         const std::string id = spec.run_id;
-        const auto begun =
-            calls_->start(CallSpec{id, *spec.http, std::move(spec.run_headers), std::move(spec.signing_key), std::move(spec.networks), spec.time_limit},
-                          [this, kept = KeptOfCall{std::move(spec.folder), spec.output_limit, spec.http->expect},
-                           on_end = std::move(on_end)](CallEnded end) {
-                              under_way_.erase(end.run_id);
-                              on_end(as_run_end(std::move(end), kept));
-                          });
+        const auto begun = calls_->start(CallSpec{id, *spec.http, std::move(spec.run_headers), std::move(spec.signing_key),
+                                                  spec.private_body, std::move(spec.networks), spec.time_limit},
+                                         [this, kept = KeptOfCall{std::move(spec.folder), spec.output_limit, spec.http->expect},
+                                          on_end = std::move(on_end)](CallEnded end) {
+                                             under_way_.erase(end.run_id);
+                                             on_end(as_run_end(std::move(end), kept));
+                                         });
         if (begun) under_way_.insert(id);
         // Before the call's end, which is posted as well, and later.
         loop_.post([begun, at = loop_.clock().now(), on_started = std::move(on_started)] {

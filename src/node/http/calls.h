@@ -33,6 +33,7 @@ struct CallSpec {
     task::HttpCall call;
     std::map<std::string, std::string> run_headers;  // of the run: CloudTask-Run-Id, ...; only to the address of the definition
     std::string signing_key;                         // its secret's value; empty: the call is not signed
+    bool private_body = false;                       // its body has a secret, and goes to no other origin
     std::shared_ptr<const task::NetworkRules> networks;
     Duration time_limit = std::chrono::hours{1};  // of all requests of the call together
 };
@@ -65,7 +66,8 @@ class HttpCalls {
     virtual ~HttpCalls() = default;  // ends all calls without a word
 
     // Begins the call; `on_end` is called exactly once, unless the HttpCalls is destroyed before. Errors, after which it is never called:
-    // invalid_argument (run id in use, an address that may not be called, no key for a call that is to be signed), unavailable (no memory or descriptors).
+    // invalid_argument (run id in use, an address that may not be called, no key for a call that is to be signed), unavailable (no memory
+    // or descriptors).
     virtual Result<> start(CallSpec spec, OnEnd on_end) = 0;
 
     // Ends the call at once. False when there is no such call.

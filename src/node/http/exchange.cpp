@@ -56,7 +56,7 @@ Result<> HttpExchange::set_up() {
         return fail(Errc::invalid_argument, "the call is to be signed, and there is no key for it");
     }
     if (spec_.networks == nullptr) return fail(Errc::invalid_argument, "the call has no rules of networks");
-    request_ = {spec_.call.method, *url, spec_.call.headers, spec_.call.body, true};
+    request_ = {spec_.call.method, *url, spec_.call.headers, spec_.call.body, spec_.private_body, true};
     easy_.reset(curl_easy_init());
     if (easy_ == nullptr) return fail(Errc::unavailable, "libcurl has no memory for another call");
     return prepare();

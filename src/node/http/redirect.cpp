@@ -29,6 +29,9 @@ Result<HttpRequest> redirected(HttpRequest request, int status, std::string_view
         request.headers.erase("content-type");
     }
     if (!url->same_origin(request.url)) {
+        if (request.private_body && !request.body.empty()) {
+            return fail(Errc::permission_denied, "it was sent to another origin, {}, where a body with a secret does not go", url->host);
+        }
         request.own_origin = false;
         std::erase_if(request.headers,
                       [](const auto& header) { return std::find(kHarmless.begin(), kHarmless.end(), header.first) == kHarmless.end(); });

@@ -17,7 +17,8 @@ struct HttpRequest {
     task::HttpUrl url;
     std::map<std::string, std::string> headers;  // the task's, names in lower case
     std::string body;
-    bool own_origin = true;  // it goes where the definition says: only then it is signed and has the headers of CloudTask
+    bool private_body = false;  // its body has a secret
+    bool own_origin = true;     // it goes where the definition says: only then it is signed and has the headers of CloudTask
 };
 
 // 301, 302, 303, 307, 308 (RFC 9110, section 15.4).
@@ -25,7 +26,8 @@ bool is_redirect(int status);
 
 // The request after `request`, which was answered with `status` and sent to `location` (an absolute URL). As RFC 9110 has it: 303, and a
 // POST after 301 or 302, becomes a GET without a body. To another origin goes nothing that could be a credential: of the headers only
-// accept, accept-language, content-type and user-agent. Errors: permission_denied for what may not be called, as a sentence part.
+// accept, accept-language, content-type and user-agent; and no body that has a secret. Errors: permission_denied for what may not be
+// called, as a sentence part.
 Result<HttpRequest> redirected(HttpRequest request, int status, std::string_view location);
 
 }  // namespace cloudtask::node

@@ -51,6 +51,7 @@ struct LaunchSpec {
     // Of a call only: what the request says of the run, the key if it is to be signed, and where it may connect to.
     std::map<std::string, std::string> run_headers;
     std::string signing_key;
+    bool private_body = false;  // its body has a secret
     std::shared_ptr<const task::NetworkRules> networks;
 
     Duration time_limit = std::chrono::hours{1};
