@@ -73,10 +73,10 @@ std::string secret_json(const SecretRow& row) {
 void check_secrets(soci::session& sql, const task::Task& task, Faults& faults) {
     for (const auto& [pointer, secret] : task::named_secrets(task)) {
         if (secret_known(sql, task.runtime, task.group, secret)) continue;
-        faults.add(pointer,
-                   fmt::format("names '{}', which is a secret neither of the group {} nor of the runtime {}", secret, task.group,
-                               task.runtime),
-                   "the name of a secret (cloudtask secret set)");
+        faults.add(
+            pointer,
+            fmt::format("names '{}', which is a secret neither of the group {} nor of the runtime {}", secret, task.group, task.runtime),
+            "the name of a secret (cloudtask secret set)");
     }
 }
 

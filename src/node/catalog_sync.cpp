@@ -7,6 +7,7 @@
 #include <iterator>
 #include <utility>
 
+#include "cloudtask/task/task_secrets.h"
 #include "node/backoff.h"
 #include "node/catalog_page.h"
 #include "node/center_answer.h"
@@ -129,7 +130,7 @@ struct CatalogSync::Impl : std::enable_shared_from_this<Impl> {
         // They are there before the tasks that name them.
         const auto held = std::make_shared<Kept>(std::move(*kept));
         const auto& tasks = held->change->tasks;
-        const bool named = std::any_of(tasks.begin(), tasks.end(), [](const task::Task& task) { return task.secrets != nullptr; });
+        const bool named = std::any_of(tasks.begin(), tasks.end(), task::names_secrets);
         hooks.secrets(held->secrets, named || held->change->full, [weak = weak_from_this(), held] {
             const auto self = weak.lock();
             if (self && !self->closed) self->take_up(std::move(*held));

@@ -8,11 +8,10 @@
 #include "cloudtask/core/log.h"
 #include "cloudtask/core/units.h"
 #include "cloudtask/task/attempts.h"
-#include "cloudtask/task/http_call.h"
 #include "cloudtask/task/networks.h"
 #include "cloudtask/task/pieces.h"
-#include "cloudtask/task/task_parameters.h"
 #include "cloudtask/task/task_secrets.h"
+#include "node/http/call_values.h"
 #include "node/retries.h"
 #include "node/run_texts.h"
 
@@ -110,34 +109,13 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
     Result<> give_secrets(Result<LaunchSpec>& spec, const task::Task& task, Live& run) {
         if (!spec) return propagate(spec);
         if (task.http) {
-            if (const auto made = complete_call(*spec, task, run.run); !made) return propagate(made);
+            if (const auto made = put_call_values(*spec, task, run.run, around.secrets); !made) return propagate(made);
         } else if (task.secrets) {
             auto given = around.secrets.give(task, run.run);
             if (!given) return propagate(given);
             spec->environment.merge(*given);
         }
         if (task::names_secrets(task)) run.mask = around.secrets.mask_of(run.run.id);
-        return {};
-    }
-
-    // Its key, and the values of its parameters and secrets.
-    Result<> complete_call(LaunchSpec& spec, const task::Task& task, const task::Run& run) const {
-        if (!task.http->sign.empty()) {
-            auto key = around.secrets.give_value(run, task.http->sign);
-            if (!key) return propagate(key);
-            spec.signing_key = std::move(*key);
-        }
-        if (!task.parameters) return {};
-        std::map<std::string, std::string> values;
-        for (const auto& [name, use] : task.secrets ? *task.secrets : task::SecretUses{}) {
-            auto value = around.secrets.give_value(run, use.secret);
-            if (!value) return propagate(value);
-            values.emplace(name, std::move(*value));
-        }
-        auto made = task::worked_out_call(task, run, values);
-        if (!made) return propagate(made);
-        spec.http = std::make_shared<const task::HttpCall>(std::move(made->call));
-        spec.private_body = made->private_body;
         return {};
     }
 

@@ -16,7 +16,7 @@ enum class BuiltIn { fire_time, fire_date, attempt, shard, shards, run_id, trigg
 std::optional<BuiltIn> built_in_named(std::string_view name);
 
 struct Expression {
-    std::size_t position = 0;  // of its name, see TemplateFault
+    std::size_t position = 0;         // of its name, see TemplateFault
     std::string name;                 // "secrets.NAME" is a secret's, which only an HTTP call can have
     std::optional<BuiltIn> built_in;  // none: a parameter
     std::string zone;                 // empty: that of the fire

@@ -10,7 +10,7 @@ import time
 import unittest
 
 import shared_cluster
-from cluster import RUNTIME, NotYet, parse_instant
+from cluster import RUNTIME, CliError, NotYet, parse_instant
 from mail_receiver import make_certificate, text_of
 from url_server import UrlServer
 
@@ -67,10 +67,15 @@ class UrlTasks(shared_cluster.SharedClusterTest):
         self.assertEqual((code, ledger["counts"]["unexplained"]), (0, 0), ledger["counts"])
         for name in os.listdir(os.path.join(self.cluster.folder, "logs")):
             with open(os.path.join(self.cluster.folder, "logs", name), encoding="utf-8", errors="replace") as log:
-                text = log.read()
-            self.assertNotIn(SECRET, text, name)
-            self.assertNotIn(KEY, text, name)
-            self.assertNotIn(TOKEN, text, name)
+                self.assertNotIn(SECRET, log.read(), name)
+        for folder, _, names in os.walk(self.cluster.folder):
+            for name in names:
+                # What an answer said stands in its run's output on the node as it came.
+                if f"{os.sep}runs{os.sep}" in folder and name == "stdout":
+                    continue
+                with open(os.path.join(folder, name), "rb") as file:
+                    content = file.read()
+                self.assertFalse(KEY.encode() in content or TOKEN.encode() in content, name)
 
     def hostile(self):
         """A runtime that allows nothing of its own."""
@@ -161,7 +166,7 @@ class UrlTasks(shared_cluster.SharedClusterTest):
         task = self.calling("signed", url("/signed"), http=fields)
         within = self.calling("signed-within", url(f"/to?{url('/signed-there')}"), http=fields)
         beyond = self.calling("signed-beyond", url(f"/to?{url('/unsigned-there', '127.0.0.2')}"), http=fields)
-        once = self.api.post("/http-tasks", {"runtime": RUNTIME, "url": url("/signed-once"), "at": instant(time.time() + 2), "sign": {"secret": "hook"}})
+        once = self.api.post("/http-tasks", {"runtime": RUNTIME, "group": "tests", "url": url("/signed-once"), "at": instant(time.time() + 2), "sign": {"secret": "hook"}})
         for run in self.run_calls([task, within, beyond]):
             self.assertEqual((run["state"], list(run["secrets"])), ("SUCCEEDED", ["hook"]), run["reason"])
         self.cluster.wait_for(lambda: self.succeeded(once), 20, "the signed call")
@@ -195,9 +200,9 @@ class UrlTasks(shared_cluster.SharedClusterTest):
         hit, = self.server.to(path)
         self.assertEqual((json.loads(hit.body), hit.headers["authorization"]), ({"note": note, "token": TOKEN}, f"Bearer {TOKEN}"))
         self.assertEqual((run["parameters"]["note"]["value"], list(run["secrets"])), (note, ["token"]))
-        self.cluster.cli("task", "start", f"{RUNTIME}/tests/values", "--param", "note=x\r\ny", "--param", "region=..")
-        bad = self.cluster.wait_for(lambda: self.cluster.runs(task, state="FAILED"), 20, "a refusal")[0]
-        self.assertRegex(bad["reason"], "its parameters cannot be worked out: the address has '.' or '..' between slashes")
+        with self.assertRaises(CliError) as refused:
+            self.cluster.cli("task", "start", f"{RUNTIME}/tests/values", "--param", "note=", "--param", "region=..")
+        self.assertIn("the address has '.' or '..' between slashes", str(refused.exception))
 
         # What the receiver says of it is starred. With its body it does not go to another origin, without it does, and leaves its header behind.
         echo = self.calling("echo", url("/echo"), http={**http, "url": url("/echo"), "body": "${secrets.TOKEN} ${note}"}, **{**members, "parameters": {"note": "ok"}})
