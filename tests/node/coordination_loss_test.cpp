@@ -145,9 +145,20 @@ TEST_CASE("a run that goes on where its task was is known to the task's new owne
         old_owner.set_running(task, false);
         REQUIRE(cluster.until([&] { return owner.running_elsewhere(task).empty(); }, 2s));
     }
-    SECTION("or its node is gone, which reports it as lost") {
+    SECTION("or its node is gone for longer than a restart takes") {
         cluster.kill("a");
+        cluster.loop.advance(1900ms);
+        CHECK(owner.running_elsewhere(task) == "node-a");
         REQUIRE(cluster.until([&] { return owner.running_elsewhere(task).empty(); }, 2s));
+    }
+    SECTION("also while its node is started again, which takes it over") {
+        cluster.kill("a");
+        cluster.loop.advance(800ms);
+        cluster.start("a").coordinator().set_running(task, true);
+        while (!cluster.settled_with({"a", "b", "c"})) {
+            REQUIRE((!owner.owns(task) || owner.running_elsewhere(task) == "node-a"));
+            cluster.loop.advance(20ms);
+        }
     }
     SECTION("and to the next owner as well") {
         cluster.leave(owner.incarnation().substr(0, 1));
