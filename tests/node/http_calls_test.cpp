@@ -290,12 +290,20 @@ TEST_CASE("so many names are looked up at a time, and the loop waits for none of
     constexpr int kCalls = 150;
     constexpr int kMost = 64;
     CallBench bench;
-    HttpServer server(bench.loop, [](const std::string&) { return answer_of(200, "ok"); });
+    std::string waited;  // the request of one that waits for its turn
+    HttpServer server(bench.loop, [&](const std::string& request) {
+        if (request.starts_with("GET /100 ")) waited = request;
+        return answer_of(200, "ok");
+    });
     slow_names_held = true;
     most_slow_look_ups = 0;
     for (int i = 0; i < kCalls; ++i) {
-        REQUIRE(bench.start(bench.spec(fmt::format("run-{}", i), server.url("/", fmt::format("n{}{}", i, kSlowNames)))));
+        CallSpec spec = bench.spec(fmt::format("run-{}", i), server.url(fmt::format("/{}", i), fmt::format("n{}{}", i, kSlowNames)));
+        spec.signing_key = "key";
+        REQUIRE(bench.start(std::move(spec)));
     }
+    const auto second_of = [&] { return std::chrono::floor<std::chrono::seconds>(bench.loop.clock().now()).time_since_epoch().count(); };
+    const auto second = second_of();
     REQUIRE(test::run_until(bench.loop, [&] { return slow_look_ups == kMost; }));
     // An address needs no look-up.
     CHECK(bench.run(bench.spec("by-address", server.url("/"))).state({}) == task::RunState::succeeded);
@@ -308,6 +316,7 @@ TEST_CASE("so many names are looked up at a time, and the loop waits for none of
     REQUIRE(bench.start(hurried));
     CHECK(bench.calls->running() == kCalls - 2 + 1);
 
+    REQUIRE(test::run_until(bench.loop, [&] { return second_of() > second; }));
     slow_names_held = false;
     slow_names_held.notify_all();
     REQUIRE(test::run_until(bench.loop, [&] { return bench.ended.size() == kCalls + 1; }));
@@ -317,5 +326,8 @@ TEST_CASE("so many names are looked up at a time, and the loop waits for none of
     CHECK(bench.ended.at("hurried").state({}) == task::RunState::timed_out);
     CHECK_FALSE(bench.ended.at("hurried").sent);
     CHECK(bench.ended.at("run-100").state({}) == task::RunState::succeeded);
+    const auto signature = waited.find("CloudTask-Signature: t=");
+    REQUIRE(signature != std::string::npos);
+    CHECK(std::stoll(waited.substr(signature + 23)) > second);  // of when it was sent
     REQUIRE(test::run_until(bench.loop, [] { return slow_look_ups == 0; }));
 }

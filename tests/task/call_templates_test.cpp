@@ -107,6 +107,9 @@ TEST_CASE("expressions of a call are checked when it is saved") {
     CHECK(template_faults("https://a.org/${day}#x").size() == 1);
     CHECK(template_faults("https://a.org/../${day}").size() == 1);
     CHECK(template_faults("https://a.org/?q=../${day}").empty());
+    // Calendars come along from here too.
+    const Task calendared = saved_call(R"({"url": "https://a.org/${fire_date - 1 working day of de}"})", R"("parameters": {})");
+    CHECK(expression_calendars(calendared) == TextMap{{"de", "/http/url"}});
     // Without parameters nothing is an expression.
     Faults faults;
     const auto plain = calling_task(R"({"url": "https://a.org/$x", "headers": {"x-a": "${dya}"}})", "", faults);

@@ -112,7 +112,10 @@ class CurlCalls final : public HttpCalls {
             HttpExchange& exchange = *which->second;
             if (exchange.out_of_time()) {
                 conclude(which, false);
-            } else if (const auto begun = begin(exchange); !begun) {
+                continue;
+            }
+            const auto signed_again = exchange.sign_again();
+            if (const auto begun = signed_again ? begin(exchange) : signed_again; !begun) {
                 exchange.fail_next(begun.error().message);
                 conclude(which, false);
             }

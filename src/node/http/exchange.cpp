@@ -146,6 +146,11 @@ void HttpExchange::looked_up() {
     if (const auto done = std::exchange(look_up_done_, nullptr)) done();
 }
 
+Result<> HttpExchange::sign_again() {
+    if (spec_.signing_key.empty()) return {};
+    return prepare();
+}
+
 void HttpExchange::bound_time() {
     curl_easy_setopt(easy_.get(), CURLOPT_TIMEOUT_MS, std::max(1L, milliseconds_up(time_left())));  // 0 would be none
 }

@@ -31,6 +31,9 @@ class HttpExchange {
     void look_up(std::function<void()> done) { look_up_done_ = std::move(done); }
     void looked_up();
 
+    // The request has waited: its signature is to say when it is sent.
+    Result<> sign_again();
+
     // The handle gets what is left of the call's time, before it is begun.
     void bound_time();
     // True when nothing is left, and the call is at its end.
