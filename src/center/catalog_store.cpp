@@ -198,10 +198,8 @@ std::vector<RuntimeRevision> runtime_revisions(soci::session& sql) {
     long long revision = 0;
     soci::statement statement =
         (sql.prepare << "SELECT name, max(coalesce((SELECT max(revision) FROM tasks WHERE runtime = name), 0), coalesce((SELECT "
-                        "max(revision) FROM deleted_tasks WHERE runtime = name), 0), networks_revision, coalesce((SELECT max(until) + 1 "
-                        "FROM lost_revisions), "
-                        "0)) FROM "
-                        "runtimes ORDER BY name",
+                        "max(revision) FROM deleted_tasks WHERE runtime = name), 0), networks_revision, secrets_revision, "
+                        "coalesce((SELECT max(until) + 1 FROM lost_revisions), 0)) FROM runtimes ORDER BY name",
          soci::into(row.runtime), soci::into(revision));
     statement.execute();
     while (statement.fetch()) {

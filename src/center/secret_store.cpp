@@ -57,6 +57,14 @@ std::optional<SecretRow> find_secret(soci::session& sql, const std::string& runt
     return columns.take();
 }
 
+std::optional<std::int64_t> secret_version(soci::session& sql, const std::string& runtime, const std::string& group,
+                                           const std::string& name) {
+    long long version = 0;
+    sql << "SELECT version FROM secrets WHERE runtime = :runtime AND group_name = :group AND name = :name", soci::use(runtime),
+        soci::use(group), soci::use(name), soci::into(version);
+    return sql.got_data() ? std::optional<std::int64_t>(version) : std::nullopt;
+}
+
 void put_secret_row(soci::session& sql, const SecretRow& row) {
     const long long version = row.place.version, created_at = to_db(row.created_at), updated_at = to_db(row.updated_at);
     sql << "INSERT OR REPLACE INTO secrets (runtime, group_name, name, version, key_id, ciphertext, created_at, updated_at, updated_by) "

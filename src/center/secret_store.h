@@ -28,6 +28,9 @@ struct SecretRow {
 };
 
 std::optional<SecretRow> find_secret(soci::session& sql, const std::string& runtime, const std::string& group, const std::string& name);
+// The version alone, without reading the value.
+std::optional<std::int64_t> secret_version(soci::session& sql, const std::string& runtime, const std::string& group,
+                                           const std::string& name);
 // By its place but for the version, which may be another.
 void put_secret_row(soci::session& sql, const SecretRow& row);
 void erase_secret(soci::session& sql, const SecretPlace& place);

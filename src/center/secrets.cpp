@@ -44,18 +44,18 @@ std::int64_t note_change(WriteScope& scope, const std::string& runtime) {
 }
 
 // The places of the secrets that a node may come to need, each once.
-std::vector<SecretRow> needed_by(soci::session& sql, const std::string& runtime, const ring::Member& node) {
-    std::vector<SecretRow> needed;
+std::vector<SecretPlace> needed_by(soci::session& sql, const std::string& runtime, const ring::Member& node) {
+    std::vector<SecretPlace> needed;
     std::set<std::pair<std::string, std::string>> named;  // group, name: as tasks name them
     visit_secret_uses(sql, runtime, [&](const std::string& group, const std::string& name, const ring::Placement& placement) {
         if (placement.accepts(node)) named.emplace(group, name);
     });
     std::set<std::string> of_runtime;
     for (const auto& [group, name] : named) {
-        if (auto row = find_secret(sql, runtime, group, name)) {
-            needed.push_back(std::move(*row));
+        if (const auto version = secret_version(sql, runtime, group, name)) {
+            needed.push_back({runtime, group, name, *version});
         } else if (of_runtime.insert(name).second) {
-            if (auto common = find_secret(sql, runtime, "", name)) needed.push_back(std::move(*common));
+            if (const auto common = secret_version(sql, runtime, "", name)) needed.push_back({runtime, "", name, *common});
         }
     }
     return needed;
@@ -146,19 +146,21 @@ Result<NodeSecrets> secrets_for_node(soci::session& sql, const SecretKeys& keys,
     answer.revision = secrets_revision(sql, node.runtime);
     const std::set<std::int64_t> have(request.have.begin(), request.have.end());
     std::size_t bytes = 0;
-    for (const SecretRow& row : needed_by(sql, node.runtime, member)) {
-        NodeSecrets::Item item{row.place, {}};
-        if (!have.contains(row.place.version)) {
+    for (const SecretPlace& place : needed_by(sql, node.runtime, member)) {
+        NodeSecrets::Item item{place, {}};
+        if (!have.contains(place.version)) {
             if (bytes >= kSecretsPageBytes) {
                 answer.more = true;
             } else {
-                auto value = keys.decrypt(row.encrypted, row.place);
+                const auto row = find_secret(sql, place.runtime, place.group, place.name);
+                const auto value =
+                    row ? keys.decrypt(row->encrypted, place) : Result<std::string>(fail(Errc::not_found, "it is not there"));
                 if (!value) {
-                    log::error("the secret {} cannot be given to nodes: {}", name_of(row.place), value.error().message);
+                    log::error("the secret {} cannot be given to nodes: {}", name_of(place), value.error().message);
                     continue;
                 }
                 bytes += value->size();
-                auto sealed = seal(request.public_key, sealed_text(row.place, *value));
+                auto sealed = seal(request.public_key, sealed_text(place, *value));
                 if (!sealed) return propagate(sealed);
                 item.sealed = std::move(*sealed);
             }

@@ -13,6 +13,7 @@
 #include <soci/soci.h>
 #include <catch2/catch.hpp>
 
+#include "center/catalog_store.h"
 #include "center/user_store.h"
 #include "cloudtask/core/ids.h"
 #include "cloudtask/ring/allocation.h"
@@ -236,6 +237,17 @@ long long ApiFixture::count(const std::string& sql_text) {
         return {};
     }));
     return number;
+}
+
+std::int64_t ApiFixture::newest_revision() {
+    std::int64_t newest = -1;
+    REQUIRE(store->read([&](soci::session& sql) -> Result<> {
+        for (const auto& row : runtime_revisions(sql)) {
+            if (row.runtime == "demo") newest = row.revision;
+        }
+        return {};
+    }));
+    return newest;
 }
 
 }  // namespace cloudtask::center

@@ -93,6 +93,7 @@ class ApiFixture {
     std::uint16_t port() const { return port_; }
 
     long long count(const std::string& sql);  // of a SELECT count(*)
+    std::int64_t newest_revision();           // of the catalog of `demo`, as it is published after a start
 
     TemporaryFolder folder;
     TestClock clock;

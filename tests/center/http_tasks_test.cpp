@@ -3,7 +3,6 @@
 #include <catch2/catch.hpp>
 
 #include "api_fixture.h"
-#include "center/catalog_store.h"
 #include "cloudtask/task/codec.h"
 #include "ingest_fixture.h"
 
@@ -103,25 +102,16 @@ TEST_CASE("what is wrong with a call is told where the request has it") {
 TEST_CASE("a change of a runtime's networks is a revision of its catalog") {
     ApiFixture api;
     api.make_group();
-    const auto revision = [&api] {
-        std::int64_t newest = 0;
-        const auto read = api.store->read([&](soci::session& sql) -> Result<> {
-            newest = runtime_revisions(sql).at(0).revision;
-            return {};
-        });
-        REQUIRE(read);
-        return newest;
-    };
-    const auto before = revision();
+    const auto before = api.newest_revision();
     CHECK(api.put("/api/v1/runtimes/demo", "1", R"({"name": "demo", "description": "other words"})").status == 200);
-    CHECK(revision() == before);
+    CHECK(api.newest_revision() == before);
     CHECK(api.put("/api/v1/runtimes/demo", "2", R"({"name": "demo", "http": {"allow": ["10.1.0.0/16"]}})").status == 200);
-    const auto allowed = revision();
+    const auto allowed = api.newest_revision();
     CHECK(allowed > before);
     CHECK(api.catalog_changes.back() == std::pair<std::string, std::int64_t>{"demo", allowed});
     CHECK(api.get("/api/v1/runtimes/demo").json()["http"]["allow"].Size() == 1);
     CHECK(api.put("/api/v1/runtimes/demo", "3", R"({"name": "demo", "http": {"allow": ["10.1.0.0/16"]}})").status == 200);
-    CHECK(revision() == allowed);
+    CHECK(api.newest_revision() == allowed);
     const auto wrong = api.put("/api/v1/runtimes/demo", "4", R"({"name": "demo", "http": {"allow": ["10.1.0.1/16"]}})");
     CHECK(wrong.status == 422);
     CHECK(pointer_of_fault(wrong) == "/http/allow/0");

@@ -148,6 +148,18 @@ TEST_CASE("a secret is set and listed, and its value is answered by nothing and 
     CHECK(api.call("GET", kSecrets, {}, as_viewer).status == 200);
 }
 
+TEST_CASE("a change of a secret is a revision of its runtime's catalog, also for a center that was restarted since") {
+    ApiFixture api;
+    api.make_group();
+    for (const std::string& query : {std::string{}, std::string{"?group=reports"}}) {
+        REQUIRE(set_secret(api, "db", kValue, query).status == 201);
+        const auto set = api.newest_revision();
+        CHECK(api.catalog_changes.back() == std::pair<std::string, std::int64_t>{"demo", set});
+        REQUIRE(api.erase(std::string(kSecrets) + "/db" + query).status == 204);
+        CHECK(api.newest_revision() > set);
+    }
+}
+
 TEST_CASE("a task names secrets that there are, and they stay as long as it does") {
     ApiFixture api;
     api.make_group();
