@@ -90,6 +90,7 @@ std::shared_ptr<const RunParameters> read_run_parameters(json::ObjectReader& rea
     RunParameters read;
     const json::Value* object = reader.object("parameters");
     if (object != nullptr) {
+        std::size_t size = 0;
         for (const auto& member : object->GetObject()) {
             std::string name{member.name.GetString(), member.name.GetStringLength()};
             json::ObjectReader value{member.value, pointer_to(reader.pointer("parameters"), name), reader.faults()};
@@ -101,7 +102,12 @@ std::shared_ptr<const RunParameters> read_run_parameters(json::ObjectReader& rea
                 if (named && to_string(origin) == from) one.origin = origin;
             }
             value.finish();
+            size += name.size() + one.text.size();
             read.values.emplace(std::move(name), std::move(one));
+        }
+        if (size > kLargestParameters) {
+            reader.faults().add(reader.pointer("parameters"), fmt::format("have {} bytes in all", size),
+                                fmt::format("{} at the most, names and values", kLargestParameters));
         }
     }
     Instant as_of{};

@@ -3,6 +3,8 @@
 
 #include "center/commands_store.h"
 #include "center/runs.h"
+#include "cloudtask/task/parameters.h"
+#include "cloudtask/task/template.h"
 #include "ingest_fixture.h"
 
 using namespace cloudtask;
@@ -198,15 +200,22 @@ TEST_CASE("reports that can never be applied are put aside, and those behind the
     auto elsewhere = f.run(2, RunState::running);
     elsewhere.runtime = "other";
     const auto good = f.run(3, RunState::succeeded);
+    // More than the center would read of its own database again.
+    auto swollen = f.run(6, RunState::succeeded);
+    task::RunParameters parameters;
+    for (int i = 0; i < 80; ++i) {
+        parameters.values[fmt::format("p{}", i)] = {std::string(task::kLongestTemplateValue, 'x'), task::ParameterOrigin::task};
+    }
+    swollen.parameters = std::make_shared<const task::RunParameters>(std::move(parameters));
     const std::string foreign = f.run_report(f.run(4, RunState::running), 9, HistoryFixture::kOtherIncarnation);
     f.take({f.run_report(stranger, 1), f.run_report(elsewhere, 2), R"({"kind":"run"})", R"({"incarnation":5})", "7", foreign,
             f.log_report(f.run(5, RunState::running), "stdout", 0, "x", 3),
             f.command_report("01920000-0000-7000-8000-0000000000aa", "done", 4), f.run_report(good, 5),
-            f.log_report(good, "stdout", 7, "gap", 6), f.log_report(good, "stdout", 3u << 20, "big", 7)});
+            f.log_report(good, "stdout", 7, "gap", 6), f.log_report(good, "stdout", 3u << 20, "big", 7), f.run_report(swollen, 8)});
     CHECK(f.stored(good.id).run.state == RunState::succeeded);
     CHECK(f.number("SELECT count(*) FROM runs") == 1);
-    CHECK(f.number("SELECT count(*) FROM dead_letters") == 10);
-    CHECK(f.number("SELECT sequence FROM ingest_cursors") == 7);
+    CHECK(f.number("SELECT count(*) FROM dead_letters") == 11);
+    CHECK(f.number("SELECT sequence FROM ingest_cursors") == 8);
     CHECK(f.number("SELECT count(*) FROM ingest_cursors") == 1);
 }
 

@@ -10,6 +10,7 @@
 
 #include "cloudtask/task/http_call.h"
 #include "cloudtask/task/networks.h"
+#include "cloudtask/task/parameters.h"
 #include "task/codec_rules.h"
 
 using namespace cloudtask;
@@ -536,6 +537,27 @@ TEST_CASE("codec: an entry covers only what follows its fire") {
         REQUIRE_FALSE(run);
         CHECK(run.error().message.find("/covers_until") != std::string::npos);
     }
+}
+
+TEST_CASE("codec: the parameters of a run have bounds") {
+    Run run;
+    run.id = kUuid;
+    run.task_id = kOtherUuid;
+    run.runtime = "demo";
+    run.group = "ops";
+    run.task_name = "t";
+    run.trigger = Trigger::manual;
+    const auto reading = [&run](std::size_t bytes) {
+        RunParameters given;
+        given.values["a"] = {std::string(bytes / 2 - 1, 'x'), ParameterOrigin::manual};
+        given.values["b"] = {std::string(bytes / 2 - 1, 'x'), ParameterOrigin::task};
+        run.parameters = std::make_shared<const RunParameters>(std::move(given));
+        return read_run(document(written(run)));
+    };
+    CHECK(reading(kLargestParameters));
+    const auto larger = reading(kLargestParameters + 2);
+    REQUIRE_FALSE(larger);
+    CHECK(larger.error().message.find("/parameters") != std::string::npos);
 }
 
 TEST_CASE("codec: a faulty run is refused with all its faults") {
