@@ -266,14 +266,15 @@ class NamedCalendarReader {
         for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
         std::stable_sort(order.begin(), order.end(), [this](auto a, auto b) { return rules_.dates[a].from < rules_.dates[b].from; });
         std::vector<Calendar::Rules::Dates> sorted;
-        for (std::size_t i = 0; i < order.size(); ++i) {
-            const auto& dates = rules_.dates[order[i]];
-            if (i > 0 && dates.from < rules_.dates[order[i - 1]].to) {
-                faults_.add(date_pointers_[order[i]],
-                            fmt::format("overlaps {} ({})", date_pointers_[order[i - 1]], rules_.dates[order[i - 1]].label),
+        std::size_t longest = 0;  // of those before, the one that ends last
+        for (const std::size_t index : order) {
+            const auto& dates = rules_.dates[index];
+            if (!sorted.empty() && dates.from < rules_.dates[longest].to) {
+                faults_.add(date_pointers_[index], fmt::format("overlaps {} ({})", date_pointers_[longest], rules_.dates[longest].label),
                             std::string{kEachDayOnce});
             }
-            refuse_beside_yearly(dates, date_pointers_[order[i]]);
+            if (sorted.empty() || dates.to > rules_.dates[longest].to) longest = index;
+            refuse_beside_yearly(dates, date_pointers_[index]);
             sorted.push_back(dates);
         }
         for (const auto& [date, at] : extra_pointers_) {
@@ -321,13 +322,14 @@ class NamedCalendarReader {
         for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
         std::stable_sort(order.begin(), order.end(), [this](auto a, auto b) { return rules_.ranges[a].from < rules_.ranges[b].from; });
         std::vector<Calendar::Rules::Range> sorted;
-        for (std::size_t i = 0; i < order.size(); ++i) {
-            const auto& range = rules_.ranges[order[i]];
-            if (i > 0 && range.from < rules_.ranges[order[i - 1]].to) {
-                faults_.add(range_pointers_[order[i]],
-                            fmt::format("overlaps {} ({})", range_pointers_[order[i - 1]], rules_.ranges[order[i - 1]].label),
+        std::size_t longest = 0;  // of those before, the one that ends last
+        for (const std::size_t index : order) {
+            const auto& range = rules_.ranges[index];
+            if (!sorted.empty() && range.from < rules_.ranges[longest].to) {
+                faults_.add(range_pointers_[index], fmt::format("overlaps {} ({})", range_pointers_[longest], rules_.ranges[longest].label),
                             "ranges that do not overlap");
             }
+            if (sorted.empty() || range.to > rules_.ranges[longest].to) longest = index;
             sorted.push_back(range);
         }
         rules_.ranges = std::move(sorted);

@@ -155,6 +155,23 @@ TEST_CASE("calendar: equal ones are one object, whatever the order of their entr
           R"({"date":"2026-12-28"},{"yearly":"01-01"},{"yearly":"12-25"}],"extra_working_days":[],"blackouts":[]})");
 }
 
+TEST_CASE("calendar: all that a long range overlaps is told at once") {
+    for (const auto& [text, list] : {std::pair{R"({"holidays": [{"date": "2026-12-05"}, {"from": "2026-12-01", "to": "2027-01-10"},
+                                                               {"date": "2026-12-20"}]})",
+                                               "/c/holidays/"},
+                                     std::pair{R"({"blackouts": [{"from": "2026-12-05T01:00", "to": "2026-12-05T02:00"},
+                                                                {"from": "2026-12-01T00:00", "to": "2027-01-10T00:00"},
+                                                                {"from": "2026-12-20T01:00", "to": "2026-12-20T02:00"}]})",
+                                               "/c/blackouts/"}}) {
+        Faults faults;
+        CHECK(read_calendar_text(text, faults) == nullptr);
+        REQUIRE(faults.list().size() == 2);
+        CHECK(faults.list()[0].pointer == list + std::string("0"));
+        CHECK(faults.list()[1].pointer == list + std::string("2"));
+        for (const Fault& fault : faults.list()) CHECK(fault.problem.find(list + std::string("1")) != std::string::npos);
+    }
+}
+
 TEST_CASE("calendar: what is wrong is refused, with its place") {
     check_calendar_fault(R"({"zone": "Europe/Nowhere"})", "/c/zone", "zone");
     check_calendar_fault(R"({"holidays": [{"name": "x"}]})", "/c/holidays/0", "no day");
