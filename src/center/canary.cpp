@@ -31,6 +31,12 @@ bool only_switches(const StoredTask& before, const task::Task& after) {
     return std::all_of(differences.begin(), differences.end(), [](const auto& difference) { return difference.pointer == "/enabled"; });
 }
 
+// Of how many pieces a fire of the task is. Of a broadcast nobody can say: it has succeeded once none of those that began is going on.
+std::int64_t pieces_of(soci::session& sql, const std::string& task_id) {
+    const auto stored = find_task(sql, task_id);
+    return stored && *stored && (*stored)->task.mode == task::Mode::shards ? (*stored)->task.shards : 1;
+}
+
 }  // namespace
 
 Result<> begin_canary(WriteScope& scope, const StoredTask& before, StoredTask& after, std::int64_t fires) {
@@ -76,7 +82,10 @@ std::optional<CanaryJudge::Decision> CanaryJudge::on_end(const task::Run& run) {
     Canary& canary = decision.canary;
     const bool failed = run.state == task::RunState::failed || run.state == task::RunState::timed_out || task::is_given_up(run);
     if (!failed && run.state != task::RunState::succeeded) return std::nullopt;
-    const std::int64_t succeeded = count_succeeded(sql_, canary);
+    const std::int64_t pieces = pieces_of(sql_, canary.task_id);
+    // All fires are counted only when one has become whole: of a shard's end most often none has.
+    if (!failed && count_succeeded(sql_, canary, pieces, run.fire_time) == 0) return std::nullopt;
+    const std::int64_t succeeded = count_succeeded(sql_, canary, pieces);
     if (!failed && succeeded == canary.succeeded) return std::nullopt;
     canary.succeeded = succeeded;
     if (failed) {

@@ -128,14 +128,20 @@ void erase_canary(soci::session& sql, const std::string& task_id) {
     sql << "DELETE FROM task_canaries WHERE task_id = :id", soci::use(task_id);
 }
 
-std::int64_t count_succeeded(soci::session& sql, const Canary& canary) {
+std::int64_t count_succeeded(soci::session& sql, const Canary& canary, std::int64_t pieces, std::optional<Instant> only) {
     // Ids of runs are ordered by their fire times. A version may run fires that came due, by a node's clock, some time before it was saved.
-    const std::string since = least_run_id(canary.started_at - kCountedBefore);
-    const long long first = canary.version, last = canary.last, most = canary.fires;
+    const auto millisecond = std::chrono::floor<std::chrono::milliseconds>(only.value_or(Instant{}));
+    const std::string since = least_run_id(only ? Instant{millisecond} : canary.started_at - kCountedBefore);
+    const std::string until = only ? least_run_id(millisecond + std::chrono::milliseconds{1}) : std::string(1, '~');
+    const long long first = canary.version, last = canary.last, most = canary.fires, needed = pieces;
     long long count = 0;
-    sql << "SELECT count(*) FROM (SELECT 1 FROM runs WHERE task_id = :id AND id >= :since AND task_version BETWEEN :first AND :last AND "
-           "fire_time IS NOT NULL AND state = 'SUCCEEDED' LIMIT :most)",
-        soci::use(canary.task_id), soci::use(since), soci::use(first), soci::use(last), soci::use(most), soci::into(count);
+    sql << "SELECT count(*) FROM (SELECT 1 FROM runs WHERE task_id = :id AND id >= :since AND id < :until AND task_version BETWEEN :first "
+           "AND "
+           ":last AND fire_time IS NOT NULL GROUP BY fire_time HAVING count(DISTINCT iif(state = 'SUCCEEDED', coalesce(piece, ''), NULL)) "
+           ">= "
+           ":needed AND sum(state IN ('PENDING', 'RUNNING')) = 0 LIMIT :most)",
+        soci::use(canary.task_id), soci::use(since), soci::use(until), soci::use(first), soci::use(last), soci::use(needed),
+        soci::use(most), soci::into(count);
     return count;
 }
 

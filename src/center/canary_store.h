@@ -45,7 +45,8 @@ void extend_canaries(soci::session& sql, const std::string& runtime, const std::
 void extend_canary(soci::session& sql, const std::string& task_id, std::int64_t version);
 void erase_canary(soci::session& sql, const std::string& task_id);
 
-// How many fires have succeeded by the versions on trial, up to as many as have to.
-std::int64_t count_succeeded(soci::session& sql, const Canary& canary);
+// How many fires have succeeded by the versions on trial, up to as many as have to: at least so many pieces of one have, and none is yet to
+// end. `only`: of the fires of this millisecond.
+std::int64_t count_succeeded(soci::session& sql, const Canary& canary, std::int64_t pieces, std::optional<Instant> only = {});
 
 }  // namespace cloudtask::center

@@ -10,7 +10,9 @@
 #include "center/mail_store.h"
 #include "center/runtime_store.h"
 #include "center/tasks.h"
+#include "cloudtask/core/ids.h"
 #include "cloudtask/task/attempts.h"
+#include "cloudtask/task/pieces.h"
 #include "ingest_fixture.h"
 
 using namespace cloudtask;
@@ -136,6 +138,45 @@ TEST_CASE("canary: a fire that is tried again has not failed yet, and has once n
         f.report({retry_of(first, last)});
         CHECK((f.canary().state == (last == RunState::succeeded ? Canary::State::confirmed : Canary::State::rolled_back)));
         CHECK(f.number("SELECT count(*) FROM mails WHERE unique_key LIKE 'run-failed:%'") == (last == RunState::succeeded ? 0 : 1));
+    }
+}
+
+TEST_CASE("canary: a fire of a task with pieces has succeeded once all of it has") {
+    const auto piece_of = [](task::Run run, std::int64_t piece, bool sharded) {
+        run.piece = sharded ? task::shard_id(run.task_id, piece) : task::node_piece_id(run.task_id, fmt::format("n{}", piece));
+        if (sharded) run.shard = piece;
+        run.id = task::run_id(run.piece, *run.fire_time, run.attempt);
+        return run;
+    };
+    for (const bool sharded : {true, false}) {
+        INFO((sharded ? "shards" : "broadcast"));
+        CanaryFixture f;
+        f.change([&](WriteScope& scope) {
+            task::Task next = f.now().task;
+            next.mode = sharded ? task::Mode::shards : task::Mode::broadcast;
+            next.shards = sharded ? 3 : 0;
+            Faults faults;
+            return update_task(scope, f.task.id, 0, next, 2, faults);
+        });
+        const auto end = [&](int fire, std::int64_t piece, RunState state) {
+            f.report({piece_of(f.run_of(fire, 2, state), piece, sharded)});
+        };
+        end(1, 0, RunState::running);
+        end(1, 1, RunState::succeeded);
+        CHECK(f.canary().succeeded == 0);
+        end(1, 0, RunState::succeeded);
+        CHECK(f.canary().succeeded == (sharded ? 0 : 1));
+        end(1, 2, RunState::succeeded);
+        CHECK(f.canary().succeeded == 1);
+        for (const std::int64_t piece : {2, 0, 1}) {
+            CHECK((f.canary().state == Canary::State::running));
+            end(2, piece, piece == 2 ? RunState::running : RunState::succeeded);
+        }
+        CHECK((f.canary().state == Canary::State::running));
+        SECTION("all of it") { end(2, 2, RunState::succeeded); }
+        SECTION("all but one") { end(2, 2, RunState::failed); }
+        const bool failed = f.number("SELECT count(*) FROM runs WHERE state = 'FAILED'") > 0;
+        CHECK((f.canary().state == (failed ? Canary::State::rolled_back : Canary::State::confirmed)));
     }
 }
 
