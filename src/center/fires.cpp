@@ -20,6 +20,7 @@ using task::RunState;
 namespace {
 
 constexpr std::size_t kRunsAtOnce = 500;
+constexpr std::size_t kRunsPerPage = 5000;  // beyond which a page takes no further fire: one of 256 shards may have thousands
 const ListSpec kFireList{.id_column = "id", .sort = {{"id", "id"}}, .default_sort = "-id", .filters = {}};
 
 bool succeeded(const task::Run& run) { return run.state == RunState::succeeded; }
@@ -34,12 +35,13 @@ bool tells_more(const task::Run& run, const task::Run& than) {
 using Millisecond = std::chrono::sys_time<std::chrono::milliseconds>;
 Millisecond millisecond_of(const task::Run& run) { return std::chrono::floor<std::chrono::milliseconds>(*run.fire_time); }
 
-// Runs of fires, newest first, behind the run `beyond`: those of `fires` milliseconds in which there are any. `more`: there are older ones.
+// Runs of fires, newest first, behind the run `beyond`: those of up to `fires` milliseconds in which there are any. `more`: there are older
+// ones.
 std::map<Instant, std::vector<task::Run>> runs_by_fire(soci::session& sql, const std::string& task_id, std::string beyond,
                                                        std::size_t fires, bool& more) {
     std::map<Instant, std::vector<task::Run>> found;
     std::optional<Millisecond> last;
-    std::size_t milliseconds = 0;
+    std::size_t milliseconds = 0, runs = 0;
     more = false;
     for (;;) {
         RunFilter filter;
@@ -50,13 +52,14 @@ std::map<Instant, std::vector<task::Run>> runs_by_fire(soci::session& sql, const
         for (auto& stored : page) {
             if (!stored.run.fire_time) continue;
             if (last != millisecond_of(stored.run)) {
-                if (milliseconds == fires) {
+                if (milliseconds == fires || runs >= kRunsPerPage) {
                     more = true;
                     return found;
                 }
                 ++milliseconds;
                 last = millisecond_of(stored.run);
             }
+            ++runs;
             found[*stored.run.fire_time].push_back(std::move(stored.run));
         }
         if (page.size() < kRunsAtOnce) return found;
@@ -175,7 +178,8 @@ WholeFire whole_fire(std::vector<task::Run> runs, task::Mode mode, std::int64_t 
 Result<http::Response> get_fires(Call& call) {
     Faults faults;
     const auto query = call.list_query(kFireList, faults);
-    if (!query) return faulty_query(faults);
+    if (query && !query->descending) faults.add("/sort", "is not an order of fires", "-id: the newest first");
+    if (!faults.empty()) return faulty_query(faults);
     const std::string& task_id = call.param("id");
     std::vector<std::string> items;
     std::string next;

@@ -130,6 +130,12 @@ Result<std::vector<Start>> starts_of(const ClusterView& cluster, const task::Tas
     }
     const bool all = std::all_of(starts.begin(), starts.end(), [](const Start& start) { return start.owner != nullptr; });
     if (all && !starts.empty()) return starts;
+    if (known && !which.node.empty()) {
+        return fail(Errc::conflict,
+                    "the task {} cannot be started on the node {}: it is not in the ring of runtime {}, or not one that the "
+                    "task's targets and labels name",
+                    task.name, which.node, task.runtime);
+    }
     return fail(Errc::conflict, "no node of runtime {} can take the task {} now{}", task.runtime, task.name,
                 cluster.connected ? "" : " (the center has no contact with ZooKeeper)");
 }

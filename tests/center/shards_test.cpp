@@ -59,8 +59,8 @@ struct ShardsWorld : ApiFixture {
         write([&](soci::session& sql) { note_presence(sql, "demo", ids, clock.now()); });
     }
     // As the nodes do it.
-    void put_run(const std::string& task_id, const std::string& piece, std::optional<std::int64_t> shard, int second, RunState state,
-                 std::int64_t attempt = 1, std::size_t node = 0) {
+    task::Run run_of(const std::string& task_id, const std::string& piece, std::optional<std::int64_t> shard, int second, RunState state,
+                     std::int64_t attempt = 1, std::size_t node = 0) const {
         task::Run run;
         run.fire_time = at(second);
         run.id = task::run_id(piece.empty() ? task_id : piece, *run.fire_time, attempt);
@@ -81,13 +81,16 @@ struct ShardsWorld : ApiFixture {
             run.lateness = Duration{2000};
         }
         if (task::is_terminal(state)) run.ended_at = at(second) + seconds{1};
+        return run;
+    }
+    void put_run(const task::Run& run) {
         write([&](soci::session& sql) { RunWriter(sql).insert(run); });
     }
     void put_shard(const std::string& task_id, std::int64_t shard, int second, RunState state, std::int64_t attempt = 1) {
-        put_run(task_id, task::shard_id(task_id, shard), shard, second, state, attempt, static_cast<std::size_t>(shard % 3));
+        put_run(run_of(task_id, task::shard_id(task_id, shard), shard, second, state, attempt, static_cast<std::size_t>(shard % 3)));
     }
     void put_on(const std::string& task_id, std::size_t node, int second, RunState state) {
-        put_run(task_id, task::node_piece_id(task_id, kNodes[node]), {}, second, state, 1, node);
+        put_run(run_of(task_id, task::node_piece_id(task_id, kNodes[node]), {}, second, state, 1, node));
     }
     json::Document ledger(int from, int to) {
         write([&](soci::session& sql) {
@@ -200,7 +203,9 @@ TEST_CASE("a start by hand is one of each shard, or of the one that is named; of
     const std::string all_nodes = "/api/v1/tasks/" + w.make_task("everywhere", R"(,"mode":"broadcast")") + "/start";
     CHECK(w.post(all_nodes).json()["items"].Size() == 3);
     CHECK(w.post(all_nodes + "?node=n2").json()["items"].Size() == 1);
-    CHECK(w.post(all_nodes + "?node=n9").status == 409);
+    const auto nowhere = w.post(all_nodes + "?node=n9");
+    CHECK(nowhere.status == 409);
+    CHECK(nowhere.body.find("on the node n9") != std::string::npos);
     const std::string single = "/api/v1/tasks/" + w.make_task("single") + "/start";
     CHECK(w.post(single).json().HasMember("id"));
     CHECK(w.post(single + "?shard=0").status == 400);
@@ -294,7 +299,31 @@ TEST_CASE("the ledger accounts for each shard of each fire", "[shards][ledger]")
     REQUIRE(next["items"].Size() == 1);
     CHECK(next["items"][0]["fire_time"].GetString() == format_instant(w.at(60)));
     CHECK_FALSE(next.HasMember("next"));
+    CHECK(w.get("/api/v1/tasks/" + id + "/fires?sort=id").status == 400);
     CHECK(w.get("/api/v1/tasks/01920000-0000-7000-8000-0000000000ff/fires").status == 404);
+}
+
+TEST_CASE("a page of fires has no more than thousands of runs, whatever the limit", "[shards]") {
+    constexpr int kFires = 22, kShards = 256;  // 20 fires are enough for a page
+    ShardsWorld w;
+    const std::string id = w.make_task("t", std::string{R"(,"mode":"shards","shards":256)"} + kEveryMinute);
+    std::vector<task::Run> runs;
+    for (int fire = 1; fire <= kFires; ++fire) {
+        for (std::int64_t shard = 0; shard < kShards; ++shard) {
+            runs.push_back(w.run_of(id, task::shard_id(id, shard), shard, 60 * fire, RunState::succeeded));
+        }
+    }
+    w.write([&](soci::session& sql) {
+        RunWriter writer(sql);
+        for (const auto& run : runs) writer.insert(run);
+    });
+    const std::string path = "/api/v1/tasks/" + id + "/fires?limit=50";
+    const auto page = w.get(path).json();
+    REQUIRE(page["items"].Size() == 20);
+    const auto rest = w.get(path + "&cursor=" + page["next"].GetString()).json();
+    REQUIRE(rest["items"].Size() == kFires - 20);
+    CHECK(rest["items"][1]["fire_time"].GetString() == format_instant(w.at(60)));
+    CHECK_FALSE(rest.HasMember("next"));
 }
 
 TEST_CASE("a shard's entry covers its own fires only", "[shards][ledger]") {
