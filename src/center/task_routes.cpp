@@ -82,14 +82,24 @@ CloneRequest read_clone_request(const json::Value& document, Faults& faults) {
     return wanted;
 }
 
+// By `allow_ended` of the query.
+Result<Ended> ended_schedules(const Call& call) {
+    const auto given = call.request.query.find("allow_ended");
+    if (given == call.request.query.end() || given->second == "false") return Ended::refused;
+    if (given->second == "true") return Ended::allowed;
+    return fail(Errc::invalid_argument, "allow_ended is true or false");
+}
+
 Result<Response> create_task_route(Call& call) {
+    const auto ended = ended_schedules(call);
+    if (!ended) return propagate(ended);
     const auto document = call.json_body();
     if (!document) return propagate(document);
     Faults faults;
     const auto input = task::read_task_input(*document, faults);
     if (!input) return faulty("task", faults);
     return call.write([&](WriteScope& scope) -> Result<Response> {
-        const auto stored = create_task(call.context, scope, *input, faults);
+        const auto stored = create_task(call.context, scope, *input, faults, *ended);
         if (!faults.empty()) return faulty("task", faults);
         if (!stored) return propagate(stored);
         return task_response(call, 201, *stored);
@@ -112,6 +122,8 @@ Result<std::int64_t> canary_fires(const Call& call) {
 Result<Response> update_task_route(Call& call) {
     const auto expected = call.if_match();
     if (!expected) return propagate(expected);
+    const auto ended = ended_schedules(call);
+    if (!ended) return propagate(ended);
     const auto document = call.json_body();
     if (!document) return propagate(document);
     Faults faults;
@@ -120,7 +132,7 @@ Result<Response> update_task_route(Call& call) {
     const auto canary = canary_fires(call);
     if (!canary) return propagate(canary);
     return call.write([&](WriteScope& scope) -> Result<Response> {
-        const auto stored = update_task(scope, call.param("id"), *expected, *input, *canary, faults);
+        const auto stored = update_task(scope, call.param("id"), *expected, *input, *canary, faults, *ended);
         if (!faults.empty()) return faulty("task", faults);
         if (!stored) return propagate(stored);
         return task_response(call, 200, *stored);

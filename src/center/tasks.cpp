@@ -15,9 +15,9 @@ namespace {
 
 // A rule whose last fire is past would never fire again, which nobody means to save; nor does anybody one of which calendars leave nothing.
 // What was there before may have come to its end.
-Result<> need_fires_ahead(const std::vector<task::Schedule>& schedules, const std::vector<task::Schedule>& before, Instant now,
+Result<> need_fires_ahead(const std::vector<task::Schedule>& schedules, const std::vector<task::Schedule>& before, Ended ended, Instant now,
                           Faults& faults) {
-    for (std::size_t i = 0; i < schedules.size(); ++i) {
+    for (std::size_t i = 0; i < schedules.size() && ended == Ended::refused; ++i) {
         const task::Schedule& schedule = schedules[i];
         if (schedule.kind() == task::Schedule::Kind::manual || schedule.next(now)) continue;
         if (std::find(before.begin(), before.end(), schedule) != before.end()) continue;
@@ -58,16 +58,16 @@ Result<StoredTask> need_task_at(soci::session& sql, const std::string& id, std::
     return found;
 }
 
-Result<StoredTask> create_task(const Context& context, WriteScope& scope, task::Task input, Faults& faults) {
+Result<StoredTask> create_task(const Context& context, WriteScope& scope, task::Task input, Faults& faults, Ended ended) {
     const auto group_id = resolve_references(scope.sql, input, faults);
     if (!group_id) return propagate(group_id);
     task::adopt_schedules(input);
-    if (auto ahead = need_fires_ahead(input.schedules, {}, scope.now, faults); !ahead) return propagate(ahead);
+    if (auto ahead = need_fires_ahead(input.schedules, {}, ended, scope.now, faults); !ahead) return propagate(ahead);
     return store_new_task(scope, context.random, std::move(input), *group_id, {"task.create"});
 }
 
 Result<StoredTask> update_task(WriteScope& scope, const std::string& id, std::int64_t expected, task::Task input, std::int64_t canary,
-                               Faults& faults) {
+                               Faults& faults, Ended ended) {
     const auto before = need_task_at(scope.sql, id, expected);
     if (!before) return propagate(before);
     if (input.runtime != before->task.runtime) {
@@ -77,7 +77,7 @@ Result<StoredTask> update_task(WriteScope& scope, const std::string& id, std::in
     input.id = id;
     if (auto embedded = embed_calendars(scope.sql, input, faults); !embedded) return propagate(embedded);
     task::adopt_schedules(input);
-    if (auto ahead = need_fires_ahead(input.schedules, before->task.schedules, scope.now, faults); !ahead) return propagate(ahead);
+    if (auto ahead = need_fires_ahead(input.schedules, before->task.schedules, ended, scope.now, faults); !ahead) return propagate(ahead);
     auto after = store_task_definition(scope, *before, std::move(input), {"task.update"}, faults);
     if (!after || canary == 0) return after;
     if (auto begun = begin_canary(scope, *before, *after, canary); !begun) {
