@@ -45,7 +45,8 @@ FireCounts::Peak FireCounts::peak_minute() const {
     return {from_ + std::chrono::minutes{most - minutes.begin()}, *most};
 }
 
-ScheduleLoad::ScheduleLoad(Instant from, Duration length, std::function<bool()> over) : counts_(from, length), over_(std::move(over)) {}
+ScheduleLoad::ScheduleLoad(Instant from, Duration length, std::function<bool()> over, std::vector<ring::Member> nodes)
+    : counts_(from, length), over_(std::move(over)), nodes_(std::move(nodes)) {}
 
 Result<> ScheduleLoad::walk(const task::Schedule& schedule, const std::function<void(Instant fire)>& visit) const {
     std::int64_t fires = 0;
@@ -77,16 +78,29 @@ Result<ScheduleLoad::Shape*> ScheduleLoad::shape_of(const json::Value& schedule)
     return &shape;
 }
 
+// How many runs a fire of the task is.
+std::int64_t ScheduleLoad::pieces_of(const json::Value& task) const {
+    Faults faults;
+    json::ObjectReader reader{task, "", faults};
+    std::string mode;
+    reader.read("mode", mode);
+    if (mode == "broadcast") {
+        ring::Placement placement;
+        reader.read("targets", placement.targets);
+        reader.read("labels", placement.labels);
+        return std::count_if(nodes_.begin(), nodes_.end(), [&placement](const ring::Member& node) { return placement.accepts(node); });
+    }
+    std::int64_t shards = 1;
+    if (mode == "shards") reader.read("shards", shards);
+    return shards;
+}
+
 Result<> ScheduleLoad::add_schedule(std::size_t task, std::size_t index, json::Document& document) {
     json::Value& schedule = document["schedules"][static_cast<rapidjson::SizeType>(index)];
     auto& memory = document.GetAllocator();
     const bool has_jitter = schedule.HasMember("jitter");
-    // A fire of a sharded task is one for each shard.
-    const bool sharded = document.HasMember("shards") && document["shards"].IsInt();
-    const int shards = sharded ? document["shards"].GetInt() : 1;
-    const auto count = [this, shards](Instant fire) {
-        for (int shard = 0; shard < shards; ++shard) counts_.add(fire);
-    };
+    const std::int64_t pieces = pieces_of(document);
+    const auto count = [this, pieces](Instant fire) { counts_.add(fire, pieces); };
     // What calendars leave of it follows from the task, which carries them.
     if (schedule.HasMember("exclude") || schedule.HasMember("working_days")) {
         const auto whole = task::read_task(document);
@@ -104,8 +118,10 @@ Result<> ScheduleLoad::add_schedule(std::size_t task, std::size_t index, json::D
         if (!read) return fail(Errc::corrupt, "{}", faults.summary());
         return walk(read->for_task(tasks_[task].id), count);
     }
-    (*shape)->schedules += shards;
-    if (!has_jitter && !sharded) entries_.push_back({task, index, *shape});
+    (*shape)->schedules += pieces;
+    const auto mode = document.FindMember("mode");
+    const bool single = mode == document.MemberEnd() || mode->value == "single";
+    if (!has_jitter && single) entries_.push_back({task, index, *shape});
     return {};
 }
 

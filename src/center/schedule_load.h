@@ -2,8 +2,8 @@
 //
 // Schedules that say the same are walked once, however many tasks have them. Those with jitter or H have other times for each task and are
 // walked one by one; with more than one fire a minute, jitter moves none by as much as a minute, and they count where their rule names.
-// Each schedule counts for itself: two of one task that name one instant count twice. Of a sharded task each shard counts; a broadcast
-// counts once.
+// Each schedule counts for itself: two of one task that name one instant count twice. Of a sharded task each shard counts, of a broadcast
+// each of the nodes that it is for now.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cloudtask/core/json.h"
+#include "cloudtask/ring/ring.h"
 #include "cloudtask/task/types.h"
 
 namespace cloudtask::center {
@@ -34,7 +35,7 @@ class FireCounts {
     std::size_t size() const { return seconds_.size(); }
     std::int64_t at(std::size_t second) const { return seconds_[second]; }
     void add(std::size_t second, std::int64_t fires) { seconds_[second] += fires; }
-    void add(Instant fire) { add(static_cast<std::size_t>((fire - from_) / std::chrono::seconds{1}), 1); }
+    void add(Instant fire, std::int64_t fires = 1) { add(static_cast<std::size_t>((fire - from_) / std::chrono::seconds{1}), fires); }
 
     std::vector<std::int64_t> by_minute() const;
     std::int64_t total() const;
@@ -48,8 +49,8 @@ class FireCounts {
 
 class ScheduleLoad {
   public:
-    // `over` is asked now and then: true when the time is up.
-    ScheduleLoad(Instant from, Duration length, std::function<bool()> over = {});
+    // `over` is asked now and then: true when the time is up. `nodes`: those that a broadcast may be for.
+    ScheduleLoad(Instant from, Duration length, std::function<bool()> over = {}, std::vector<ring::Member> nodes = {});
 
     struct TaskRow {
         std::string id, group, name;
@@ -68,7 +69,7 @@ class ScheduleLoad {
         std::int64_t schedules = 0;
         Duration least_gap = Duration::max();  // between two of its fires
     };
-    // A schedule of a task without jitter, H and shards.
+    // A schedule without jitter and H, of a single task.
     struct Entry {
         std::size_t task = 0;      // in tasks()
         std::size_t schedule = 0;  // by index in the task
@@ -84,11 +85,13 @@ class ScheduleLoad {
     Result<> walk(const task::Schedule& schedule, const std::function<void(Instant fire)>& visit) const;
 
   private:
+    std::int64_t pieces_of(const json::Value& task) const;
     Result<> add_schedule(std::size_t task, std::size_t index, json::Document& document);
     Result<Shape*> shape_of(const json::Value& schedule);
 
     FireCounts counts_;
     std::function<bool()> over_;
+    std::vector<ring::Member> nodes_;
     std::vector<TaskRow> tasks_;
     std::vector<Entry> entries_;
     std::deque<Shape> shapes_;  // a deque: entries point into it

@@ -69,7 +69,11 @@ LoadRequest read_load_request(const Call& call, bool spread, Faults& faults) {
 
 // What the enabled tasks of the runtime are due for. Errors: not_found, timeout.
 Result<ScheduleLoad> load_of(const Call& call, const LoadRequest& request) {
-    ScheduleLoad load(request.from, std::chrono::hours{request.hours}, call.over);
+    const auto cluster = call.context.cluster.get();
+    const auto runtime = cluster->runtimes.find(request.runtime);
+    std::vector<ring::Member> nodes;
+    if (runtime != cluster->runtimes.end() && runtime->second.ring) nodes = runtime->second.ring->members();
+    ScheduleLoad load(request.from, std::chrono::hours{request.hours}, call.over, std::move(nodes));
     std::string after;
     for (bool more = true; more;) {
         auto read = call.context.store.read([&](soci::session& sql) -> Result<> {

@@ -131,11 +131,15 @@ TEST_CASE("preview: faults are those of saving, and bounds hold", "[schedules]")
 TEST_CASE("a rule without a fire left is refused, unless it was there before", "[schedules]") {
     ApiFixture api;
     api.make_group();
-    const auto past =
-        api.post("/api/v1/tasks", task_definition("past", R"(,"schedules":[{"cron":"0 9 * * *"},{"at":"2029-12-24T18:00:00Z"}])"));
+    const auto definition = task_definition("past", R"(,"schedules":[{"cron":"0 9 * * *"},{"at":"2029-12-24T18:00:00Z"}])");
+    const auto past = api.post("/api/v1/tasks", definition);
     CHECK(past.status == 422);
     CHECK(past.body.find("/schedules/1") != std::string::npos);
     CHECK(past.body.find("no fire left") != std::string::npos);
+    // As an export has it.
+    CHECK(api.post("/api/v1/tasks?allow_ended=perhaps", definition).status == 400);
+    CHECK(api.post("/api/v1/tasks?allow_ended=false", definition).status == 422);
+    CHECK(api.post("/api/v1/tasks?allow_ended=true&dry_run=true", definition).status == 201);
     CHECK(
         api.post("/api/v1/tasks", task_definition("ended", R"(,"schedules":[{"cron":"0 9 * * *","end":"2029-12-31T00:00:00Z"}])")).status ==
         422);
@@ -221,6 +225,25 @@ TEST_CASE("spread: a jitter is no more than half the time between a schedule's o
     const auto added = late.add({"a", "g", "n", 1}, R"({"schedules":[{"every":"1s"}]})");
     REQUIRE_FALSE(added);
     CHECK(added.error().is(Errc::timeout));
+}
+
+TEST_CASE("forecast: a fire counts for each shard, and for each node that a broadcast is for", "[schedules]") {
+    const auto node = [](const std::string& name, const std::string& zone) {
+        return ring::Member{.id = name, .incarnation = name + ".1", .name = name, .labels = {{"zone", zone}}};
+    };
+    for (const auto& [more, runs] :
+         std::initializer_list<std::pair<std::string, std::int64_t>>{{"", 1},
+                                                                     {R"("mode":"shards","shards":8,)", 8},
+                                                                     {R"("mode":"broadcast",)", 3},
+                                                                     {R"("mode":"broadcast","labels":{"zone":"west"},)", 2},
+                                                                     {R"("mode":"broadcast","targets":["n1"],)", 1}}) {
+        INFO(more);
+        ScheduleLoad load(moment("2030-01-01T00:00:00Z"), hours{1}, {}, {node("n1", "east"), node("n2", "west"), node("n3", "west")});
+        REQUIRE(load.add({"a", "g", "n", 1}, "{" + more + R"("schedules":[{"every":"30min"},{"cron":"H * * * *"}]})"));
+        REQUIRE(load.finish());
+        CHECK(load.counts().total() == 3 * runs);
+        CHECK(load.entries().size() == (more.empty() ? 1 : 0));  // others are not spread
+    }
 }
 
 TEST_CASE("tzdata: a change between two looks lists the tasks that fire at other times", "[schedules]") {
