@@ -21,6 +21,15 @@ void Invocation::remark(const std::string& sentence) {
     if (!quiet()) context_.err << sentence << '\n';
 }
 
+Result<std::string> Invocation::ask_twice(const std::string& prompt) {
+    auto first = context_.ask_secret(prompt);
+    if (!first) return first;
+    auto second = context_.ask_secret("once more: ");
+    if (!second) return second;
+    if (*first != *second) return fail(Exit::usage, "what was typed differs from what was typed before; nothing was changed");
+    return first;
+}
+
 std::filesystem::path Invocation::credentials_file() const {
     if (arguments().has("config")) return path(arguments().text("config"));
     if (const std::string file = context_.variable("CLOUDTASK_CONFIG"); !file.empty()) return path(file);

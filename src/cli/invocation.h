@@ -28,6 +28,9 @@ class Invocation {
     // A remark for people, on standard error so that it does not mix with the result; nothing with --quiet.
     void remark(const std::string& sentence);
 
+    // What nobody can read again is typed twice, without echo. Exit::usage when the two differ.
+    Result<std::string> ask_twice(const std::string& prompt);
+
     // --config, else $CLOUDTASK_CONFIG, else the user's configuration folder.
     std::filesystem::path credentials_file() const;
     // --server, else $CLOUDTASK_SERVER, else where the last login went. Exit::usage when none is known.

@@ -182,6 +182,23 @@ TEST_CASE("a calendar is compared, tried and put like the other kinds, and what 
     CHECK(contains(tried.out, "task demo/reports/daily would be created\n"));
 }
 
+TEST_CASE("a task is not tried by values of its group that are to come with the same files") {
+    const std::string task = "---\nkind: task\nruntime: demo\ngroup: reports\nname: daily\ncommand: [a, '${b}']\nparameters: {b: null}\n";
+    for (const std::string changed : {"parameters: {b: x}", "exclusive: true", "description: other"}) {
+        INFO(changed);
+        Program program;
+        program.input = "kind: group\nruntime: demo\nname: reports\n" + changed + "\n" + task;
+        program.center.answer("GET /api/v1/groups?runtime=demo&name=reports&limit=200", 200,
+                              items(R"({"id":"g1","runtime":"demo","name":"reports","version":1})"));
+        program.center.answer("PUT /api/v1/groups/g1?dry_run=true", 200, "{}");
+        program.center.answer(kFindTask, 200, items(""));
+        program.center.answer("POST /api/v1/tasks?dry_run=true", 201, "{}");
+        REQUIRE(program.run({"apply", "-f", "-", "--dry-run"}) == 0);
+        CHECK(program.center.writes().size() == (changed == "description: other" ? 2 : 1));
+        CHECK(contains(program.out, "task demo/reports/daily would be created\n"));
+    }
+}
+
 TEST_CASE("apply --canary puts updates on trial, and --dry-run shows what differs") {
     const std::string put = "PUT /api/v1/tasks/0193a0c4-5b7e-7c31-9d52-3f0c1b7a9e10";
     Program program;
@@ -194,6 +211,9 @@ TEST_CASE("apply --canary puts updates on trial, and --dry-run shows what differ
     REQUIRE(program.run({"apply", "-f", "-", "--dry-run"}) == 0);
     CHECK(program.out == "task demo/reports/daily would be updated\n  shell \"true\" -> \"false\"\n");
     CHECK(program.run({"apply", "-f", "-", "--canary", "0"}) == 2);
+    program.center.answer(put + "?allow_ended=true", 200, "{}");
+    CHECK(program.run({"apply", "-f", "-", "--allow-ended"}) == 0);
+    CHECK(program.center.writes().back() == put + "?allow_ended=true");
 }
 
 TEST_CASE("export prints the same text whatever the order in which the center lists") {
@@ -287,8 +307,7 @@ TEST_CASE("task start of a task with pieces tells of each; which is meant may be
     Program program;
     program.center.answer(kFindTask, 200, items(kDaily));
     const std::string path = std::string("POST /api/v1/tasks/") + kId + "/start";
-    program.center.answer(path, 202,
-                          items(R"({"id":"r0","shard":0,"node_name":"n1"},{"id":"r1","shard":1,"node_name":"n2"})"));
+    program.center.answer(path, 202, items(R"({"id":"r0","shard":0,"node_name":"n1"},{"id":"r1","shard":1,"node_name":"n2"})"));
     program.center.answer(path + "?shard=1", 202, items(R"({"id":"r1","shard":1,"node_name":"n2"})"));
     REQUIRE(program.run({"task", "start", "demo/reports/daily"}) == 0);
     CHECK(program.out ==
@@ -405,6 +424,24 @@ TEST_CASE("one task is changed without a question, refusals are told, and both a
     CHECK(program.run({"get", "nodes", "--tag", "x"}) == 2);
     program.center.answer("GET /api/v1/tasks?tag=team%3Dpayroll%2Clive&limit=51", 200, items(kDaily));
     CHECK(program.run({"get", "tasks", "--tag", "team=payroll", "--tag", "live"}) == 0);
+}
+
+TEST_CASE("describe shows which values of parameters count, whose they are, and which secrets a task is given") {
+    Program program;
+    program.center.answer(kFindTask, 200, items(R"({"id":")" + std::string(kId) + R"(","runtime":"demo","group":"reports","name":"daily",
+        "version":3,"parameters":{"bucket":null,"day":"${fire_date}\n","region":null,"zone":null},
+        "inherited_parameters":{"group":{"region":"${country}-1"},"runtime":{"country":"de","region":"us"}},
+        "schedules":[{"every":"1h"},{"every":"2h","parameters":{"bucket":"b1","zone":"z"}}],
+        "secrets":{"DB_PASSWORD":"reports-db","TLS_KEY":{"secret":"key","as":"file"}}})"));
+    program.center.answer("GET /api/v1/tasks/" + std::string(kId) + "/guarantee", 200,
+                          R"({"sentences":[{"topic":"owner","text":"n1 runs it."}]})");
+    REQUIRE(program.run({"describe", "demo/reports/daily"}) == 0);
+    const std::string gap(13, ' ');
+    CHECK(contains(program.out, "Parameters:  bucket  (given by each schedule or start)\n" + gap + "country=de  (of the runtime)\n" + gap +
+                                    "day=${fire_date}?\n" + gap + "region=${country}-1  (of the group)\n" + gap +
+                                    "zone  (given by each schedule or start)\n" + gap + "by schedule 2: bucket=b1, zone=z\n"));
+    CHECK(contains(program.out, "Secrets:     DB_PASSWORD: the value of reports-db\n" + gap + "TLS_KEY: the path of a file with key\n"));
+    CHECK(contains(program.out, "- n1 runs it.\n"));
 }
 
 }  // namespace cloudtask::cli::test

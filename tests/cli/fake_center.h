@@ -5,6 +5,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -128,7 +129,8 @@ struct Program {
     std::filesystem::path folder = std::filesystem::temp_directory_path();
     std::string input, out, err;
     bool in_is_terminal = false;
-    std::string typed;  // at the password prompt
+    std::string typed;                       // at the password prompt
+    std::optional<std::string> typed_again;  // where it is asked for once more; else the same
 
     int run(const std::vector<std::string>& words) {
         std::ostringstream out_stream;
@@ -148,7 +150,9 @@ struct Program {
                                 center.endpoints.push_back(endpoint);
                                 return std::make_unique<FakeApi>(center);
                             },
-                        .ask_secret = [this](const std::string&) -> Result<std::string> { return typed; }};
+                        .ask_secret = [this](const std::string& prompt) -> Result<std::string> {
+                            return prompt == "once more: " ? typed_again.value_or(typed) : typed;
+                        }};
         const int code = run_program(context, words);
         out = out_stream.str();
         err = err_stream.str();

@@ -47,6 +47,11 @@ TEST_CASE("a secret's value comes from the standard input, a file or a prompt") 
     program.typed = "typed by hand";
     REQUIRE(program.run({"secret", "set", "demo/reports/db"}) == 0);
     CHECK(sent_value(program) == "typed by hand");
+    program.typed_again = "typed by hnad";
+    const auto calls = program.center.calls.size();
+    CHECK(program.run({"secret", "set", "demo/reports/db"}) == static_cast<int>(Exit::usage));
+    CHECK(program.center.calls.size() == calls);
+    program.in_is_terminal = false;
 
     program.center.answer("PUT /api/v1/runtimes/demo/secrets/db", 200, kRow);
     REQUIRE(program.run({"secret", "set", "demo/db", "-q"}) == 0);

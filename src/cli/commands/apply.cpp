@@ -78,6 +78,7 @@ class Applier {
             if (auto written = write(definition, *comparison); !written) return written;
         }
         if (comparison->missing()) to_come_.insert(kind + " " + definition.key());
+        if (definition.kind != Kind::task && changes_tasks(comparison->differences)) changing_.insert(kind + " " + definition.key());
         note({kind, definition.key(), comparison->missing() ? "created" : "updated", comparison->differences});
         return {};
     }
@@ -152,13 +153,22 @@ class Applier {
         return {};
     }
 
+    // Of a runtime or group: what its tasks are judged by.
+    static bool changes_tasks(const std::vector<json::Difference>& differences) {
+        return std::any_of(differences.begin(), differences.end(), [](const json::Difference& difference) {
+            return difference.pointer.starts_with("/parameters") || difference.pointer == "/exclusive";
+        });
+    }
+
     // The center can judge a definition only if it has what that refers to.
     bool can_be_tried(const Definition& definition) const {
+        const std::string group = "group " + definition.runtime + "/" + definition.group;
+        if (definition.kind == Kind::task && (changing_.contains("runtime " + definition.runtime) || changing_.contains(group)))
+            return false;
         const auto is_to_come = [&](const std::string& calendar) {
             return to_come_.contains("calendar " + definition.runtime + "/" + calendar);
         };
-        return !to_come_.contains("runtime " + definition.runtime) &&
-               !to_come_.contains("group " + definition.runtime + "/" + definition.group) &&
+        return !to_come_.contains("runtime " + definition.runtime) && !to_come_.contains(group) &&
                !to_come_.contains("package " + package_of(definition)) &&
                std::none_of(definition.calendars.begin(), definition.calendars.end(), is_to_come);
     }
@@ -175,6 +185,7 @@ class Applier {
         Query query;
         if (purpose_ == Purpose::try_out) query.emplace_back("dry_run", "true");
         if (canary_ != 0 && definition.kind == Kind::task && !comparison.missing()) query.emplace_back("canary", std::to_string(canary_));
+        if (invocation_.arguments().has("allow-ended") && definition.kind == Kind::task) query.emplace_back("allow_ended", "true");
         request.query = std::move(query);
         request.doing = fmt::format("{} {} {} ({}:{})", comparison.missing() ? "create" : "update", to_string(definition.kind),
                                     definition.key(), definition.file, definition.line);
@@ -189,7 +200,8 @@ class Applier {
     Purpose purpose_;
     std::int64_t canary_;
     std::set<std::string> uploaded_;
-    std::set<std::string> to_come_;  // what is not there yet; but for a dry run, it is by now
+    std::set<std::string> to_come_;   // what is not there yet; but for a dry run, it is by now
+    std::set<std::string> changing_;  // so it is with runtimes and groups that give their tasks other values
     std::vector<Outcome> outcomes_;
     std::size_t differing_ = 0;
 };
@@ -251,6 +263,7 @@ std::vector<Command> apply_commands() {
          .options = {files,
                      {"dry-run", 0, "", "have everything checked, by the center too, and show what would change; write nothing"},
                      {"packages", 0, "FOLDER", "where export --packages has put packages that the center may not have", {}, false, true},
+                     {"allow-ended", 0, "", "take schedules that have no fire left: those of an export that came to their end"},
                      {"canary", 0, "N",
                       "a task's new version is on trial for its next N fires: if one fails, the task goes back by itself"}},
          .examples = {{"cloudtask apply -f examples/package-report", "a folder"},

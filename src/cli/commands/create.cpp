@@ -92,12 +92,7 @@ Result<std::string> new_password(Invocation& invocation, const std::string& name
             return fail(Exit::usage, "there is no password on the standard input; or give --password-file");
         return line;
     }
-    auto first = context.ask_secret(fmt::format("password for {}: ", name));
-    if (!first) return first;
-    auto second = context.ask_secret("once more: ");
-    if (!second) return second;
-    if (*first != *second) return fail(Exit::usage, "the two passwords differ");
-    return first;
+    return invocation.ask_twice(fmt::format("password for {}: ", name));
 }
 
 Result<> create_user(Invocation& invocation) {

@@ -55,7 +55,7 @@ Result<std::string> read_secret_value(Invocation& invocation, const SecretName& 
         if (!in) return fail(Exit::usage, "cannot read {}", file);
         value.assign(std::istreambuf_iterator<char>(in), {});
     } else if (context.in_is_terminal) {
-        return context.ask_secret("Value of " + name.text() + ": ");
+        return invocation.ask_twice("value of " + name.text() + ": ");
     } else {
         value.assign(std::istreambuf_iterator<char>(context.in), {});
     }
@@ -167,9 +167,9 @@ std::vector<Command> secret_commands() {
     return {
         {.name = "secret set",
          .summary = "Give a secret a value",
-         .details =
-             "The value comes from a file or the standard input; at a terminal it is asked for. It has 8 bytes to 64 KiB. A line end "
-             "behind a single line is dropped. Nobody can read the value again.",
+         .details = "The value comes from a file or the standard input; at a terminal it is asked for, twice. It has 8 bytes to 64 KiB. A "
+                    "line end "
+                    "behind a single line is dropped. Nobody can read the value again.",
          .positionals = {kSecret},
          .options = {{"file", 'f', "FILE", "the file with the value, or - for the standard input", {}, false, true},
                      {"exact", 0, "", "keep the line end behind a single line"}},
