@@ -49,6 +49,7 @@ std::map<Instant, std::vector<task::Run>> runs_by_fire(soci::session& sql, const
         filter.beyond = beyond;
         filter.limit = kRunsAtOnce;
         auto page = list_runs(sql, filter);
+        if (!page.empty()) beyond = page.back().run.id;  // before the runs are moved on
         for (auto& stored : page) {
             if (!stored.run.fire_time) continue;
             if (last != millisecond_of(stored.run)) {
@@ -63,7 +64,6 @@ std::map<Instant, std::vector<task::Run>> runs_by_fire(soci::session& sql, const
             found[*stored.run.fire_time].push_back(std::move(stored.run));
         }
         if (page.size() < kRunsAtOnce) return found;
-        beyond = page.back().run.id;
     }
 }
 

@@ -432,7 +432,8 @@ TEST_CASE("describe shows which values of parameters count, whose they are, and 
         "version":3,"parameters":{"bucket":null,"day":"${fire_date}\n","region":null,"zone":null},
         "inherited_parameters":{"group":{"region":"${country}-1"},"runtime":{"country":"de","region":"us"}},
         "schedules":[{"every":"1h"},{"every":"2h","parameters":{"bucket":"b1","zone":"z"}}],
-        "secrets":{"DB_PASSWORD":"reports-db","TLS_KEY":{"secret":"key","as":"file"}}})"));
+        "secrets":{"DB_PASSWORD":"reports-db","TLS_KEY":{"secret":"key","as":"file"}},
+        "http":{"sign":{"secret":"hooks"}}})"));
     program.center.answer("GET /api/v1/tasks/" + std::string(kId) + "/guarantee", 200,
                           R"({"sentences":[{"topic":"owner","text":"n1 runs it."}]})");
     REQUIRE(program.run({"describe", "demo/reports/daily"}) == 0);
@@ -440,8 +441,15 @@ TEST_CASE("describe shows which values of parameters count, whose they are, and 
     CHECK(contains(program.out, "Parameters:  bucket  (given by each schedule or start)\n" + gap + "country=de  (of the runtime)\n" + gap +
                                     "day=${fire_date}?\n" + gap + "region=${country}-1  (of the group)\n" + gap +
                                     "zone  (given by each schedule or start)\n" + gap + "by schedule 2: bucket=b1, zone=z\n"));
-    CHECK(contains(program.out, "Secrets:     DB_PASSWORD: the value of reports-db\n" + gap + "TLS_KEY: the path of a file with key\n"));
+    CHECK(contains(program.out, "Secrets:     DB_PASSWORD: the value of reports-db\n" + gap + "TLS_KEY: the path of a file with key\n" +
+                                    gap + "the signature: by hooks\n"));
     CHECK(contains(program.out, "- n1 runs it.\n"));
+
+    program.center.answers.erase(kFindTask);
+    program.center.answer(kFindTask, 200, items(kDaily));
+    REQUIRE(program.run({"describe", "demo/reports/daily"}) == 0);
+    CHECK_FALSE(contains(program.out, "Parameters"));
+    CHECK_FALSE(contains(program.out, "Secrets"));
 }
 
 }  // namespace cloudtask::cli::test

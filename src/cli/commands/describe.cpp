@@ -14,6 +14,7 @@ namespace {
 
 const json::Value& member_of(const json::Value& object, const char* name) {
     static const json::Value kNothing;
+    if (!object.IsObject()) return kNothing;
     const auto found = object.FindMember(name);
     return found == object.MemberEnd() ? kNothing : found->value;
 }
@@ -70,12 +71,15 @@ std::vector<std::string> parameter_lines(const json::Value& task) {
 std::vector<std::string> secret_lines(const json::Value& task) {
     std::vector<std::string> list;
     const json::Value& secrets = member_of(task, "secrets");
-    if (!secrets.IsObject()) return list;
-    for (const auto& use : secrets.GetObject()) {
-        const bool as_file = use.value.IsObject() && text_member(use.value, "as") == "file";
-        const std::string secret = use.value.IsObject() ? text_member(use.value, "secret") : text_member(secrets, use.name.GetString());
-        list.push_back(fmt::format("{}: {} {}", use.name.GetString(), as_file ? "the path of a file with" : "the value of", secret));
+    if (secrets.IsObject()) {
+        for (const auto& use : secrets.GetObject()) {
+            const bool as_file = use.value.IsObject() && text_member(use.value, "as") == "file";
+            const std::string secret = use.value.IsObject() ? text_member(use.value, "secret") : text_member(secrets, use.name.GetString());
+            list.push_back(fmt::format("{}: {} {}", use.name.GetString(), as_file ? "the path of a file with" : "the value of", secret));
+        }
     }
+    const std::string key = text_member(member_of(member_of(task, "http"), "sign"), "secret");
+    if (!key.empty()) list.push_back("the signature: by " + key);
     return list;
 }
 
