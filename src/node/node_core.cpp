@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -111,8 +112,7 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
         runner.secrets().load(loaded.secrets);
         runner.recover(std::move(loaded.unfinished), loaded.runs, loaded.command_ids);
         coordinator->set_cordoned(loaded.cordoned);  // before there is a session, so that none ever takes part
-        for (auto& task : loaded.catalog.tasks) put_task(std::move(task));
-        for (const auto& deleted : loaded.catalog.deleted) erase_task(deleted);
+        put_loaded(std::move(loaded.catalog.tasks), loaded.catalog.deleted);
         catalog_revision = loaded.catalog.revision;
         for (const auto& [id, task_id] : with_runs) {
             // Deleted so long ago that the replica has nothing of it: no further attempt begins.
@@ -120,6 +120,18 @@ struct NodeCore::Impl : std::enable_shared_from_this<Impl> {
         }
         // 0 on disk: never synchronised. What the center holds, be it nothing, has to be heard first.
         if (catalog_revision > 0) coordinator->set_catalog_revision(catalog_revision);
+    }
+
+    // What was disabled for a while, or is deleted, was told of then: what waits now began to wait after that.
+    void put_loaded(std::vector<task::Task> versions, const std::vector<DeletedTask>& deleted) {
+        std::unordered_map<std::string, std::size_t> last;
+        for (std::size_t i = 0; i < versions.size(); ++i) last.insert_or_assign(versions[i].id, i);
+        for (const auto& one : deleted) last.erase(one.id);
+        for (std::size_t i = 0; i < versions.size(); ++i) {
+            const auto newest = last.find(versions[i].id);
+            put_task(std::move(versions[i]), newest == last.end() || newest->second != i);
+        }
+        for (const auto& one : deleted) erase_task(one);
     }
 
     // --- the past
