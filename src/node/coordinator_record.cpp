@@ -4,6 +4,7 @@
 
 #include "cloudtask/core/log.h"
 #include "node/coordinator_impl.h"
+#include "node/run_keys.h"
 
 namespace cloudtask::node {
 
@@ -18,8 +19,10 @@ void Coordinator::Impl::make_record() {
     zk::Keeper* keeper = client.keeper();
     if (keeper == nullptr) return;
     if (!record_asked) record_asked = present();
+    NamedKeys named;
+    for (const auto& [key, since] : running) named.add(key);  // it owns nothing yet, so all of them count
     ring::HorizonRecord first;
-    for (const auto& [key, since] : running) first.running.push_back(key);  // it owns nothing yet, so all of them count
+    first.running = named.take();
     keeper->create(record_path(), ring::write_horizon(first), zk::CreateMode::persistent,
                    [weak = weak_from_this(), now = generation](Result<zk::Created> created) {
                        const auto self = weak.lock();

@@ -15,7 +15,6 @@ constexpr Duration kTick{1};                                      // instants co
 constexpr Duration kDonePeriod = std::chrono::seconds{1};         // `done` alone is written this often at the most
 constexpr Duration kEndsPeriod = std::chrono::milliseconds{250};  // and so are the ends of runs that others wait for
 constexpr Duration kForgetPeriod = std::chrono::seconds{10};
-constexpr std::size_t kMaxRunning = 4000;  // named in a record: it has to fit into a znode
 // Most runs are short. One that has begun is named after the first of these, or if the owner's fires are no further away than the second.
 constexpr Duration kUnnamed = std::chrono::milliseconds{100};
 constexpr Duration kNamedAhead = std::chrono::milliseconds{200};
@@ -73,7 +72,7 @@ void Duties::apply(const ClaimChanges& changes) {
 // has kept.
 void Duties::name_running(Instant now) {
     if (!std::exchange(running_stale_, false) && now < naming_due_) return;
-    wanted_.running.clear();
+    NamedKeys named;
     naming_due_ = Instant::max();
     for (const auto& [key, since] : running_) {
         const auto [task_id, mutex] = take_apart(key);
@@ -83,10 +82,11 @@ void Duties::name_running(Instant now) {
         const Instant due = kept_until ? std::min(since + kUnnamed, *kept_until - kNamedAhead) : since;
         if (now < due) {
             naming_due_ = std::min(naming_due_, due);
-        } else if (wanted_.running.size() < kMaxRunning) {
-            wanted_.running.push_back(key);
+        } else {
+            named.add(key);
         }
     }
+    wanted_.running = named.take();
 }
 
 std::optional<Instant> Duties::naming_due() const { return naming_due_ == Instant::max() ? std::nullopt : std::optional{naming_due_}; }

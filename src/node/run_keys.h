@@ -1,10 +1,12 @@
-// RunKeys, RunCounts: by what runs are counted where they must not overlap: by their task, and by the mutex that they go under. Pure.
+// RunKeys, RunCounts, NamedKeys: by what runs are counted where they must not overlap: by their task, and by the mutex that they go under;
+// and which of these a node's record in ZooKeeper names. Pure.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "cloudtask/task/mutex.h"
 
@@ -66,6 +68,25 @@ class RunCounts {
     }
 
     std::unordered_map<std::string, std::int64_t> counts_;
+};
+
+// A record that does not fit into a znode (256 KiB) is not written, and a node that cannot write its record starts nothing more. So what is
+// beyond this is not named, however long the keys are.
+class NamedKeys {
+  public:
+    static constexpr std::size_t kMostBytes = 160 << 10;
+
+    void add(const std::string& key) {
+        const std::size_t size = key.size() + 3;  // quotes and a comma
+        if (size > room_) return;
+        room_ -= size;
+        keys_.push_back(key);
+    }
+    std::vector<std::string> take() { return std::move(keys_); }
+
+  private:
+    std::vector<std::string> keys_;
+    std::size_t room_ = kMostBytes;
 };
 
 }  // namespace cloudtask::node

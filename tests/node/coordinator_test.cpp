@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "cloudtask/core/ids.h"
 #include "tests/node/cluster_model.h"
 #include "tests/support/sanitized.h"
 
@@ -392,6 +393,17 @@ TEST_CASE("a process that is killed and starts again at once takes its tasks bac
         INFO(problem);
         CHECK(problem.empty());
     });
+}
+
+TEST_CASE("a node with more runs than a record can name begins a session all the same") {
+    Busy cluster{1, {}, {"a", "b"}};
+    Coordinator& coordinator = cluster.node("a").coordinator();
+    const std::string mutex = " mutex:" + std::string(63, 'm');
+    for (int i = 0; i < 5000; ++i) coordinator.set_running(make_named_uuid(Instant{}, std::to_string(i)) + mutex, true);
+    const std::string before = coordinator.incarnation();
+    cluster.node("a").expire();
+    REQUIRE(cluster.until([&] { return coordinator.incarnation() != before; }));
+    REQUIRE(cluster.until([&] { return coordinator.registered() && cluster.settled_with({"a", "b"}); }));
 }
 
 TEST_CASE("a node whose clock is wrong takes no part until it is right") {

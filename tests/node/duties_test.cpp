@@ -4,7 +4,9 @@
 
 #include <catch2/catch.hpp>
 
+#include "cloudtask/core/ids.h"
 #include "cloudtask/ring/placement.h"
+#include "cloudtask/zk/keeper.h"
 
 using namespace cloudtask;
 using namespace cloudtask::node;
@@ -167,6 +169,21 @@ TEST_CASE("a run of a task that moves is named once it goes on, or when the new 
     }
     SECTION("nearer than that") { CHECK(begin_run(5900ms)); }
     SECTION("what waited begins after the move") { CHECK(begin_run(7s)); }
+}
+
+TEST_CASE("a record names no more runs than fit into a znode") {
+    const auto [first, second] = moved_to_b(kDay + 2s);
+    RingNode a("a");
+    a.put(first, kDay);
+    a.put(second, kDay + 1s);
+    const std::string mutex = " mutex:" + std::string(63, 'm');
+    for (int i = 0; i < 5000; ++i) {
+        const std::string task = make_named_uuid(kDay, std::to_string(i));
+        for (const auto& key : {task, task + mutex}) a.duties.set_running(key, true, kDay + 3s);
+    }
+    a.write(kDay + 4s);
+    CHECK(a.duties.record().running.size() > 2000);
+    CHECK(ring::write_horizon(a.duties.record()).size() < zk::kMaxDataBytes);
 }
 
 TEST_CASE("an owner that learns of a move too late is waited for, and says how far it went") {
