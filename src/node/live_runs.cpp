@@ -126,9 +126,9 @@ struct LiveRuns::Impl : std::enable_shared_from_this<Impl> {
             const Live refused = std::move(found->second);
             live.erase(found);
             around.secrets.take_back(id);
-            count_out(refused.keys());
             const TaskPointer nothing_follows;
-            return on_started(propagate(started), refused.run, refused.stop_asked ? nothing_follows : refused.task, refused.retry);
+            on_started(propagate(started), refused.run, refused.stop_asked ? nothing_follows : refused.task, refused.retry);
+            return count_out(refused.keys());  // not before the attempt that follows counts: its fire goes on
         }
         task::Run& run = found->second.run;
         found->second.process.started_at = started->started_at;

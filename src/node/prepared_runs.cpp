@@ -172,9 +172,13 @@ void PreparedRuns::Impl::end_prepared(const Prepared& entry, task::RunState stat
     const TaskPointer task = entry.task;
     const std::int64_t retry = entry.retry;
     const bool closed = entry.in_line;
+    const RunKeys keys = entry.keys();
+    // It counts until the attempt that follows does: its fire goes on.
+    if (closed) waiting.add(keys, around.key_changed);
     if (closed) leave_line(entry);
     drop_prepared(run.id);
     end_unstarted(std::move(run), task, retry, closed, state, std::move(reason));
+    if (closed) waiting.remove(keys, around.key_changed);
 }
 
 void PreparedRuns::Impl::end_unstarted(task::Run run, const TaskPointer& task, std::int64_t retry, bool closed, task::RunState state,

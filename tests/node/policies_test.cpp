@@ -225,6 +225,51 @@ TEST_CASE("a fire that is tried again goes on, and the next ones meet it") {
     CHECK(m.processes.started.size() == 3);
 }
 
+TEST_CASE("other nodes do not hear that nothing goes on while one attempt follows the other") {
+    RunnerMachine m;
+    auto made = m.make_task(1h);
+    made->retry = thrice();
+    made->targets = {"node-b"};  // so this node's record names its runs
+    const auto record = [&m] { return kRuntime + ("/horizons/" + m.process->coordinator->incarnation()); };
+    const auto start = [&m](const TaskPointer& task) {
+        m.process->runner.handle({id_of(501), Command::Kind::start, id_of(601), "alice", *task});
+    };
+    const auto named = [&](const TaskPointer& task) {
+        const auto read = ring::read_horizon(m.cluster.read(record()));
+        return read && read->running == std::vector<std::string>{task->id};
+    };
+    SECTION("one that could not be started") {
+        const auto task = m.give(made);
+        m.processes.slow = true;
+        start(task);
+        m.loop.advance(1s);
+        REQUIRE(named(task));
+        const auto before = m.cluster.versions()[record()];
+        m.processes.refusal = Error{Errc::not_found, "there is no such program"};
+        m.process->supervisor.let_through();
+        m.loop.advance(1s);
+        CHECK(m.states()[RunState::failed] == 1);
+        CHECK(m.states()[RunState::pending] == 1);
+        CHECK(m.cluster.versions()[record()] == before);
+    }
+    SECTION("one that ended while it waited") {
+        made->package = std::string(64, 'a');
+        m.process->fetch = [](const std::string&, const std::string&, const auto& fetched) {
+            fetched(fail(Errc::not_found, "it is gone"));
+        };
+        const auto task = m.give(made);
+        start(task);
+        m.loop.advance(1s);
+        CHECK(m.states()[RunState::failed] == 1);
+        REQUIRE(named(task));
+        const auto before = m.cluster.versions()[record()];
+        m.loop.advance(2s);
+        CHECK(m.states()[RunState::failed] == 2);
+        CHECK(m.states()[RunState::pending] == 1);
+        CHECK(m.cluster.versions()[record()] == before);
+    }
+}
+
 TEST_CASE("a queue keeps the order, is bounded, and is there after a kill") {
     RunnerMachine m;
     auto made = m.make_task();
