@@ -22,13 +22,24 @@ void star(std::string& text, std::size_t from, std::size_t until) {
     }
 }
 
+// How much of the end of `text` may be the beginning of a secret. Of each only as much is looked at as it is long: a value of many lines is
+// many short texts beside the one long one.
+std::size_t begun_secret(const std::vector<std::string>& secrets, std::string_view text) {
+    std::size_t most = 0;
+    for (const auto& secret : secrets) {
+        if (secret.size() <= most + 1) continue;
+        task::SecretMask mask({secret});
+        mask.take(text.substr(text.size() - std::min(text.size(), secret.size() - 1)));
+        most = std::max(most, mask.held());
+    }
+    return most;
+}
+
 // How much of the beginning of `text` may be the end of a secret.
 std::size_t end_of_secret(const std::vector<std::string>& secrets, std::string_view text) {
     std::vector<std::string> backwards = secrets;
     for (auto& secret : backwards) std::reverse(secret.begin(), secret.end());
-    task::SecretMask mask(backwards);
-    mask.take(std::string(text.rbegin(), text.rend()));
-    return mask.held();
+    return begun_secret(backwards, std::string(text.rbegin(), text.rend()));
 }
 
 // [offset, until) of the view, which lie in the stretch.
@@ -97,12 +108,11 @@ Result<std::string> read_masked_log(const std::string& path, const LogShape& sha
 }
 
 std::uint64_t undecided(const std::string& path, const LogShape& shape, const RunMask& mask) {
-    task::SecretMask masking(mask.texts);
-    const std::uint64_t available = shape.available(), around = std::min<std::uint64_t>(masking.lookback(), available);
+    std::uint64_t longest = 1;
+    for (const auto& text : mask.texts) longest = std::max<std::uint64_t>(longest, text.size());
+    const std::uint64_t available = shape.available(), around = std::min(longest - 1, available);
     const auto bytes = read_log(path, shape, available - around, around);
-    if (!bytes) return around;
-    masking.take(*bytes);
-    return masking.held();
+    return bytes ? begun_secret(mask.texts, *bytes) : around;
 }
 
 }  // namespace cloudtask::node

@@ -1,6 +1,7 @@
 // OutboxSender: a circle of five steps, one batch at a time: drop what is delivered and read what is next (disk), make the body (worker),
 // send, judge, gather. Whatever fails waits and is done again; so a report leaves the outbox only when the center has it.
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -97,11 +98,14 @@ struct OutboxSender::Impl : std::enable_shared_from_this<Impl> {
 
     void prepare(std::vector<Report> reports) {
         const auto outgoing = std::make_shared<Reports>();
+        std::map<std::string, std::shared_ptr<const RunMask>> masks;  // by run: it may hold megabytes
         for (Report& report : reports) {
             OutgoingReport& next = outgoing->emplace_back();
             if (report.kind == Report::Kind::log) {
                 next.output_path = output_path(output_folder(report.run_id), report.stream);
-                if (mask_of) next.mask = mask_of(report.run_id);
+                const auto [mask, is_new] = masks.try_emplace(report.run_id);
+                if (is_new && mask_of) mask->second = mask_of(report.run_id);
+                next.mask = mask->second;
             }
             next.report = std::move(report);
         }

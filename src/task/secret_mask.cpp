@@ -2,6 +2,7 @@
 #include "cloudtask/task/secret_mask.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 namespace cloudtask::task {
@@ -23,16 +24,36 @@ bool SecretMask::Search::ends_with(char byte) {
 }
 
 SecretMask::SecretMask(const std::vector<std::string>& secrets) {
+    const auto first_byte = [](const Search& search) { return static_cast<unsigned char>(search.secret.front()); };
     for (const std::string& secret : secrets) {
         if (!secret.empty()) searches_.emplace_back(secret);
     }
+    std::sort(searches_.begin(), searches_.end(), [&](const Search& a, const Search& b) { return first_byte(a) < first_byte(b); });
+    for (const Search& search : searches_) ++first_.at(first_byte(search) + 1U);
+    std::partial_sum(first_.begin(), first_.end(), first_.begin());
+}
+
+void SecretMask::step(Search& search, char byte) {
+    if (!search.ends_with(byte)) return;
+    // Of occurrences that overlap, what the former covered is starred already.
+    const std::uint64_t count = std::min<std::uint64_t>(search.secret.size(), taken_ - search.starred_until);
+    std::fill_n(waiting_.rbegin(), count, '*');
+    search.starred_until = taken_;
 }
 
 std::string SecretMask::take(std::string_view bytes) {
     for (const char byte : bytes) {
         waiting_ += byte;
-        for (Search& search : searches_) {
-            if (search.ends_with(byte)) std::fill_n(waiting_.rbegin(), search.secret.size(), '*');
+        ++taken_;
+        std::erase_if(under_way_, [&](std::size_t index) {
+            step(searches_[index], byte);
+            return searches_[index].matched == 0;
+        });
+        const auto first = first_.begin() + static_cast<unsigned char>(byte);
+        for (std::size_t index = *first; index < *(first + 1); ++index) {
+            if (searches_[index].matched > 0) continue;
+            step(searches_[index], byte);
+            if (searches_[index].matched > 0) under_way_.push_back(index);
         }
     }
     std::string decided = waiting_.substr(0, waiting_.size() - held());
@@ -41,13 +62,13 @@ std::string SecretMask::take(std::string_view bytes) {
 }
 
 std::string SecretMask::finish() {
-    for (Search& search : searches_) search.matched = 0;
+    for (const std::size_t index : std::exchange(under_way_, {})) searches_[index].matched = 0;
     return std::exchange(waiting_, {});
 }
 
 std::size_t SecretMask::held() const {
     std::size_t most = 0;
-    for (const Search& search : searches_) most = std::max(most, search.matched);
+    for (const std::size_t index : under_way_) most = std::max(most, searches_[index].matched);
     return most;
 }
 

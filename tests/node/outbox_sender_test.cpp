@@ -153,6 +153,37 @@ TEST_CASE("one report that the center refuses does not block the others") {
     CHECK(read_batch(f.center.bodies().back()).size() == 2);  // together again
 }
 
+TEST_CASE("what is to be starred in the output of a run is asked for once a batch") {
+    Node f;
+    std::map<std::string, int> asked;
+    OutboxSender sender{f.loop,
+                        f.random,
+                        f.worker,
+                        f.client,
+                        f.disk,
+                        [&f](const std::string& run_id) { return f.folder / run_id; },
+                        [&asked](const std::string& run_id) {
+                            ++asked[run_id];
+                            return std::make_shared<const RunMask>(RunMask{{"correct-horse"}});
+                        }};
+    f.center.always("POST", FakeCenter::json(200, R"({"accepted": 1})"));
+    const std::string one = id_of(1), other = id_of(2);
+    const std::string text = "it is correct-horse\n";
+    std::vector<Report> reports;
+    for (const auto& run : {one, other, one}) {
+        std::filesystem::create_directory(f.folder / run);
+        write_file(f.folder / run + "/stdout", text);
+        reports.push_back(log_report("n.1", run, Stream::out, 0, text.size(), {.limit = 1 << 20, .written = text.size(), .final = true}));
+    }
+    f.disk.commit({.entries = {}, .reports = std::move(reports), .commands = {}}, [](Result<> done) { CHECK(done); });
+    REQUIRE(f.until([&] { return *f.store->outbox_depth() == 3; }));
+    sender.start();
+    REQUIRE(f.until([&] { return *f.store->outbox_depth() == 0; }));
+    CHECK(asked == std::map<std::string, int>{{one, 1}, {other, 1}});
+    REQUIRE(f.center.bodies().size() == 1);
+    for (const auto& report : read_batch(f.center.bodies()[0])) CHECK(report.text == "it is *************\n");
+}
+
 TEST_CASE("logs are read when they are sent, in batches of a mebibyte at most") {
     SendingNode f;
     const std::string run = run_at(kNoon).id;
