@@ -9,17 +9,8 @@ namespace {
 
 constexpr std::int64_t kForgetAtOnce = 200;
 
-// The instant in a UUIDv7 (RFC 9562, section 5.7): its first 48 bits are milliseconds. Ids of the center and of runs are such; what is not
-// is never old.
-Instant time_of_id(std::string_view id) {
-    if (!is_uuid(id) || id[14] != '7') return Instant::max();
-    std::int64_t milliseconds = 0;
-    for (const char c : id.substr(0, 13)) {
-        if (c == '-') continue;
-        milliseconds = milliseconds * 16 + (c <= '9' ? c - '0' : c - 'a' + 10);
-    }
-    return Instant{std::chrono::milliseconds{milliseconds}};
-}
+// Ids of the center and of runs have a time (UUIDv7); what has none is never old.
+Instant time_of_id(std::string_view id) { return is_uuid(id) && id[14] == '7' ? uuid_time(id) : Instant::max(); }
 
 // By which a run is forgotten.
 Instant age_of(const task::Run& run) {
