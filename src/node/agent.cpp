@@ -9,9 +9,9 @@
 #include "cloudtask/core/data_folder.h"
 #include "cloudtask/core/log.h"
 #include "cloudtask/task/codec.h"
-#include "cloudtask/task/task_secrets.h"
 #include "node/backoff.h"
 #include "node/center_link.h"
+#include "node/command_gate.h"
 #include "node/http/call_supervisor.h"
 #include "node/node_core.h"
 #include "node/secret_sync.h"
@@ -75,6 +75,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     std::unique_ptr<NodeCore> core;
     std::unique_ptr<SecretSync> secrets;
     std::unique_ptr<CatalogSync> catalog;
+    std::unique_ptr<CommandGate> gate;
     std::unique_ptr<CommandPoll> commands;
     std::unique_ptr<OutboxSender> outbox;
     std::unique_ptr<StatusServer> status;
@@ -205,8 +206,12 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
                                                         secrets->follow(revision, named, std::move(then));
                                                     },
                                                 });
+        // Of a task that was saved just now the node may have neither definition nor secrets.
+        gate = std::make_unique<CommandGate>(
+            [this](const task::Task& task, std::function<void()> then) { secrets->need(task, std::move(then)); },
+            [this](Command command) { core->carry_out(std::move(command)); });
         commands = std::make_unique<CommandPoll>(
-            loop, random, *center, [this](Command command) { carry_out(std::move(command)); },
+            loop, random, *center, [this](Command command) { gate->take(std::move(command)); },
             [this]() -> std::optional<std::int64_t> {
                 if (!outbox) return std::nullopt;
                 return outbox->pending();
@@ -233,16 +238,6 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         core->keep_house();
     }
 
-    // Of a task that was saved just now the node may have neither definition nor secrets.
-    void carry_out(Command command) {
-        const auto task = command.task;
-        if (!task || !task::names_secrets(*task)) return core->carry_out(std::move(command));
-        secrets->need(*task, [weak = weak_from_this(), command = std::move(command)]() mutable {
-            const auto self = weak.lock();
-            if (self && !self->stopping) self->core->carry_out(std::move(command));
-        });
-    }
-
     // --- stop
 
     void stop(std::function<void()> done) {
@@ -251,6 +246,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         stopping = true;
         core->halt();
         commands.reset();
+        gate.reset();
         // A ring that does not settle must not hold the stop up for ever. Set first: a node that owns nothing has left at once.
         stop_timer = loop.after(std::max(options.drain_timeout, kHandOver), [this] {
             log::warn("handing over takes too long, so the node goes without it: its tasks move when its session is over");
