@@ -4,6 +4,7 @@
 #include <map>
 
 #include "center/commands_store.h"
+#include "center/handed_over.h"
 #include "center/ingest_store.h"
 #include "center/ledger_store.h"
 #include "center/run_metrics.h"
@@ -135,6 +136,7 @@ Result<std::size_t> Ingest::apply(const std::string& node_id, const std::string&
     RecordEffects effects;
     std::uint64_t applied = 0, repeated = 0;
     std::vector<std::string> dead;
+    std::set<std::string> woken;  // node ids
     const auto committed = parts_.store.write([&](soci::session& sql) -> Result<> {
         RunRecorder recorder(sql, parts_.mail, parts_.logs, *cluster, now);
         std::map<std::string, std::int64_t> cursors, before;
@@ -147,6 +149,16 @@ Result<std::size_t> Ingest::apply(const std::string& node_id, const std::string&
                 cursors[report.incarnation] = before[report.incarnation] = read_cursor(sql, report.incarnation);
             }
         }
+        const auto record = [&](const task::Run& run, const Report& report) -> Result<> {
+            if (!report.hand_over) {
+                const auto recorded = recorder.record(run, node_id, [&] { return source_text(report); });
+                return recorded ? Result<>{} : propagate(recorded);
+            }
+            const auto given = take_hand_over(sql, recorder, *cluster, run, *report.hand_over, node_id, now);
+            if (!given) return propagate(given);
+            if (!given->empty()) woken.insert(*given);
+            return {};
+        };
         Instant told{};
         // Notes first: a mail of this batch tells of them.
         for (const auto& [run_id, note] : logs.notes) recorder.note_log(run_id, note);
@@ -166,7 +178,7 @@ Result<std::size_t> Ingest::apply(const std::string& node_id, const std::string&
             }
             if (const auto* run = std::get_if<task::Run>(&report.content)) {
                 told = std::max(told, told_of(*run));
-                const auto recorded = recorder.record(*run, node_id, [&] { return source_text(report); });
+                const auto recorded = record(*run, report);
                 if (!recorded) bury(report, recorded.error().message);
                 if (const auto note = logs.notes.find(run->id); note != logs.notes.end()) recorder.note_log(run->id, note->second);
             } else if (const auto* outcome = std::get_if<CommandOutcome>(&report.content)) {
@@ -196,6 +208,9 @@ Result<std::size_t> Ingest::apply(const std::string& node_id, const std::string&
     changed.insert(effects.ended.begin(), effects.ended.end());
     if (!changed.empty() && parts_.runs_changed) parts_.runs_changed(changed);
     if (effects.mails > 0 && parts_.mail_waiting) parts_.mail_waiting();
+    for (const auto& woken_node : woken) {
+        if (parts_.commands_waiting) parts_.commands_waiting(woken_node);
+    }
     for (const auto& [runtime_changed, revision] : effects.catalog_changes) {
         if (parts_.catalog_changed) parts_.catalog_changed(runtime_changed, revision);
     }

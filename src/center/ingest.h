@@ -36,6 +36,7 @@ struct IngestParts {
     std::function<void(const std::set<std::string>& run_ids)> runs_changed;  // their logs grew, or they are over
     std::function<void()> mail_waiting;
     std::function<void(const std::string& runtime, std::int64_t revision)> catalog_changed = {};
+    std::function<void(const std::string& node_id)> commands_waiting = {};
 };
 
 class Ingest {

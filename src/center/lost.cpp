@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "center/commands_store.h"
+#include "center/handed_over.h"
 #include "center/run_metrics.h"
 #include "center/runs.h"
 #include "cloudtask/core/ids.h"
@@ -119,6 +120,11 @@ struct LostWatch::Impl : std::enable_shared_from_this<LostWatch::Impl> {
     // A start that no node was handed is not lost: it goes to the task's owner, and waits while there is none.
     bool keep_start(soci::session& sql, const ClusterView& view, const task::Run& run, Instant now, std::set<std::string>& woken) {
         const auto command = open_command(sql, run.id, "start");
+        if (command && run.trigger == task::Trigger::retry) {
+            const Kept kept = keep_hand_over(sql, view, run, *command, make_uuid(now, parts.random), now);
+            if (!kept.node_id.empty()) woken.insert(kept.node_id);
+            return kept.kept;
+        }
         if (!command || command->delivered) return false;
         const auto stored = find_task(sql, run.task_id);
         if (!stored || !*stored) return false;

@@ -183,7 +183,8 @@ std::shared_ptr<Ingest> make_ingest(const Context& context, RunMetrics& metrics)
                     .runs_changed = [hub = context.log_hub](const std::set<std::string>& ids) { hub->notify(ids); },
                     .mail_waiting = [&hooks = context.hooks] { hooks.fire_mail_waiting(); },
                     .catalog_changed = [&hooks = context.hooks](const std::string& runtime,
-                                                                std::int64_t revision) { hooks.fire_catalog_changed(runtime, revision); }});
+                                                                std::int64_t revision) { hooks.fire_catalog_changed(runtime, revision); },
+                    .commands_waiting = [&hooks = context.hooks](const std::string& id) { hooks.fire_commands_waiting(id); }});
 }
 
 }  // namespace

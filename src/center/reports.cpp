@@ -26,6 +26,9 @@ std::string read_run_content(json::ObjectReader& reader, Report& report, std::st
     if (run->node_id != node_id && run->state != task::RunState::lost && run->state != task::RunState::skipped) {
         return fmt::format("the run is said to be on node {}", run->node_id);
     }
+    report.hand_over = task::read_hand_over(reader);
+    const bool waits = run->state == task::RunState::pending && run->trigger == task::Trigger::retry;
+    if (report.hand_over && (!waits || report.hand_over->after != node_id)) return "only an attempt that is yet to begin is handed over";
     report.content = std::move(*run);
     return {};
 }

@@ -11,6 +11,7 @@
 
 #include "center/log_files.h"
 #include "cloudtask/core/json.h"
+#include "cloudtask/task/hand_over.h"
 #include "cloudtask/task/types.h"
 
 namespace cloudtask::center {
@@ -37,6 +38,7 @@ struct Report {
     std::string incarnation;    // empty when not readable
     std::int64_t sequence = 0;  // 0 when not readable
     std::variant<std::monostate, task::Run, LogChunk, CommandOutcome> content;
+    std::optional<task::HandOver> hand_over;  // with a run: an attempt that another node is to begin
     std::string problem;                  // why it can never be applied; empty: it may be
     const json::Value* source = nullptr;  // in the batch's document
 };

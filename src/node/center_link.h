@@ -14,6 +14,7 @@
 #include "cloudtask/core/loop.h"
 #include "cloudtask/core/random.h"
 #include "cloudtask/http/client.h"
+#include "cloudtask/task/hand_over.h"
 #include "node/disk.h"
 #include "node/masked_log.h"
 
@@ -69,6 +70,9 @@ struct Command {
     std::string run_id, started_by;                              // of a start or stop
     std::optional<task::Task> task;                              // of a start; nothing if this program cannot read it: to be refused
     std::shared_ptr<const task::RunParameters> parameters = {};  // of a start: what was given with it
+    // Of the start of an attempt that follows one of another node: both, or neither.
+    std::optional<task::Run> run = {};
+    std::optional<task::HandOver> hand_over = {};
 };
 
 // Holds the long poll open. `handle` is called for every command that the center names, also again for one that is not reported done yet.

@@ -4,6 +4,7 @@
 
 #include "cloudtask/core/log.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/hand_over.h"
 #include "cloudtask/task/parameters.h"
 #include "node/backoff.h"
 #include "node/center_answer.h"
@@ -24,6 +25,19 @@ Command::Kind kind_of(std::string_view word) {
     if (word == "start") return Command::Kind::start;
     if (word == "stop") return Command::Kind::stop;
     return word == "cordon" ? Command::Kind::cordon : Command::Kind::uncordon;
+}
+
+// What cannot be read is refused: without its task.
+void read_hand_over(json::ObjectReader& reader, Command& command) {
+    const json::Value* document = reader.any("run");
+    auto run = document != nullptr ? task::read_run(*document) : fail(Errc::invalid_argument, "it names no run");
+    command.hand_over = task::read_hand_over(reader);
+    if (run && run->id == command.run_id && command.hand_over) {
+        command.run = std::move(*run);
+        return;
+    }
+    log::error("commands: the attempt of {} cannot be read: {}", command.id, run ? reader.faults().summary() : run.error().message);
+    command.task.reset();
 }
 
 // Nothing if it has no id or is of a kind that this program does not know; the center then tells its users that it was never carried out.
@@ -53,6 +67,7 @@ std::optional<Command> read_command(const json::Value& value) {
         } else {
             log::error("commands: the task of {} cannot be read: {}", command.id, task.error().message);
         }
+        if (reader.has("hand_over")) read_hand_over(reader, command);
     }
     return command;
 }

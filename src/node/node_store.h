@@ -16,6 +16,7 @@
 
 #include "cloudtask/core/result.h"
 #include "cloudtask/ring/allocation.h"
+#include "cloudtask/task/hand_over.h"
 #include "cloudtask/task/types.h"
 #include "node/kept_secret.h"
 #include "node/process/supervisor.h"
@@ -66,6 +67,7 @@ struct Report {
     std::string body;  // run and command: a JSON object of the report's own members, {"run": ...}, without incarnation, sequence and kind
     // run: what the store makes the body of. Nothing in what is read back.
     std::optional<task::Run> run = {};
+    std::optional<task::HandOver> hand_over = {};  // with it, of an attempt that another node is to begin
     // run and log:
     std::string run_id;
     // log:
@@ -79,6 +81,8 @@ struct Report {
 
 // Reports as docs/wire.md has them; for the rest see Report.
 Report run_report(const std::string& incarnation, const task::Run& run);
+// Of an attempt that this node gives up to another one.
+Report hand_over_report(const std::string& incarnation, const task::Run& run, task::HandOver hand_over);
 // Of the bytes [from, until) of the run's log view.
 Report log_report(const std::string& incarnation, const std::string& run_id, Stream stream, std::uint64_t from, std::uint64_t until,
                   const LogShape& shape);

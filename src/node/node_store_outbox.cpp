@@ -5,6 +5,7 @@
 
 #include "cloudtask/core/json.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/hand_over.h"
 
 namespace cloudtask::node {
 
@@ -20,7 +21,14 @@ Result<std::int64_t> last_sequence(Database& database, const std::string& incarn
     return last;
 }
 
-std::string body_of(const Report& report) { return report.run ? fmt::format(R"({{"run":{}}})", task::to_json(*report.run)) : report.body; }
+std::string body_of(const Report& report) {
+    if (!report.run) return report.body;
+    json::Writer out;
+    out.begin_object().key("run").raw(task::to_json(*report.run));
+    if (report.hand_over) task::write_hand_over(out, *report.hand_over);
+    out.end_object();
+    return out.text();
+}
 
 // The command may be forgotten once the report of its outcome is delivered.
 Result<> note_command_outcome(Database& database, const Report& report, std::int64_t position) {

@@ -13,6 +13,12 @@ Report run_report(const std::string& incarnation, const task::Run& run) {
     return report;
 }
 
+Report hand_over_report(const std::string& incarnation, const task::Run& run, task::HandOver hand_over) {
+    Report report = run_report(incarnation, run);
+    report.hand_over = std::move(hand_over);
+    return report;
+}
+
 Report log_report(const std::string& incarnation, const std::string& run_id, Stream stream, std::uint64_t from, std::uint64_t until,
                   const LogShape& shape) {
     Report report;

@@ -230,6 +230,7 @@ void PreparedRuns::know(const std::string& run_id) { impl_->known_runs.insert(ru
 void PreparedRuns::forget(const std::string& run_id) { impl_->known_runs.erase(run_id); }
 void PreparedRuns::resume(JournalEntry entry) { impl_->resume(std::move(entry)); }
 bool PreparedRuns::waits(const std::string& key) const { return impl_->waiting.of(key) > 0; }
+bool PreparedRuns::take_over(Batch&& batch, JournalEntry entry) { return impl_->take_over(std::move(batch), std::move(entry)); }
 void PreparedRuns::wake(const RunKeys& keys) { impl_->wake(keys); }
 bool PreparedRuns::prepare(Batch&& batch, PreparedRun entry) { return impl_->prepare(std::move(batch), std::move(entry)); }
 

@@ -71,6 +71,9 @@ class PreparedRuns {
 
     // A run that waits, as the journal has it or is about to have it.
     void resume(JournalEntry entry);
+    // The same of one that another node has given up to this one: written, and told of, together with `batch`. False if the journal knows
+    // the run already: nothing is done.
+    bool take_over(Batch&& batch, JournalEntry entry);
     // Runs wait for others, or for their time: their fires go on. The key is one of RunCounts.
     bool waits(const std::string& key) const;
     // Such a run has ended: there may be room for one that waits.

@@ -149,6 +149,7 @@ struct PreparedRuns::Impl : std::enable_shared_from_this<Impl> {
     void wake_line(const std::string& key);
     // Takes its place in memory; on disk it has it.
     void resume(JournalEntry kept);
+    bool take_over(Batch&& batch, JournalEntry entry);
     bool end(const std::string& run_id, task::RunState state, std::string reason);
     void skip_task(const std::string& task_id, const std::string& reason);
 };

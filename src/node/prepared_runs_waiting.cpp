@@ -157,4 +157,13 @@ void PreparedRuns::Impl::resume(JournalEntry kept) {
     if (put.due <= now()) start_more();
 }
 
+bool PreparedRuns::Impl::take_over(Batch&& batch, JournalEntry entry) {
+    if (known_runs.contains(entry.run.id)) return false;
+    batch.reports.push_back(run_report(around.incarnation(), entry.run));
+    batch.entries.push_back(entry);
+    around.journal.write(std::move(batch), Pace::soon);
+    resume(std::move(entry));
+    return true;
+}
+
 }  // namespace cloudtask::node

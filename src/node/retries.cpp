@@ -21,6 +21,10 @@ std::optional<JournalEntry> add_next_attempt(Batch& batch, task::Run& run, const
     if (!next.note.empty()) run.reason = bounded_reason(run.reason.empty() ? next.note : run.reason + "; " + next.note);
     if (!next.run) return std::nullopt;
     next.run->incarnation = ended.incarnation;
+    if (next.elsewhere) {
+        batch.reports.push_back(hand_over_report(ended.incarnation, *next.run, {next.due, ended.retry + 1, next.run->node_id}));
+        return std::nullopt;
+    }
     RunningRecord limits = limits_of(*ended.task, next.run->id, {}, next.due);
     JournalEntry entry{
         .run = std::move(*next.run), .phase = Phase::waiting, .process = std::move(limits), .task = ended.task, .retry = ended.retry + 1};

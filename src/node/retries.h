@@ -24,8 +24,9 @@ struct EndedAttempt {
 };
 
 // Adds the attempt that follows `run`, which has ended and whose task has a retry policy, to the batch, with its report, and says in the
-// run's reason what follows. What was added, if there is one: it waits from the batch's transaction on. The report that `run` has ended is
-// to come behind it.
+// run's reason what follows. What was added, if there is one: it waits from the batch's transaction on. Of an attempt that another node is
+// to begin only the report is added, by which the center hands it over: from the transaction on it is this node's no more. The report that
+// `run` has ended is to come behind it.
 std::optional<JournalEntry> add_next_attempt(Batch& batch, task::Run& run, const EndedAttempt& ended);
 
 }  // namespace cloudtask::node

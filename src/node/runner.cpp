@@ -13,6 +13,7 @@
 #include "node/backlog.h"
 #include "node/journal_writer.h"
 #include "node/prepared_runs.h"
+#include "node/retries.h"
 
 namespace cloudtask::node {
 
@@ -220,6 +221,7 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         if (command.kind == Command::Kind::stop) return stop(command);
         if (!command.task) return answer({}, command, false, "the command names no task that this node can read");
         const auto task = std::make_shared<const task::Task>(*command.task);
+        if (command.run && command.hand_over) return take_over(command, task);
         task::Run run = describe(task);
         run.id = command.run_id;
         run.trigger = task::Trigger::manual;
@@ -230,6 +232,25 @@ struct Runner::Impl : std::enable_shared_from_this<Impl> {
         batch.commands.push_back(command.id);
         batch.reports.push_back(command_report(incarnation(), command.id, true));
         if (!prepared.prepare(std::move(batch), {std::move(run), task, now(), std::nullopt})) answer({}, command, true, "");
+    }
+
+    // An attempt that follows one of another node: from this transaction on it is this node's, and nobody else's.
+    void take_over(const Command& command, const TaskPointer& task) {
+        task::Run run = *command.run;
+        run.node_id = options.node_id;
+        run.node_name = options.node_name;
+        run.incarnation = incarnation();
+        Batch batch;
+        if (const auto why = ended.find(task->id); why != ended.end()) {
+            prepared.add_unstarted(batch, std::move(run), task::RunState::skipped, why->second);
+            return answer(std::move(batch), command, true, "");
+        }
+        batch.commands.push_back(command.id);
+        batch.reports.push_back(command_report(incarnation(), command.id, true));
+        RunningRecord limits = limits_of(*task, run.id, {}, command.hand_over->due);
+        JournalEntry entry{
+            .run = std::move(run), .phase = Phase::waiting, .process = std::move(limits), .task = task, .retry = command.hand_over->made};
+        if (!prepared.take_over(std::move(batch), std::move(entry))) answer({}, command, true, "");
     }
 
     void stop(const Command& command) {

@@ -145,7 +145,8 @@ class Writer {
     void runs_lost() {
         std::string text = "A run that is going on when its node dies is LOST. It is not run again.";
         if (const auto retry = task::retry_of(task_); retry && task::asks_for_retry(*retry, task::RunState::lost, std::nullopt)) {
-            text += " If the node comes back and cannot tell how the run ended, that node makes a further attempt.";
+            text += retry->elsewhere ? " If the node comes back and cannot tell how the run ended, another node makes a further attempt."
+                                     : " If the node comes back and cannot tell how the run ended, that node makes a further attempt.";
         }
         if (task::retry_of(task_) || task::without_room(task_) != task::NoRoom::skip) {
             text += " What waits there to begin is begun when the node is back, and is LOST once the node is removed.";
@@ -179,7 +180,9 @@ class Writer {
                 text += " stops that run, and begins once its processes are gone; of several that wait for that only the latest is run.";
                 break;
         }
-        if (task_.retry) {
+        if (task_.retry && task_.retry->elsewhere) {
+            text += " Further attempts on other nodes do not count.";
+        } else if (task_.retry) {
             text += beside.empty() ? " A run that is to be tried again counts as in progress."
                                    : " A run that is to be tried again counts as in progress, but lets other tasks go first meanwhile.";
         }
@@ -223,8 +226,10 @@ class Writer {
         }
         if (retry.timed_out) which += which.empty() ? "TIMED_OUT" : ", or is TIMED_OUT,";
         if (which.empty()) return;  // only what is LOST
-        std::string text = fmt::format("A run that {} {} is tried again on the same node, {} times at the most, after {}",
-                                       retry.failed ? "has" : "is", which, retry.attempts - 1, delays_text(retry));
+        std::string text = fmt::format("A run that {} {} is tried again on {}, {} times at the most, after {}",
+                                       retry.failed ? "has" : "is", which,
+                                       retry.elsewhere ? "another node (if no other can take it, on the same one)" : "the same node",
+                                       retry.attempts - 1, delays_text(retry));
         if (retry.jitter > 0) text += fmt::format(" and up to {:g} % more", retry.jitter * 100);
         add("failed", text + ". A mail about the failure is sent when no further attempt follows.");
     }

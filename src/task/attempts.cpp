@@ -64,7 +64,9 @@ NextAttempt next_attempt(const Task& task, const Run& ended, std::int64_t made, 
         return next;
     }
     const std::string due = format_instant(std::chrono::ceil<std::chrono::seconds>(next.due));
-    next.note = fmt::format("attempt {} of {} follows at {}", made + 1, in_all, due);
+    next.elsewhere = retry->elsewhere;
+    next.note = fmt::format("attempt {} of {} follows at {}{}", made + 1, in_all, due,
+                            next.elsewhere ? ", on another node if one can take it" : "");
     Run run;
     run.id = retry_id(ended.id, ended.fire_time.value_or(from));
     run.task_id = ended.task_id;

@@ -67,6 +67,18 @@ void write_exit_codes(json::Writer& out, const ExitCodes& codes) {
     out.end_array();
 }
 
+// The owner of a task sees what it must not overlap with. An attempt on another node it does not.
+void check_elsewhere(const Task& task, Faults& faults) {
+    if (task.overlap != Overlap::allow) {
+        faults.add("/retry/node", fmt::format("'other' does not go with the overlap '{}': attempts on other nodes are not waited for",
+                                              to_string(task.overlap)),
+                   "'same', or the overlap 'allow'");
+    }
+    if (task.mode == Mode::broadcast) {
+        faults.add("/retry/node", "'other' does not go with the mode 'broadcast': each node has its own part", "'same'");
+    }
+}
+
 void read_retry(json::ObjectReader& task_reader, Task& task) {
     const json::Value* value = task_reader.object("retry");
     if (value == nullptr) return;
@@ -94,7 +106,10 @@ void read_retry(json::ObjectReader& task_reader, Task& task) {
         }
     }
     read_exit_codes(reader, retry.exit_codes);
+    std::string node;
+    if (reader.read_choice("node", node, {"same", "other"})) retry.elsewhere = node == "other";
     reader.finish();
+    if (retry.elsewhere) check_elsewhere(task, task_reader.faults());
     task.retry = std::make_shared<const Retry>(std::move(retry));
 }
 
@@ -111,6 +126,7 @@ void write_retry(json::Writer& out, const Retry& retry) {
     if (retry.lost) out.value("lost");
     out.end_array();
     if (!retry.exit_codes.empty()) write_exit_codes(out, retry.exit_codes);
+    if (retry.elsewhere) out.member("node", "other");
     out.end_object();
 }
 

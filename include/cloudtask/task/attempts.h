@@ -21,7 +21,8 @@ std::optional<Retry> retry_of(const Task& task);
 struct NextAttempt {
     std::optional<Run> run;  // PENDING; nothing: there is none
     Instant due{};
-    std::string note;  // for the run that ended: what follows, or why nothing does; may be empty
+    bool elsewhere = false;  // another node is to begin it
+    std::string note;        // for the run that ended: what follows, or why nothing does; may be empty
 };
 
 // `made`: attempts so far, with the one that ended; a run that is begun again after a loss begins anew. `refused`: why the task starts

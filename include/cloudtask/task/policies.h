@@ -72,6 +72,7 @@ struct Retry {
     double jitter = 0;                                   // up to this part of a delay is added to it
     bool failed = true, timed_out = true, lost = false;  // what is tried again
     ExitCodes exit_codes;                                // of what failed, only these; empty: any, and what did not exit by itself
+    bool elsewhere = false;                              // each on another node than the one before it, if one can take it
     friend bool operator==(const Retry&, const Retry&) = default;
 };
 
