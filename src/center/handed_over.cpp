@@ -139,7 +139,8 @@ Kept keep_hand_over(soci::session& sql, const ClusterView& cluster, const task::
     put_command(sql, command_id, *run, attempt_document(command_id, *run, *hand_over, json::to_text(*task_document)), now);
     run->reason = under_way_reason(*run);
     RunWriter(sql).update(*run);
-    log::info("attempt {} of {}, run {}, goes from node {} to node {}", run->attempt, run->task_name, run->id, before.node_name, other->name);
+    log::info("attempt {} of {}, run {}, goes from node {} to node {}", run->attempt, run->task_name, run->id, before.node_name,
+              other->name);
     return {.kept = true, .node_id = other->id};
 }
 

@@ -20,9 +20,9 @@ class session;
 namespace cloudtask::center {
 
 // Takes in the attempt `run`, as `reporter` has given it up, and has the node chosen begin it: another one than `hand_over.after` that is a
-// member of the ring, may run it and neither leaves nor is cordoned; if there is none, or ZooKeeper is out of reach, `hand_over.after` itself.
-// Of a task that is disabled or gone it is SKIPPED. Returns the id of the node that has a command now; empty: none has. Told again it changes
-// nothing. Error: invalid_argument: it can never be recorded.
+// member of the ring, may run it and neither leaves nor is cordoned; if there is none, or ZooKeeper is out of reach, `hand_over.after`
+// itself. Of a task that is disabled or gone it is SKIPPED. Returns the id of the node that has a command now; empty: none has. Told again
+// it changes nothing. Error: invalid_argument: it can never be recorded.
 Result<std::string> take_hand_over(soci::session& sql, RunRecorder& recorder, const ClusterView& cluster, const task::Run& run,
                                    const task::HandOver& hand_over, std::string_view reporter, Instant now);
 

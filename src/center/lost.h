@@ -1,7 +1,7 @@
 // LostWatch: ends the runs of nodes that are gone. A node whose registration is absent for longer than the grace has its RUNNING runs, and
 // those whose start it was handed, marked LOST; starts that were never handed out go to the node that owns the task now. What only waits
-// there, for its turn or as a further attempt, stays PENDING as long as the node is one of the runtime's: it begins that when it is back. So
-// does an attempt that another node gave up to it (handed_over.h), and that it was handed.
+// there, for its turn or as a further attempt, stays PENDING as long as the node is one of the runtime's: it begins that when it is back.
+// So does an attempt that another node gave up to it (handed_over.h), and that it was handed.
 //
 // Lives on the loop; the database is used on the worker. It acts only while this center leads, and only on what ZooKeeper says in a session
 // whose mirrors are complete: no contact is never taken for no nodes. A node that is back under a new incarnation reports for itself.

@@ -39,8 +39,8 @@ struct Report {
     std::int64_t sequence = 0;  // 0 when not readable
     std::variant<std::monostate, task::Run, LogChunk, CommandOutcome> content;
     std::optional<task::HandOver> hand_over;  // with a run: an attempt that another node is to begin
-    std::string problem;                  // why it can never be applied; empty: it may be
-    const json::Value* source = nullptr;  // in the batch's document
+    std::string problem;                      // why it can never be applied; empty: it may be
+    const json::Value* source = nullptr;      // in the batch's document
 };
 
 struct ReportBatch {

@@ -207,7 +207,13 @@ class Explanation {
         std::string text = fmt::format("It ran on node {} (epoch {}, attempt {}), started {} after it was due, and is {}.", run.node_name,
                                        run.epoch, run.attempt, short_duration(lateness), task::to_string(run.state));
         if (!run.reason.empty()) text += fmt::format(" The run says: {}.", run.reason);
-        if (run.attempt > 1) text += fmt::format(" Attempt 1 is {}.", task::to_string(why_.runs.front().run.state));
+        const auto on_another = [&run](const StoredRun& stored) { return stored.run.node_id != run.node_id; };
+        const bool one_node = std::none_of(why_.runs.begin(), why_.runs.end(), on_another);
+        if (run.attempt > 1 && one_node) text += fmt::format(" Attempt 1 is {}.", task::to_string(why_.runs.front().run.state));
+        for (const auto& each : why_.runs) {
+            if (one_node || each.run.attempt >= run.attempt) continue;
+            text += fmt::format(" Attempt {} is {}, on node {}.", each.run.attempt, task::to_string(each.run.state), each.run.node_name);
+        }
         return text;
     }
 

@@ -54,7 +54,7 @@ struct JournalEntry {
 
 struct KnownRun {
     std::string id;
-    std::string folder;  // empty: it has none, or needs it no more
+    std::string folder;                                        // empty: it has none, or needs it no more
     std::shared_ptr<const task::SecretVersions> secrets = {};  // that it was given
 };
 

@@ -23,6 +23,7 @@ Result<std::int64_t> last_sequence(Database& database, const std::string& incarn
 
 std::string body_of(const Report& report) {
     if (!report.run) return report.body;
+    if (!report.hand_over) return fmt::format(R"({{"run":{}}})", task::to_json(*report.run));
     json::Writer out;
     out.begin_object().key("run").raw(task::to_json(*report.run));
     if (report.hand_over) task::write_hand_over(out, *report.hand_over);

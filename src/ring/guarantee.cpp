@@ -226,9 +226,8 @@ class Writer {
         }
         if (retry.timed_out) which += which.empty() ? "TIMED_OUT" : ", or is TIMED_OUT,";
         if (which.empty()) return;  // only what is LOST
-        std::string text = fmt::format("A run that {} {} is tried again on {}, {} times at the most, after {}",
-                                       retry.failed ? "has" : "is", which,
-                                       retry.elsewhere ? "another node (if no other can take it, on the same one)" : "the same node",
+        std::string text = fmt::format("A run that {} {} is tried again on {}, {} times at the most, after {}", retry.failed ? "has" : "is",
+                                       which, retry.elsewhere ? "another node (if no other can take it, on the same one)" : "the same node",
                                        retry.attempts - 1, delays_text(retry));
         if (retry.jitter > 0) text += fmt::format(" and up to {:g} % more", retry.jitter * 100);
         add("failed", text + ". A mail about the failure is sent when no further attempt follows.");

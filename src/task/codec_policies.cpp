@@ -70,9 +70,10 @@ void write_exit_codes(json::Writer& out, const ExitCodes& codes) {
 // The owner of a task sees what it must not overlap with. An attempt on another node it does not.
 void check_elsewhere(const Task& task, Faults& faults) {
     if (task.overlap != Overlap::allow) {
-        faults.add("/retry/node", fmt::format("'other' does not go with the overlap '{}': attempts on other nodes are not waited for",
-                                              to_string(task.overlap)),
-                   "'same', or the overlap 'allow'");
+        faults.add(
+            "/retry/node",
+            fmt::format("'other' does not go with the overlap '{}': attempts on other nodes are not waited for", to_string(task.overlap)),
+            "'same', or the overlap 'allow'");
     }
     if (task.mode == Mode::broadcast) {
         faults.add("/retry/node", "'other' does not go with the mode 'broadcast': each node has its own part", "'same'");

@@ -340,6 +340,55 @@ TEST_CASE("no contact with ZooKeeper is not taken for no nodes", "[lost]") {
     REQUIRE(w.loop.advance_until([&] { return h.stored(run.id).run.state == RunState::lost; }, std::chrono::minutes{10}));
 }
 
+TEST_CASE("an attempt that was handed over goes on from a node that is gone, if that never had it; else it waits there", "[lost]") {
+    World w;
+    w.loop.advance(seconds{1});
+    auto& h = w.history;
+    REQUIRE(h.store->write([&](soci::session& sql) -> Result<> {
+        insert_node(sql, {.id = kB, .runtime = "demo", .name = "n2", .token_hash = "n2", .document = "{}"});
+        return {};
+    }));
+    w.join(kA);
+    w.join(kB);
+    w.allocate(2, {kA, kB});
+    const auto failed = h.run(1, RunState::failed);
+    const auto attempt = h.further_attempt(failed);
+    h.take({h.hand_over_report(attempt, 1), h.run_report(failed, 2)});
+    REQUIRE(h.stored(attempt.id).run.node_id == kB);
+    const std::string open = "SELECT node_id FROM commands WHERE state = 'open'";
+    const auto b_is_gone = [&] {
+        w.leave(kB);
+        w.allocate(3, {kA});
+        w.loop.advance(seconds{60});
+    };
+    SECTION("it never had it") {
+        b_is_gone();
+        CHECK(h.stored(attempt.id).run.state == RunState::pending);
+        CHECK(h.stored(attempt.id).run.node_id == kA);  // the only one that is left
+        CHECK(h.text(open) == kA);
+        CHECK(h.number("SELECT count(*) FROM commands WHERE state = 'withdrawn'") == 1);
+        CHECK(w.woken == std::set<std::string>{kA});
+        CHECK(h.text("SELECT document FROM commands WHERE state = 'open'").find("\"hand_over\":{\"due\"") != std::string::npos);
+    }
+    SECTION("it may have it") {
+        REQUIRE(h.store->write([&](soci::session& sql) -> Result<> {
+            mark_delivered(sql, {open_command(sql, attempt.id, "start")->id}, h.clock.now());
+            return {};
+        }));
+        b_is_gone();
+        CHECK(h.stored(attempt.id).run.state == RunState::pending);
+        CHECK(h.stored(attempt.id).run.node_id == kB);
+        CHECK(h.text(open) == kB);
+        REQUIRE(h.store->write([&](soci::session& sql) -> Result<> {
+            erase_node(sql, kB);
+            return {};
+        }));
+        w.loop.advance(seconds{15});
+        CHECK(h.stored(attempt.id).run.state == RunState::lost);
+        CHECK(h.number("SELECT count(*) FROM commands WHERE state = 'open'") == 0);
+    }
+}
+
 TEST_CASE("a start that was never handed out goes to the next owner; one that was is lost", "[lost]") {
     World w;
     w.loop.advance(seconds{1});

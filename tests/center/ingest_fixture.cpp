@@ -8,7 +8,9 @@
 #include "center/task_store.h"
 #include "cloudtask/core/hash.h"
 #include "cloudtask/core/ids.h"
+#include "cloudtask/task/attempts.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/hand_over.h"
 
 namespace cloudtask::center {
 
@@ -49,7 +51,8 @@ Ingest HistoryFixture::make_ingest() {
                               .max_log_bytes = 1 << 20,
                               .runs_changed = [this](const std::set<std::string>& ids) { changed.insert(ids.begin(), ids.end()); },
                               .mail_waiting = {},
-                              .catalog_changed = [this](const std::string&, std::int64_t revision) { catalog_revision = revision; }});
+                              .catalog_changed = [this](const std::string&, std::int64_t revision) { catalog_revision = revision; },
+                              .commands_waiting = [this](const std::string& node_id) { woken.push_back(node_id); }});
 }
 
 task::Run HistoryFixture::run(int number, task::RunState state, const std::string& node) const {
@@ -77,6 +80,24 @@ std::string HistoryFixture::run_report(const task::Run& run, std::int64_t sequen
     json::Writer out;
     task::write(out, run);
     return report(incarnation, sequence, R"("kind":"run","run":)" + out.text());
+}
+
+task::Run HistoryFixture::further_attempt(const task::Run& run) const {
+    task::Task tried = task;
+    task::Retry retry;
+    retry.delay = std::chrono::seconds{2};
+    retry.elsewhere = true;
+    tried.retry = std::make_shared<const task::Retry>(retry);
+    return *task::next_attempt(tried, run, run.attempt, "").run;
+}
+
+std::string HistoryFixture::hand_over_report(const task::Run& attempt, std::int64_t sequence, const std::string& incarnation) const {
+    json::Writer out;
+    out.begin_object().key("run").raw(task::to_json(attempt));
+    task::write_hand_over(out, {*attempt.fire_time + std::chrono::seconds{3}, attempt.attempt - 1, attempt.node_id});
+    out.end_object();
+    const std::string text = out.text();
+    return report(incarnation, sequence, R"("kind":"run",)" + text.substr(1, text.size() - 2));
 }
 
 std::string HistoryFixture::log_report(const task::Run& run, const std::string& stream, std::uint64_t offset, const std::string& data,

@@ -29,6 +29,10 @@ class HistoryFixture {
                            std::int64_t sequence) const;
     std::string command_report(const std::string& command_id, const std::string& outcome, std::int64_t sequence) const;
 
+    // The attempt that follows `run`, 2 s after its end, as its node gives it up to another one.
+    task::Run further_attempt(const task::Run& run) const;
+    std::string hand_over_report(const task::Run& attempt, std::int64_t sequence, const std::string& incarnation = kIncarnation) const;
+
     // Sends a batch as the node; what Ingest answers.
     Result<std::size_t> send(const std::vector<std::string>& reports, const std::string& node = kNode);
     // The same, and it must be taken.
@@ -59,6 +63,7 @@ class HistoryFixture {
     task::Task task;
     std::set<std::string> changed;      // what runs_changed was told since the start
     std::int64_t catalog_revision = 0;  // what catalog_changed was told last
+    std::vector<std::string> woken;     // nodes that commands_waiting was told of
     Ingest ingest;
 
   private:

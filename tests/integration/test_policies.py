@@ -1,5 +1,5 @@
-"""The policies of tasks on real processes: retry, queue, replace, start deadline, soft limit, the rule of success; across kills of the node
-that has what waits. In the end the ledger explains every fire."""
+"""The policies of tasks on real processes: retry (on the same node, and from node to node), queue, replace, start deadline, soft limit, the
+rule of success; across kills of the node that has what waits. In the end the ledger explains every fire."""
 
 import itertools
 import os
@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 import shared_cluster
+from api import ApiError
 from cluster import NotYet, instants, parse_instant
 from mail_receiver import text_of
 
@@ -132,6 +133,62 @@ class Policies(shared_cluster.SharedClusterTest):
         lines = sorted(self.noted(noted), key=lambda line: float(line[1]))
         self.assertEqual([line[0] for line in lines], ["begin", "end"] * (len(lines) // 2), "two at once under the mutex")
         self.assertEqual({line[2] for line in lines}, {"queue", "forbid"})
+
+    def test_attempts_go_from_node_to_node(self):
+        path = os.path.join(self.folder, "first")
+        # Fails on the node on which it runs first, and on no other.
+        picky = self.make_task("picky", [{"every": "4s"}], overlap="allow", max_parallel=10, retry={"attempts": 3, "delay": "300ms", "node": "other"},
+                               shell=f'f={path}.${{CLOUDTASK_FIRE_TIME}}; (set -C; echo $CLOUDTASK_NODE >$f) 2>/dev/null; [ "$(cat $f)" != "$CLOUDTASK_NODE" ]')
+        never = self.make_task("never", [{"every": "3s"}], overlap="allow", max_parallel=10, shell="exit 1",
+                               retry={"attempts": 4, "delay": "200ms", "factor": 1, "node": "other"})
+        self.assertIn("is tried again on another node", self.cluster.cli("describe", picky["id"]))
+        with self.assertRaises(ApiError) as refused:
+            self.make_task("alone", [{"every": "4s"}], retry={"node": "other"})
+        self.assertEqual(refused.exception.reply.status, 422)
+        self.assertIn("'other' does not go with the overlap 'forbid'", str(refused.exception))
+
+        wait_for = self.cluster.wait_for
+        runs = wait_for(lambda: self.attempts(picky, 1, "SUCCEEDED"), 40, "a second attempt that succeeds")
+        self.assertEqual([(run["attempt"], run["state"], run["trigger"]) for run in runs], [(1, "FAILED", "schedule"), (2, "SUCCEEDED", "retry")])
+        self.assertNotEqual(runs[0]["node_id"], runs[1]["node_id"])
+        self.assertGreaterEqual(parse_instant(runs[1]["started_at"]) - parse_instant(runs[0]["ended_at"]), 0.3)
+        why = self.cluster.cli("why", picky["id"], runs[0]["fire_time"])
+        self.assertIn(f"It ran on node {runs[1]['node_name']}", why)
+        self.assertIn(f"Attempt 1 is FAILED, on node {runs[0]['node_name']}.", why)
+
+        # To and fro; each node is killed while attempts go between them, and the center as well.
+        wait_for(lambda: self.attempts(never, 4, "FAILED"), 40, "four attempts")
+        for node in self.cluster.nodes.values():
+            node.kill()
+            node.start()
+        self.cluster.center.kill()
+        self.cluster.start_center()
+        known = len(self.cluster.runs(never))
+        wait_for(lambda: self.more_than(never, known + 8), 60, "further attempts")
+        for task in (picky, never):
+            self.cluster.disable(task)
+        wait_for(lambda: self.none_open(never), 40, "an end of the attempts")
+        code, ledger = self.cluster.settled_ledger(picky["created_at"])
+        self.assertEqual((code, ledger["counts"]["unexplained"]), (0, 0), ledger["unexplained_fires"][:5])
+        self.assertEqual(ledger["unexpected"], 0, ledger["unexpected_fires"][:5])
+        attempts = [(run["fire_time"], run["attempt"]) for run in self.cluster.runs(never) if run["trigger"] != "rerun"]
+        self.assertEqual(len(attempts), len(set(attempts)))
+        by_id = sorted(self.cluster.runs(never), key=lambda run: (run["fire_time"], run["attempt"]))
+        for earlier, later in zip(by_id, by_id[1:]):
+            if earlier["fire_time"] == later["fire_time"] and later.get("started_at") and earlier["state"] == "FAILED":
+                self.assertIn("follows at", earlier["reason"])
+
+    def more_than(self, task, count):
+        runs = self.cluster.runs(task)
+        if len(runs) <= count:
+            raise NotYet(f"{len(runs)} of {count} runs")
+        return runs
+
+    def none_open(self, task):
+        still = [(run["state"], run["reason"]) for run in self.cluster.runs(task) if run["state"] in ("PENDING", "RUNNING")]
+        if still:
+            raise NotYet(f"{still[:5]}")
+        return True
 
     def noted(self, path, at_least=0):
         """What the runs under the mutex wrote: [begin or end, when, which]. NotYet before there are so many lines."""

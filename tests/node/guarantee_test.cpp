@@ -261,6 +261,14 @@ TEST_CASE("guarantee: what is said of failures, limits and deadlines is what the
                "FAILED with exit code 1, 75-78, or is TIMED_OUT, is tried again on the same node, 2 times at the most, after 2s, 4s "
                "and up to 50 % more"));
     CHECK_FALSE(says(told(), "runs-lost", "further attempt"));
+    task.overlap = task::Overlap::allow;
+    retry.elsewhere = true;
+    task.retry = std::make_shared<const task::Retry>(retry);
+    CHECK(says(told(), "failed", "is tried again on another node (if no other can take it, on the same one), 2 times at the most"));
+    CHECK(says(told(), "overlap", "Further attempts on other nodes do not count."));
+    retry.elsewhere = false;
+    task.overlap = task::Overlap::forbid;
+    task.retry = std::make_shared<const task::Retry>(retry);
     // As often, and after as long, as is said.
     task::Run run;
     run.task_id = "x";

@@ -95,7 +95,8 @@ std::optional<Violation> Invariants::started(const std::string& node_id, const S
         return Violation{"beyond the horizon", fmt::format("{} is started by {}, whose horizon in ZooKeeper is {}", fire, node_id,
                                                            format_instant(horizons_[node_id]))};
     }
-    if (!ever_owned(node_id, start.task_id)) {
+    const bool handed_over = start.attempt > 1 && task.retry && task.retry->elsewhere;
+    if (!handed_over && !ever_owned(node_id, start.task_id)) {
         return Violation{"not the owner", fmt::format("{} is started by {}, which never owned it", fire, node_id)};
     }
     const auto seconds = std::chrono::floor<std::chrono::seconds>(start.fire_time->time_since_epoch());

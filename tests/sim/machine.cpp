@@ -95,7 +95,7 @@ struct Machine::Process {
     bool sending = false, woken = false;
     Timer send_timer;
     std::uint64_t commands = 0;  // of those that the center has made, the last that came here
-    Timer poll_timer, leave_timer, finish_timer;
+    Timer poll_timer, fetch_timer, leave_timer, finish_timer;
     std::function<void()> on_gone;
     bool up = false;  // what was on disk is loaded
 
@@ -134,6 +134,7 @@ struct Machine::Process {
             keeper.start();
             core->keep_house();
             poll();
+            fetch();
         });
     }
 
@@ -223,6 +224,28 @@ struct Machine::Process {
         command.id = fmt::format("command-{}", commands);
         command.kind = machine.cordoned_ ? node::Command::Kind::cordon : node::Command::Kind::uncordon;
         core->carry_out(std::move(command));
+    }
+
+    // Starts: asked for again until the center has heard that they are taken on.
+    void fetch() {
+        auto& center = machine.surroundings_.center;
+        if (center.commands_for(machine.id_).empty()) return;
+        const auto found = std::make_shared<std::vector<node::Command>>();
+        ask(
+            [&center, found, id = machine.id_] {
+                *found = center.commands_for(id);
+                return Result<>{};
+            },
+            [this, found](const Result<>& answer) {
+                if (answer) {
+                    for (const auto& command : *found) core->carry_out(command);
+                }
+                fetch_later(kRetry);
+            });
+    }
+
+    void fetch_later(Duration delay) {
+        fetch_timer = loop.after(delay, [this] { fetch(); });
     }
 
     // --- the outbox, as OutboxSender does it
@@ -373,6 +396,10 @@ void Machine::set_cordoned(bool cordoned) {
     ++commands_;
     if (process_ && !process_->loop.dead() && process_->up)
         process_->poll_timer = process_->loop.after(kPoll, [this] { process_->poll(); });
+}
+
+void Machine::command_waits() {
+    if (process_ && !process_->loop.dead() && process_->up) process_->fetch_later(kPoll);
 }
 
 void Machine::set_clock(Duration offset) { clock_.offset = offset; }

@@ -84,6 +84,8 @@ class Machine {
     void leave(std::function<void()> gone);
     // The center's wish: it is handed to the node when it is in reach, and to each later process again.
     void set_cordoned(bool cordoned);
+    // The center has a start for it.
+    void command_waits();
     void set_paused(bool paused);
     void set_clock(Duration offset);
     void set_slow_disk(Duration each);

@@ -271,6 +271,17 @@ void add_mutexes(Script& script) {
     std::stable_sort(script.events.begin(), script.events.end(), [](const Event& a, const Event& b) { return a.at < b.at; });
 }
 
+void add_elsewhere(Script& script) {
+    Dice dice(script.seed * 0xa0761d6478bd642fULL + 1);
+    for (ScriptTask& task : script.tasks) {
+        if (!dice.one_in(2) || !task.overlapping || task.mutex > 0) continue;
+        task.elsewhere = true;
+        if (task.attempts > 1) continue;
+        task.attempts = static_cast<int>(dice.between(2, 4));
+        task.delay = dice.time(100ms, 2s);
+    }
+}
+
 std::string zone_name(int zone) { return zone == 0 ? "east" : "west"; }
 
 std::string describe(const Event& event) {
@@ -301,6 +312,7 @@ std::string describe(const Script& script) {
         if (task.attempts > 1) {
             policies += fmt::format(", {} attempts after {}{}", task.attempts, format_duration(task.delay),
                                     task.retries_lost ? ", also of what is lost" : "");
+            if (task.elsewhere) policies += ", on other nodes";
         }
         if (task.queue > 0) policies += fmt::format(", {} may queue", task.queue);
         if (task.replaces) policies += ", replaces";

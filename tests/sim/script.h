@@ -69,6 +69,7 @@ struct ScriptTask {
     int attempts = 1;  // in all
     Duration delay{};  // before the second
     bool retries_lost = false;
+    bool elsewhere = false;  // each attempt on another node
     int queue = 0;           // fires that wait for their turn; 0: it has no queue
     bool replaces = false;   // the newest fire stops the run before it
     Duration deadline{};     // to start; zero: none
@@ -100,8 +101,10 @@ Script make_script(std::uint64_t seed, bool wiped = false);
 Script make_plain_script(std::uint64_t seed, bool wiped = false);
 // Some of its tasks are sharded, or broadcast: those of every other seed. By dice of its own, so that all else stays what it was.
 Script with_modes(Script script);
-// Has some tasks share mutexes. The last thing to be done to a script.
+// Has some tasks share mutexes. After this nothing changes how a task overlaps.
 void add_mutexes(Script& script);
+// Has some be tried again on other nodes, where the overlap allows it.
+void add_elsewhere(Script& script);
 std::string describe(const Event& event);
 std::string describe(const Script& script);
 

@@ -7,6 +7,7 @@
 #include "center/run_rules.h"
 #include "cloudtask/ring/placement.h"
 #include "cloudtask/task/codec.h"
+#include "cloudtask/task/hand_over.h"
 #include "cloudtask/task/pieces.h"
 
 namespace cloudtask::sim {
@@ -121,12 +122,19 @@ bool SimCenter::take(const std::string& node_id, const std::vector<node::Report>
             return false;
         }
         cursor = report.sequence;
-        if (report.kind != node::Report::Kind::run) continue;
         const auto body = json::parse(report.body);
+        if (report.kind == node::Report::Kind::command) commands_.erase((*body)["command_id"].GetString());
+        if (report.kind != node::Report::Kind::run) continue;
         const auto run = body ? task::read_run((*body)["run"]) : Result<task::Run>{propagate(body)};
         if (!run) {
             problem_ = fmt::format("a report cannot be read: {}", run.error().message);
             return false;
+        }
+        if (body->HasMember("hand_over")) {
+            Faults faults;
+            json::ObjectReader reader(*body, "", faults);
+            hand_over(*run, *task::read_hand_over(reader));
+            continue;
         }
         std::optional<center::KnownRun> known;
         const auto found = history_.find(run->id);
@@ -144,6 +152,45 @@ bool SimCenter::take(const std::string& node_id, const std::vector<node::Report>
         if (verdict == center::Verdict::apply) history_[run->id] = {*run, node_id, clock_.now()};
     }
     return true;
+}
+
+// As the center does it (center/handed_over.cpp).
+void SimCenter::hand_over(const task::Run& given, const task::HandOver& hand_over) {
+    if (history_.contains(given.id)) {
+        problem_ = fmt::format("attempt {} of {} is given up twice", given.attempt, given.task_name);
+        return;
+    }
+    task::Run run = given;
+    const Version& now = definitions_.at(run.task_id).back();
+    if (now.deleted || !now.task.enabled) {
+        run.state = task::RunState::skipped;
+        run.reason = now.deleted ? "deleted: as the attempt was given up" : "disabled: as the attempt was given up";
+        history_[run.id] = {run, hand_over.after, clock_.now()};
+        return;
+    }
+    const auto& versions = versions_.at(task::placed_id(run));
+    const auto version = std::find_if(versions.begin(), versions.end(),
+                                      [&run](const Version& each) { return !each.deleted && each.task.version == run.task_version; });
+    run.node_id = run.node_name = elsewhere_(version->task, run, hand_over.after);
+    node::Command command;
+    command.id = fmt::format("start-{}", run.id);
+    command.run_id = run.id;
+    command.task = version->task;
+    command.run = run;
+    command.hand_over = hand_over;
+    run.reason = fmt::format("elsewhere: attempt {} is on its way to {}", run.attempt, run.node_id);
+    note_(fmt::format("center: {} goes from {} to {}", run.id, hand_over.after, run.node_id));
+    history_[run.id] = {run, run.node_id, clock_.now()};
+    commands_[command.id] = {run.node_id, command};
+    waiting_(run.node_id);
+}
+
+std::vector<node::Command> SimCenter::commands_for(const std::string& node_id) const {
+    std::vector<node::Command> open;
+    for (const auto& [id, command] : commands_) {
+        if (command.first == node_id) open.push_back(command.second);
+    }
+    return open;
 }
 
 }  // namespace cloudtask::sim

@@ -13,6 +13,7 @@
 
 #include "cloudtask/core/clock.h"
 #include "cloudtask/zk/keeper.h"
+#include "node/center_link.h"
 #include "node/node_store.h"
 
 namespace cloudtask::sim {
@@ -62,13 +63,21 @@ class SimCenter {
     // Takes a batch in; false with `problem` set if a report can never be taken, or is missing.
     bool take(const std::string& node_id, const std::vector<node::Report>& reports);
 
+    // Starts that the node has not told of as taken on; handed out until it has.
+    std::vector<node::Command> commands_for(const std::string& node_id) const;
+
     const std::map<std::string, Recorded>& history() const { return history_; }
     const std::string& problem() const { return problem_; }
     void set_online(std::function<bool(const std::string& node_id)> online) { online_ = std::move(online); }
+    // Which node begins an attempt that follows one of the node `but_not`: that one, if there is no other.
+    using Elsewhere = std::function<std::string(const task::Task& task, const task::Run& run, const std::string& but_not)>;
+    void set_elsewhere(Elsewhere elsewhere) { elsewhere_ = std::move(elsewhere); }
+    void set_waiting(std::function<void(const std::string& node_id)> waiting) { waiting_ = std::move(waiting); }
 
   private:
     void publish_revision();
     void make_pieces(const std::vector<Version>& definition);
+    void hand_over(const task::Run& run, const task::HandOver& hand_over);
 
     const Clock& clock_;
     zk::Keeper& keeper_;
@@ -80,7 +89,10 @@ class SimCenter {
     std::map<std::string, Recorded> history_;      // by run id
     std::map<std::string, std::int64_t> cursors_;  // by incarnation
     std::string problem_;
+    std::map<std::string, std::pair<std::string, node::Command>> commands_;  // that are open, by id, with their nodes
     std::function<bool(const std::string&)> online_;
+    Elsewhere elsewhere_;
+    std::function<void(const std::string&)> waiting_;
 };
 
 }  // namespace cloudtask::sim

@@ -172,6 +172,7 @@ Script make_script(std::uint64_t seed, bool wiped) {
     Dice dice(seed * 0xbf58476d1ce4e5b9ULL + 1);
     if (!dice.one_in(3)) Troubles(dice, script).add();
     add_mutexes(script);
+    add_elsewhere(script);
     return script;
 }
 

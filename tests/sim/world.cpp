@@ -160,6 +160,18 @@ World::World(const Script& script, const Options& options)
         }
         return false;
     });
+    center_.set_elsewhere([this](const task::Task& task, const task::Run& run, const std::string& but_not) {
+        const ring::Ring ring(invariants_.allocation().nodes);
+        for (const auto* member : ring.preference(run.id, ring::placement_of(task), 2)) {
+            if (member->id != but_not) return member->id;
+        }
+        return but_not;
+    });
+    center_.set_waiting([this](const std::string& node_id) {
+        for (const auto& each : machines_) {
+            if (each->id() == node_id) each->command_waits();
+        }
+    });
     loop_.settle();
     center_.publish();
     loop_.settle();
@@ -266,6 +278,7 @@ task::Task World::make_task(std::size_t index) const {
         retry.factor = 1.5;
         retry.jitter = 0.2;
         retry.lost = described.retries_lost;
+        retry.elsewhere = described.elsewhere && !described.broadcast;
         made.retry = std::make_shared<const task::Retry>(retry);
     }
     if (described.mutex > 0) made.mutex = std::make_shared<const std::string>(fmt::format("mutex-{}", described.mutex));

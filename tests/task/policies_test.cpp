@@ -118,6 +118,34 @@ TEST_CASE("what is tried again") {
     CHECK_FALSE(asks_for_retry(retry, RunState::timed_out, 75));
 }
 
+TEST_CASE("attempts on other nodes go with overlapping runs alone, and not with broadcasts") {
+    const auto document = json::parse(R"({"runtime": "demo", "group": "ops", "name": "report", "shell": "true", "overlap": "allow",
+                                         "retry": {"node": "other"}})");
+    Faults faults;
+    const auto task = read_task_input(*document, faults);
+    REQUIRE(task);
+    CHECK(task->retry->elsewhere);
+    CHECK(to_json(*task).find(R"("node":"other")") != std::string::npos);
+    CHECK(policy_faults(R"("retry": {"node": "same"})").empty());
+    CHECK(policy_faults(R"("retry": {"node": "any"})").size() == 1);
+    for (const std::string overlap : {"", R"(, "overlap": "queue")", R"(, "overlap": "replace")", R"(, "mutex": "door")"}) {
+        INFO(overlap);
+        const auto list = policy_faults(R"("retry": {"node": "other"})" + overlap);
+        REQUIRE(list.size() == 1);
+        CHECK(list[0].starts_with("/retry/node: 'other' does not go with the overlap"));
+    }
+    CHECK(policy_faults(R"("retry": {"node": "other"}, "overlap": "allow", "mode": "broadcast")").size() == 1);
+    CHECK(policy_faults(R"("retry": {"node": "other"}, "overlap": "allow", "mode": "shards", "shards": 3)").empty());
+
+    Retry retry;
+    retry.elsewhere = true;
+    const NextAttempt next = next_attempt(retrying(retry), ended_run(), 1, "");
+    CHECK(next.elsewhere);
+    CHECK(next.note.ends_with(", on another node if one can take it"));
+    retry.elsewhere = false;
+    CHECK_FALSE(next_attempt(retrying(retry), ended_run(), 1, "").elsewhere);
+}
+
 TEST_CASE("the next attempt, and why there is none") {
     Retry retry;
     retry.attempts = 3;

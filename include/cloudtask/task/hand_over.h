@@ -8,8 +8,8 @@
 #include <optional>
 #include <string>
 
-#include "cloudtask/core/json.h"
 #include "cloudtask/core/clock.h"
+#include "cloudtask/core/json.h"
 
 namespace cloudtask::task {
 
