@@ -143,9 +143,9 @@ class Policies(shared_cluster.SharedClusterTest):
                                retry={"attempts": 4, "delay": "200ms", "factor": 1, "node": "other"})
         self.assertIn("is tried again on another node", self.cluster.cli("describe", picky["id"]))
         with self.assertRaises(ApiError) as refused:
-            self.make_task("alone", [{"every": "4s"}], retry={"node": "other"})
+            self.make_task("alone", [{"every": "4s"}], shell="true", retry={"node": "other"})
         self.assertEqual(refused.exception.reply.status, 422)
-        self.assertIn("'other' does not go with the overlap 'forbid'", str(refused.exception))
+        self.assertIn("'other' does not go with the overlap 'forbid'", refused.exception.reply.json()["detail"])
 
         wait_for = self.cluster.wait_for
         runs = wait_for(lambda: self.attempts(picky, 1, "SUCCEEDED"), 40, "a second attempt that succeeds")
