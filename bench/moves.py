@@ -1,7 +1,7 @@
 """What it costs when tasks move: a node that dies, joins, is drained, or restarts, under 300 fires of /bin/true a second on three nodes; and what
 the number of tasks costs ZooKeeper.
 
-Reads the center's database while the center runs, as load.py does. Times are microseconds since 1970 unless a name says otherwise.
+First the measuring, then the sections of the benchmark. Reads the center's database while the center runs, as load.py does. Times are microseconds since 1970 unless a name says otherwise.
 """
 
 import os
@@ -9,8 +9,10 @@ import random
 import sqlite3
 import time
 
-from cluster import NotYet
-from load import node_status, percentile
+from catalog import MANY
+from cluster import RUNTIME, NotYet
+from figures import bound, figure, head, ratio, say, table
+from load import Beats, fill_catalog, median, node_status, percentile
 
 RATE = 300  # tasks, each due once a second
 SECOND = 1_000_000
@@ -156,3 +158,100 @@ def zookeeper_writes_per_second(cluster, seconds):
     begin, at = zxid(), time.monotonic()
     time.sleep(seconds)  # the measured time itself
     return (zxid() - begin) / (time.monotonic() - at)
+
+
+# --- the sections
+
+
+def tasks_move(bench, cluster):
+    names = [f"bench-{number}" for number in (1, 2, 3)]
+    bench.start(cluster, names)
+    beats = Beats(cluster, "move", RATE)
+    beats.enable(RATE)
+    history = History(cluster)
+    if bench.wanted("failover"):
+        failover(bench, cluster, history, names)
+    if bench.wanted("moves"):
+        joins_and_leaves(bench, cluster, history, beats)
+
+
+def failover(bench, cluster, history, names):
+    rounds = 3 if bench.quick else 10
+    head(f"SIGKILL of one of three nodes at {RATE} fires/s, {rounds} times; sessions of 1 s")
+    found = [kill_one(cluster, history, names[number % len(names)]) for number in range(rounds)]
+    bench.results["failover"] = found
+    seconds = [one["seconds"] for one in found]
+    table(("", "median", "max"), [("from the kill to the first fire by a new owner, s", figure(median(seconds)), figure(max(seconds)))])
+    say(f"  {bound(median(seconds), 1.75, 's')}")
+    say(f"  tasks that moved {sum(one['moved'] for one in found)}, of these not the dead node's, or its and not moved: "
+        f"{sum(one['moved_wrongly'] for one in found)}; LOST {sum(one['lost'] for one in found)}, of these not claimed by it: "
+        f"{sum(one['lost_elsewhere'] for one in found)}")
+
+
+def joins_and_leaves(bench, cluster, history, beats):
+    rounds = 2 if bench.quick else 5
+    head(f"{rounds} joins, drains and rolling restarts at {RATE} fires/s")
+    beats.enable(0)
+    before = starts_by(cluster, cluster.nodes.values())
+    begin = now()
+    beats.enable(RATE)
+    gone = 0  # starts by nodes that have left
+    found = {"join": [], "drain": [], "rolling restart": []}
+    for number in range(rounds):
+        name = f"bench-new-{number + 1}"
+        found["join"].append(disturb(
+            cluster, history, lambda name=name: (cluster.start_node(name), cluster.wait_until_allocated(cluster.nodes))))
+        found["drain"].append(disturb(cluster, history, lambda name=name: cluster.cli("node", "drain", f"{RUNTIME}/{name}")))
+        gone += starts_by(cluster, [cluster.nodes[name]])
+        cluster.nodes.pop(name).stop()
+    beats.enable(0)
+    started = starts_by(cluster, cluster.nodes.values()) + gone - before
+    known = len(history.rows("1", "started_at >= ?", begin))
+    beats.enable(RATE)
+
+    def restart_all():
+        for name in ("bench-1", "bench-2", "bench-3"):
+            cluster.nodes[name].stop()
+            cluster.start_node(name)
+            cluster.wait_until_allocated(["bench-1", "bench-2", "bench-3"])
+
+    found["rolling restart"] = [disturb(cluster, history, restart_all) for _ in range(rounds)]
+    bench.results["moves"] = {**found, "started_by_nodes": started, "started_in_history": known}
+    rows = []
+    for name, all_of_it in found.items():
+        ratios = sorted(one["during_p90"] / one["before_p90"] for one in all_of_it)
+        rows.append((name, figure(median([one["seconds"] for one in all_of_it])), sum(one["expected"] for one in all_of_it),
+                     sum(one["succeeded"] for one in all_of_it), figure(median([one["before_p90"] for one in all_of_it])),
+                     figure(median([one["during_p90"] for one in all_of_it])), f"{median(ratios):.2f} x", f"{ratios[0]:.2f} to {ratios[-1]:.2f}"))
+    table(("medians", "s", "fires in all", "succeeded", "p90 before, ms", "p90 during", "ratio", "of each"), rows)
+    say(f"  joins and drains: the nodes count {started} starts, the history {known}")
+
+
+def writes(bench, cluster):
+    head(f"ZooKeeper's writes a second with 100 tasks and with {MANY:,}; three nodes, 100 fires/s in both")
+    bench.start(cluster, ["bench-1", "bench-2", "bench-3"])
+    template = cluster.make_task("template", [{"cron": "0 0 * * *", "zone": "Europe/Berlin"}], command=["/bin/true"])
+    beats = Beats(cluster, "beat", 100)
+    beats.enable(100)
+    seconds = 15 if bench.quick else 60
+    few = zookeeper_writes_per_second(cluster, seconds)
+    for server in (*cluster.nodes.values(), cluster.center):
+        server.stop()
+    fill_catalog(cluster, template, MANY)
+    cluster.start_center()
+    for name in cluster.nodes:
+        cluster.start_node(name)
+    cluster.wait_until_allocated(cluster.nodes)
+
+    def own_all():
+        owned = sum(node_status(node)["cloudtask_node_owned_tasks"] for node in cluster.nodes.values())
+        if owned < MANY:
+            raise NotYet(f"the nodes own {owned} tasks")
+        return True
+
+    cluster.wait_for(own_all, 120, f"the nodes to own {MANY} tasks")
+    many = zookeeper_writes_per_second(cluster, seconds)
+    beats.enable(0)
+    idle = zookeeper_writes_per_second(cluster, seconds / 2)
+    bench.results["writes"] = {"few": few, "many": many, "idle": idle}
+    table(("", "writes/s"), [("100 tasks", figure(few)), (f"{MANY:,} tasks", figure(many)), ("ratio", ratio(many, few)), (f"{MANY:,} tasks, none due", figure(idle))])

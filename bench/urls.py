@@ -6,6 +6,7 @@ import threading
 import time
 
 from cluster import RUNTIME, program
+from figures import bound, figure, head, ratio, say, table
 from load import Connection, instant_text, node_status, percentile, resident_mib, spread_offset
 
 DUE = 1000
@@ -97,3 +98,18 @@ def measure(cluster, rounds):
             found[pattern] = {name: {key: percentile([one[key] for one in rows], 0.5) for key in rows[0]} for name, rows in each.items()}
         sizes["after them"] = resident_mib(node.pid)
     return {"patterns": found, "resident_mib": sizes}
+
+
+def calls(bench, cluster):
+    rounds = 1 if bench.quick else 3
+    head(f"{DUE:,} URLs due, {PENDING:,} pending besides; when the requests came, in ms, node beside bare libcurl, median of {rounds} runs")
+    bench.start(cluster)
+    found = bench.results["urls"] = measure(cluster, rounds)
+    rows = []
+    for pattern, one in found["patterns"].items():
+        node, bare = one["node"], one["bare"]
+        rows.append((pattern, *(cell for key in ("p50", "p90", "p99", "last") for cell in (figure(node[key]), figure(bare[key]), ratio(node[key], bare[key]))),
+                     node["hits"], bare["hits"]))
+    table(("", *(cell for key in ("p50", "p90", "p99", "last") for cell in (key, "bare", "ratio")), "hits", "bare"), rows)
+    table(("", "resident MiB"), [(name, figure(value)) for name, value in found["resident_mib"].items()])
+    say(f"  {bound(found['patterns']['burst']['node']['within'], 1, 's until the last request of the burst')}")
