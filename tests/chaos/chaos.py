@@ -162,10 +162,10 @@ def disturbances(played):
 
 
 def absences(played):
-    """Of nodes, by the faults that may cost them their sessions."""
+    """Of nodes, by the faults that may cost them their sessions, or their tasks for a while."""
     recovery = int(workloads.RECOVERY_SECONDS * reference.SECOND)
-    return [Absence(fault.target if faults.befalls_a_node(fault) else "", begin, end + recovery)
-            for fault, (_, begin, end) in zip(played, disturbances(played)) if fault.kind in faults.COST_SESSIONS]
+    return [Absence(fault.target if faults.befalls_a_node(fault) else "", begin, end + recovery, fault.kind == faults.MOVES_BACK)
+            for fault, (_, begin, end) in zip(played, disturbances(played)) if fault.kind in (*faults.COST_SESSIONS, faults.MOVES_BACK)]
 
 
 def history(api):

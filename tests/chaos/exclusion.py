@@ -7,6 +7,10 @@ import collections
 import dataclasses
 
 
+# What began so much after its fire had waited for something.
+WAITED = 500_000
+
+
 @dataclasses.dataclass(frozen=True)
 class Overlap:
     line: object  # the sink.Line that began too soon
@@ -20,6 +24,7 @@ class Absence:
     node: str  # its name; empty: every node
     begin: int
     end: int
+    waiting_only: bool = False  # only what had waited may have begun beside others: it does so where the task is another node's by then
 
 
 def overlaps(alone, evidence):
@@ -51,4 +56,6 @@ def overlaps(alone, evidence):
 def _apart(first, second, absences):
     """Whether the two ran on different nodes, one of which was absent between their begins."""
     nodes = {first.node, second.node}
-    return len(nodes) == 2 and any(each.begin <= second.clock and first.clock <= each.end for each in absences if each.node in nodes or not each.node)
+    waited = second.clock > second.fire + WAITED
+    return len(nodes) == 2 and any(each.begin <= second.clock and first.clock <= each.end and (waited or not each.waiting_only)
+                                   for each in absences if each.node in nodes or not each.node)

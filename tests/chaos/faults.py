@@ -126,6 +126,9 @@ def restart_rolling(world, fault):
         yield fault.seconds
 
 
+# After this one a task may come back to a node that still has a run of it, while fires of it wait elsewhere.
+MOVES_BACK = "rolling restart"
+
 KINDS = {
     # kind: (what it does, how often, the kind of thing that it befalls)
     "node killed, back within the session time-out": (kill_node, 10, "node"),
@@ -139,7 +142,7 @@ KINDS = {
     "center killed": (kill_center, 6, "center"),
     "ZooKeeper restarted": (restart_zookeeper, 5, "zookeeper"),
     "ZooKeeper's leader lost": (lose_zookeeper_leader, 6, "zookeeper"),
-    "rolling restart": (restart_rolling, 3, ALL),
+    MOVES_BACK: (restart_rolling, 3, ALL),
 }
 
 # After these a node, or each of them, may find its session with ZooKeeper over.

@@ -335,6 +335,17 @@ class RunsThatMustNotOverlap(unittest.TestCase):
         self.absences = [Absence("node-2", hit.clock + 1, hit.clock + SECOND), Absence("", held.clock - SECOND, held.clock - 1)]
         self.assertEqual(self.offences(), [("overlap", "b", hit.fire)])
 
+    def test_where_tasks_come_back_only_what_waited_may_run_beside(self):
+        held = self.nth("a", 2)
+        self.ends[held.run] = held.clock + 4 * SECOND
+        hit = next(each for each in self.lines if each.task == "b" and each.fire > held.fire)
+        moved = dataclasses.replace(hit, node="node-2")
+        self.absences = [Absence("", held.clock, hit.clock + SECOND, waiting_only=True)]
+        self.lines[self.lines.index(hit)] = moved
+        self.assertEqual(self.offences(), [("overlap", "b", hit.fire)])
+        self.lines[self.lines.index(moved)] = dataclasses.replace(moved, clock=moved.fire + 600_000)
+        self.assertEqual(self.offences(), [])
+
     def test_who_did_not_tell_of_its_end_was_killed(self):
         del self.ends[self.nth("c", 1).run]
         self.assertEqual(self.offences(), [])

@@ -103,6 +103,9 @@ class Workload:
         """The command that a task with such policies runs."""
         pick = self._random
         retry = {"attempts": pick.randint(2, 3), "delay": pick.choice(("200ms", "1s", "4s")), "factor": 1.5, "jitter": 0.2}
+        if which < 2 and pick.random() < 0.5:
+            definition.update(overlap="allow", max_parallel=5)
+            retry["node"] = "other"
         if which == 0:  # fails at first, or always
             definition["retry"] = {**retry, "on": pick.choice((["failed"], ["failed", "lost"], ["failed", "timed_out", "lost"]))}
             return f'[ "$CLOUDTASK_ATTEMPT" -ge {pick.randint(2, 4)} ]'
