@@ -43,26 +43,34 @@ bool is_lost(soci::session& sql, long long revision) {
 }
 
 // What bears on when a version is in force. Nothing if the document is none of a task's.
-std::optional<Instant> begins_at(const std::string& document) {
+struct Beginning {
+    Instant at{};
+    bool is_change = false;  // of what is fired, or where
+};
+std::optional<Beginning> beginning_of(const std::string& document) {
     const auto parsed = json::parse(document);
     if (!parsed) return std::nullopt;
     task::Task version;
     Faults faults;
     json::ObjectReader reader(*parsed, "", faults);
     const bool read = reader.read("enabled", version.enabled) && reader.read_instant("updated_at", version.updated_at) &&
-                      reader.read_instant("effective_from", version.effective_from);
-    return read ? std::optional(task::tenure_end(version)) : std::nullopt;
+                      reader.read_instant("effective_from", version.effective_from) && reader.read("revision", version.revision) &&
+                      reader.read("version", version.version);
+    if (!read) return std::nullopt;
+    reader.read("effective_revision", version.effective_revision);
+    return Beginning{task::tenure_end(version), version.version > 1 && version.effective_revision == version.revision};
 }
 
-// Of the versions of a task, those that were in force after `from`, if the task went on by something else at `end`.
+// Of the versions of a task, those that were in force after `from`, if the task went on by something else at `end`. Also changes that never
+// were, as another came before their time: they say by which revision the task moved to where it is.
 std::vector<std::string> in_force_after(Instant from, std::vector<std::string> documents, Instant end) {
     std::vector<std::string> told;
     for (auto document = documents.rbegin(); document != documents.rend() && told.size() < kVersionsTold; ++document) {
-        const auto begins = begins_at(*document);
-        if (!begins || end <= *begins) continue;
+        const auto begins = beginning_of(*document);
+        if (!begins || (end <= begins->at && !begins->is_change)) continue;
         if (end < from) break;
         told.push_back(std::move(*document));
-        end = *begins;
+        end = std::min(end, begins->at);
     }
     std::reverse(told.begin(), told.end());
     return told;
@@ -117,7 +125,10 @@ std::vector<Item> read_items(soci::session& sql, const std::string& runtime, con
     tasks.execute();
     while (tasks.fetch()) {
         Item item{revision, {}, {}};
-        if (versions.contains(id)) item.documents = take(id, begins_at(document));
+        if (versions.contains(id)) {
+            const auto begins = beginning_of(document);
+            item.documents = take(id, begins ? std::optional(begins->at) : std::nullopt);
+        }
         item.documents.push_back(document);
         items.push_back(std::move(item));
     }

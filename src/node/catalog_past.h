@@ -30,10 +30,9 @@ class CatalogPast {
         add({last, at}, at);
     }
 
-    // Oldest first; what is too old to be owed by anybody is forgotten.
+    // Oldest first.
     template <class Function>
-    void each(Instant now, Function function) {
-        forget(now);
+    void each(Function function) const {
         for (const auto& [entry, at] : entries_) function(entry);
     }
 
@@ -43,12 +42,9 @@ class CatalogPast {
         Instant at{};
     };
 
-    void forget(Instant now) {
-        while (!entries_.empty() && entries_.front().at + task::kSupersededKept < now) entries_.pop_front();
-    }
-
+    // What is too old to be owed by anybody is forgotten: by the times of the catalog, as this machine's clock may be wrong.
     void add(Entry entry, Instant at) {
-        forget(at);
+        while (!entries_.empty() && entries_.front().at + task::kSupersededKept < at) entries_.pop_front();
         entries_.push_back({std::move(entry), at});
     }
 

@@ -12,13 +12,14 @@ namespace cloudtask::node {
 
 namespace {
 
-// What `departed` may have started or not. Of an earlier life of this node the journal knows, but for fires up to its floor: these may have
-// been those of the owner before it.
-void add_uncertain(std::vector<Uncertain>& to, const Interval& fires, const ring::Departed& departed, bool same_node) {
-    const Interval of_anybody{fires.after, same_node ? std::min(fires.until, departed.floor) : fires.until};
-    const Interval ours{std::max(fires.after, departed.floor), fires.until};
-    if (!of_anybody.empty()) to.push_back({of_anybody, departed.incarnation, false});
-    if (same_node && !ours.empty()) to.push_back({ours, departed.incarnation, true});
+// What `departed` may have started or not. Fires up to its floor may have been those of an owner before it: of these `before` may have
+// begun some, which it has run again. Of an earlier life of this node the journal knows, but not of those.
+void add_uncertain(std::vector<Uncertain>& to, const Interval& fires, const ring::Departed& departed, bool same_node, int before = 0) {
+    const bool together = !same_node && before == 0;
+    const Interval earlier{fires.after, together ? fires.after : std::min(fires.until, departed.floor)};
+    const Interval own{together ? fires.after : std::max(fires.after, departed.floor), fires.until};
+    if (!earlier.empty()) to.push_back({earlier, departed.incarnation, false, 1 + before});
+    if (!own.empty()) to.push_back({own, departed.incarnation, same_node});
 }
 
 // A later owner took the task over: it may have reported these fires and run them again, or have come to an end before.
@@ -242,7 +243,8 @@ void Claims::pass_moved_departed(const Owner& owner, const ring::Departed& depar
                                  Gained& resolution) {
     const Instant lower = resolution.floor;
     if (departed.revision >= owner.moved_in) {
-        if (const auto at = ring::find_late(departed.late, owner.moved_in)) resolution.floor = std::max(lower, *at);
+        if (const auto at = ring::find_late(departed.late, task_id_of(resolution.task_id), owner.moved_in))
+            resolution.floor = std::max(lower, *at);
         return;
     }
     if (owner.bystander) return;
@@ -261,7 +263,8 @@ void Claims::pass_moved(const Owner& owner, const Known& known, const Horizons& 
     const ring::HorizonRecord& record = horizons.at(owner.incarnation);
     // It lives, and has dealt with what it took over, but perhaps no further than its version was in force.
     if (!owner.bystander) begin_again(resolution.uncertain, of_chain);
-    if (const auto at = ring::find_late(record.late, owner.moved_in)) resolution.floor = std::max(resolution.floor, *at);
+    if (const auto at = ring::find_late(record.late, task_id_of(resolution.task_id), owner.moved_in))
+        resolution.floor = std::max(resolution.floor, *at);
 }
 
 // Behind what the owners along a chain that is settled have left, if it waited already then.
@@ -277,8 +280,14 @@ bool Claims::tells_done(const ring::Departed& departed, const Owner& owner, cons
     return departed.resumed >= owner.owned_since && departed.revision >= known.begun_in;
 }
 
+// So many owned the task as it was placed before: what these may have begun, a later owner may have run again.
+int Claims::before_move(const Owners& owners) {
+    return static_cast<int>(
+        std::count_if(owners.begin(), owners.end(), [](const Owner& owner) { return owner.moved_in > 0 && !owner.bystander; }));
+}
+
 // What an owner that is gone has left.
-void Claims::pass_departed(const Owner& owner, const ring::Departed& departed, const Known& known, Gained& resolution) const {
+void Claims::pass_departed(const Owner& owner, const ring::Departed& departed, const Known& known, int before, Gained& resolution) const {
     const ring::Handover* handover = ring::find_handover(departed.handovers, owner.lost_in);
     // It never knew the task while it could have fired it, or never took it.
     const std::int64_t revision = handover == nullptr ? departed.revision : handover->revision;
@@ -287,7 +296,7 @@ void Claims::pass_departed(const Owner& owner, const ring::Departed& departed, c
     const Instant bound = handover == nullptr ? departed.horizon : std::min(handover->at, departed.horizon);
     const Instant done = tells_done(departed, owner, known) ? departed.done : lower;
     may_have_settled(resolution.uncertain);
-    add_uncertain(resolution.uncertain, {std::max(lower, done), bound}, departed, owner.same_node);
+    add_uncertain(resolution.uncertain, {std::max(lower, done), bound}, departed, owner.same_node, before);
     resolution.floor = std::max(lower, bound);
 }
 
@@ -314,7 +323,7 @@ Gained Claims::resolve_task(const std::string& task_id, Waiting& waiting, const 
         }
         const Instant lower = resolution.floor;
         if (const ring::Departed* departed = find_departed(owner)) {
-            pass_departed(owner, *departed, known, resolution);
+            pass_departed(owner, *departed, known, before_move(waiting.owners), resolution);
             of_chain = resolution.uncertain.size();
             continue;
         }
@@ -343,13 +352,13 @@ void Claims::settle_waiting() {
             waiting.settled = before_owners(task_id, known, waiting.nobodys);
             waiting.settled_of_chain = waiting.settled->uncertain.size();
         }
-        std::erase_if(waiting.owners, [&](const Owner& owner) {
+        std::erase_if(waiting.owners, [&, before = before_move(waiting.owners)](const Owner& owner) {
             const ring::Departed* departed = find_departed(owner);
             if (owner.moved_in > 0) {
                 if (departed != nullptr) pass_moved_departed(owner, *departed, known, waiting.settled_of_chain, *waiting.settled);
                 return departed != nullptr;
             }
-            if (departed != nullptr) pass_departed(owner, *departed, known, *waiting.settled);
+            if (departed != nullptr) pass_departed(owner, *departed, known, before, *waiting.settled);
             waiting.settled_of_chain = waiting.settled->uncertain.size();
             return true;
         });

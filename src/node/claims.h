@@ -194,7 +194,8 @@ class Claims {
     bool member(const std::string& incarnation) const;
     bool knows_nobody_before(const std::string& key, const ring::Placement& placement, const Owners& owners) const;
     static bool tells_done(const ring::Departed& departed, const Owner& owner, const Known& known);
-    void pass_departed(const Owner& owner, const ring::Departed& departed, const Known& known, Gained& resolution) const;
+    static int before_move(const Owners& owners);
+    void pass_departed(const Owner& owner, const ring::Departed& departed, const Known& known, int before, Gained& resolution) const;
     bool is_heard(const Owner& owner, const Horizons& horizons, std::int64_t revision) const;
     Gained resolve_task(const std::string& task_id, Waiting& waiting, const Horizons& horizons) const;
     Gained behind_settled(const std::string& task_id, const Known& known, const Waiting& waiting) const;

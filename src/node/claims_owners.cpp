@@ -74,15 +74,20 @@ void Claims::add_owners_before(const std::string& key, const Move& move, Owners&
               [](const Owner& a, const Owner& b) { return a.owned_since < b.owned_since; });
 }
 
-// It went without having learnt of the move, and had claimed fires beyond it. By the targets and labels of before it owned the task if it
-// would beside those who were there before the transition: with whom else it shared the ring nobody knows any more.
+// It had claimed fires beyond the move, and went without having learnt of it, or having learnt of it late. What it never learnt of it tells
+// nothing about: by the targets and labels of before it may have owned the task, unless one that was surely there with it, as it is gone as
+// well, did. Who is there now may have come later.
 bool Claims::went_on_beyond(const ring::Gone& one, const std::string& key, const Move& move) const {
-    if (one.last.revision >= move.revision || one.last.horizon <= tasks_.at(key).effective_from || !move.from.accepts(one.node))
-        return false;
-    std::vector<ring::Member> members = chain_.empty() ? ring_.members() : chain_.front().second.members();
-    std::erase_if(members, [&one](const ring::Member& member) { return member.id == one.node.id; });
-    members.push_back(one.node);
-    return ring::Ring(std::move(members)).owner(task_id_of(key), move.from)->incarnation == one.node.incarnation;
+    const Instant moved = tasks_.at(key).effective_from;
+    if (!move.from.accepts(one.node)) return false;
+    if (one.last.revision >= move.revision) return ring::find_late(one.last.late, task_id_of(key), move.revision).value_or(moved) > moved;
+    if (one.last.horizon <= moved) return false;
+    std::vector<ring::Member> together{one.node};
+    for (const auto& other : allocation_.gone) {
+        const bool surely = other.last.since > 0 && other.last.since < one.lost_in && one.lost_in <= other.lost_in;
+        if (surely && other.node.id != one.node.id) together.push_back(other.node);
+    }
+    return ring::Ring(std::move(together)).owner(task_id_of(key), move.from)->incarnation == one.node.incarnation;
 }
 
 // While no node could take the task, it was nobody's. Before that it was that one's of the nodes that could to which their ring gave it;

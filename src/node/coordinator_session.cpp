@@ -46,7 +46,7 @@ void Coordinator::Impl::begin_session(zk::Keeper& keeper, std::uint64_t number) 
     for (const auto& earlier : retired) earlier->keep_to_horizon();
     duties = std::make_unique<Duties>(options.node_id, incarnation, options.duties);
     for (const auto& [key, since] : running) duties->set_running(key, true, since);
-    past.each(loop.clock().now(), [this](const CatalogPast::Entry& entry) {
+    past.each([this](const CatalogPast::Entry& entry) {
         if (entry.erased_at) {
             duties->erase_task(entry.task->id, *entry.erased_at);
         } else {

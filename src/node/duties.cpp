@@ -162,10 +162,10 @@ void Duties::move(const TaskPointer& before, const TaskPointer& task) {
     if (retired_) return;
     if (late) {
         if (wanted_.late.size() < ring::kMaxLateMoves) {
-            wanted_.late.push_back({task->revision, task->revision, fired_until});
+            wanted_.late.push_back({task->revision, task->revision, fired_until, task->id});
         } else {
             auto& last = wanted_.late.back();
-            last = {last.from, task->revision, std::max(last.at, fired_until)};
+            last = {last.from, task->revision, std::max(last.at, fired_until), {}};
         }
     }
     apply(claims_.move_task(*task, *before, late ? fired_until : Instant{}));

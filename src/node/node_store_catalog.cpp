@@ -93,13 +93,18 @@ class TaskStep {
             .run();
     }
 
-    // Nothing that is superseded is in force beyond `end`, nor beyond the beginning of a later version.
+    // Nothing that is superseded is in force beyond `end`, nor beyond the beginning of a later version. What never was is kept only if it
+    // changed what is fired, or where: it says by which revision the task moved to where it is.
     Result<> end_by(Instant end) {
         Query bound(database_,
                     "UPDATE superseded SET until = min(until, ?1, (SELECT coalesce(min(later.begins), ?1) FROM superseded AS later WHERE "
                     "later.task_id = superseded.task_id AND later.version > superseded.version)) WHERE task_id = ?2");
         if (const auto bounded = bound.bind(to_column(end)).bind(id_).run(); !bounded) return bounded;
-        return Query(database_, "DELETE FROM superseded WHERE task_id = ? AND until <= begins").bind(id_).run();
+        return Query(database_,
+                     "DELETE FROM superseded WHERE task_id = ? AND until <= begins AND (version <= 1 OR "
+                     "json_extract(document, '$.effective_revision') IS NOT json_extract(document, '$.revision'))")
+            .bind(id_)
+            .run();
     }
 
     Database& database_;

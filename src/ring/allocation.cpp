@@ -140,7 +140,9 @@ void write_late(json::Writer& out, const std::vector<LateMove>& late) {
     if (late.empty()) return;
     out.key("late").begin_array();
     for (const auto& move : late) {
-        out.begin_object().member("from", move.from).member("to", move.to).member("at", micros(move.at)).end_object();
+        out.begin_object().member("from", move.from).member("to", move.to).member("at", micros(move.at));
+        if (!move.task.empty()) out.member("task", move.task);
+        out.end_object();
     }
     out.end_array();
 }
@@ -151,6 +153,7 @@ std::vector<LateMove> read_late(json::ObjectReader& reader) {
         item.read("from", move.from);
         item.read("to", move.to);
         read_micros(item, "at", move.at);
+        item.read("task", move.task);
         return move;
     });
 }
@@ -210,10 +213,13 @@ const Handover* find_handover(const std::vector<Handover>& handovers, std::int64
     return found == handovers.end() ? nullptr : &*found;
 }
 
-std::optional<Instant> find_late(const std::vector<LateMove>& late, std::int64_t revision) {
-    const auto found =
-        std::find_if(late.begin(), late.end(), [revision](const LateMove& move) { return move.from <= revision && revision <= move.to; });
-    return found == late.end() ? std::nullopt : std::optional{found->at};
+std::optional<Instant> find_late(const std::vector<LateMove>& late, std::string_view task_id, std::int64_t revision) {
+    std::optional<Instant> latest;
+    for (const auto& move : late) {
+        const bool meant = move.from <= revision && revision <= move.to && (move.task.empty() || move.task == task_id);
+        if (meant) latest = std::max(latest.value_or(move.at), move.at);
+    }
+    return latest;
 }
 
 std::string write_allocation(const Allocation& allocation) {

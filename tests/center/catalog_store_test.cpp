@@ -143,9 +143,10 @@ TEST_CASE("a task comes with the versions that it superseded, for a while", "[ca
     CHECK(versions_of(w.page(2)).empty());
     w.clock.advance(1min);
 
-    SECTION("not those that were never in force") {
+    SECTION("of those that were never in force only what changed where or when it fires") {
         w.edit(id, 2, R"(,"schedules":[{"every":"7m"}],"description":"other words")");
-        CHECK(versions_of(w.page(0)) == "1 3");
+        w.edit(id, 3, R"(,"schedules":[{"every":"7m"}],"description":"still other words")");
+        CHECK(versions_of(w.page(0)) == "1 2 4");
     }
     SECTION("a disabled one too: it ended the one before") {
         REQUIRE(w.post("/api/v1/tasks/" + id + "/disable", {}, {{"If-Match", "\"2\""}}).status == 200);

@@ -159,6 +159,57 @@ TEST_CASE("who went without having learnt of a move may have gone on with the ta
     if (!knew) CHECK(changes.gained[0].uncertain[0].fires == Interval{kNoon + 5s, kNoon + 8s});
 }
 
+TEST_CASE("who learnt of a move late and went has fired up to what its record tells") {
+    const auto a = in_zone("west", "a");
+    const task::Task first = task_of(a, in_zone("west", "b"));
+    task::Task moved = first;
+    moved.labels = {{"zone", "south"}};
+    moved.revision = moved.effective_revision = 2;
+    moved.effective_from = kNoon + 5s;
+    Claims claims("c", "c.1");
+    claims.put_task(first);
+    claims.move_task(moved, first, {});
+    ring::Allocation allocation;
+    allocation.epoch = 20;
+    allocation.nodes = {in_zone("south", "c"), in_zone("east", "e")};
+    allocation.previous = {{19, {in_zone("east", "e")}}};
+    allocation.gone = {gone(a, 10, 11, kNoon + 60s, kNoon + 60s)};
+    allocation.gone[0].last.revision = 3;
+    allocation.gone[0].last.late = {{2, 2, kNoon + 20s}};
+    claims.observe(allocation, {}, 3, kNoon + 1min);
+    const ClaimChanges changes = claims.resolve({}, 3);
+    REQUIRE(changes.gained.size() == 1);
+    CHECK(changes.gained[0].floor == kNoon + 20s);
+    CHECK(changes.gained[0].uncertain.empty());
+}
+
+TEST_CASE("who is there now says nothing about who had a task before it moved, who was there then does") {
+    const auto a = in_zone("west", "a"), b = in_zone("west", "b");
+    const task::Task first = task_of(b, a);  // beside b it was not a's
+    task::Task moved = first;
+    moved.labels = {{"zone", "south"}};
+    moved.revision = moved.effective_revision = 2;
+    moved.effective_from = kNoon + 5s;
+    Claims claims("c", "c.1");
+    claims.put_task(first);
+    claims.move_task(moved, first, {});
+    ring::Allocation allocation;
+    allocation.epoch = 20;
+    allocation.nodes = {in_zone("south", "c"), b};
+    allocation.previous = {{19, {b}}};
+    allocation.gone = {gone(a, 10, 11, kNoon + 6s, kNoon + 8s)};
+    const bool beside = GENERATE(false, true);
+    if (beside) allocation.gone.push_back(gone({"b", "b.0", "b", {{"zone", "west"}}, 1}, 9, 11, kNoon + 1s, kNoon + 1s));
+    claims.observe(allocation, {}, 2, kNoon + 1min);
+    ring::HorizonRecord of_b;  // which knows of the move
+    of_b.epoch = of_b.resumed = 20;
+    of_b.revision = 2;
+    const ClaimChanges changes = claims.resolve({{b.incarnation, of_b}}, 2);
+    REQUIRE(changes.gained.size() == 1);
+    CHECK(changes.gained[0].floor == (beside ? kNoon + 5s : kNoon + 8s));
+    CHECK(changes.gained[0].uncertain.size() == (beside ? 0 : 1));
+}
+
 TEST_CASE("a task that no node could take when the tree was lost does not begin again from its first fire") {
     const task::Task task = task_of(in_zone("west", "a"), in_zone("west", "b"));
     Claims claims("c", "c.1");

@@ -196,7 +196,7 @@ TEST_CASE("an owner that learns of a move too late is waited for, and says how f
     b.duties.set_horizons({{"a.1", a.duties.record()}});
     CHECK(b.start_until(kDay + 8s).empty());
     a.put(second, kDay + 8s);
-    CHECK(a.duties.record().late == std::vector<ring::LateMove>{{2, 2, kDay + 8s}});
+    CHECK(a.duties.record().late == std::vector<ring::LateMove>{{2, 2, kDay + 8s, first->id}});
     b.duties.set_horizons({{"a.1", a.duties.record()}});
     CHECK(a.start_until(kDay + 11s).empty());
     CHECK(b.start_until(kDay + 11s) == Fired{9s, 10s, 11s});
@@ -227,7 +227,7 @@ TEST_CASE("an owner that has handed a task over says how far it went, also when 
     allocation.previous.clear();
     a.duties.observe(allocation, kDay + 10s);
     a.put(second, kDay + 10s);
-    CHECK(a.duties.record().late == std::vector<ring::LateMove>{{2, 2, handed_over}});
+    CHECK(a.duties.record().late == std::vector<ring::LateMove>{{2, 2, handed_over, first->id}});
     CHECK(a.start_until(kDay + 12s).empty());
 }
 

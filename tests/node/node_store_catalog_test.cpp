@@ -21,7 +21,7 @@ constexpr Instant at(int second) { return kNoon + seconds{second}; }
 // A version that takes effect when it is saved.
 task::Task version_of(int number, std::int64_t version, Instant saved, bool enabled = true) {
     task::Task task = task_named(number, version);
-    task.version = version;
+    task.version = task.revision = version;
     task.enabled = enabled;
     task.updated_at = task.effective_from = saved;
     return task;
@@ -109,6 +109,19 @@ TEST_CASE("a version that is superseded is kept with its end") {
         CHECK(f.owed() == std::vector<Owing>{{"task-1", 1, at(60)}});
         CHECK(f.catalog().tasks.back().description == "another");
     }
+    SECTION("one that never was in force stays if it moved the task: it says by which revision that was") {
+        task::Task moved = version_of(1, 3, at(105)), described = version_of(1, 4, at(105));
+        moved.revision = moved.effective_revision = described.effective_revision = 7;
+        described.revision = 8;
+        f.apply({moved});
+        f.apply({described});
+        described.revision = 9;
+        described.version = 5;
+        f.apply({described});
+        std::vector<std::int64_t> versions;
+        for (const auto& task : f.catalog().tasks) versions.push_back(task.version);
+        CHECK(versions == std::vector<std::int64_t>{1, 2, 3, 5});
+    }
     SECTION("it ends when the task is disabled, also if that was while the next version was ahead") {
         task::Task moved = version_of(1, 3, at(105));
         moved.updated_at = at(100);
@@ -176,7 +189,7 @@ TEST_CASE("full answers repeat what is known, and end what they do not name") {
     }
     SECTION("a center that knows nothing at all is owed nothing") {
         f.apply({}, {}, true);
-        CHECK(f.rows() == 0);
+        CHECK(f.owed().empty());
         CHECK(*f.store->catalog_empty());
     }
     SECTION("a center that was restored from a backup has the last word") {

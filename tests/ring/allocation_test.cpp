@@ -54,7 +54,7 @@ class Maker {
   private:
     Departed departed() { return {text(), number(), instant(), instant(), instant(), number(), handovers(), late(), number(), number()}; }
     std::vector<LateMove> late() {
-        return many<LateMove>([this] { return LateMove{number(), number(), instant()}; });
+        return many<LateMove>([this] { return LateMove{number(), number(), instant(), number() % 2 == 0 ? std::string{} : "task-1"}; });
     }
     std::vector<Handover> handovers() {
         return many<Handover>([this] { return Handover{number(), instant(), number()}; });

@@ -106,7 +106,9 @@ node::CatalogChange SimCenter::changes_since(std::int64_t revision) const {
                 end = std::min(end, later->deleted ? later->at : task::tenure_end(later->task));
             }
             const bool current = version + 1 == versions.end();
-            if (current || (end > task::tenure_end(version->task) && end >= from)) change.tasks.push_back(version->task);
+            const bool is_change = version->task.version > 1 && version->task.effective_revision == version->revision;
+            const bool told = end > task::tenure_end(version->task) || is_change;
+            if (current || (told && end >= from)) change.tasks.push_back(version->task);
         }
         if (last.deleted) change.deleted.push_back({id, last.at});
     }

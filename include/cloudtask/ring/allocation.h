@@ -36,10 +36,11 @@ struct Handover {
     friend bool operator==(const Handover&, const Handover&) = default;
 };
 
-// Changes of targets or labels that a node learnt of late: by then it had fired what they took away, beyond their effective_from.
+// A change of targets or labels that a node learnt of late: by then it had fired what that took away, beyond its effective_from.
 struct LateMove {
     std::int64_t from = 0, to = 0;  // revisions of the catalog, both inclusive
     Instant at{};                   // it fired up to here
+    std::string task{};             // an id, also of a piece; empty: any that moved by then
 
     friend bool operator==(const LateMove&, const LateMove&) = default;
 };
@@ -125,7 +126,7 @@ struct HorizonRecord {
 const Handover* find_handover(const std::vector<Handover>& handovers, std::int64_t epoch);
 
 // Up to where an owner fired a task that the change of `revision` took away, if beyond that change's effective_from.
-std::optional<Instant> find_late(const std::vector<LateMove>& late, std::int64_t revision);
+std::optional<Instant> find_late(const std::vector<LateMove>& late, std::string_view task_id, std::int64_t revision);
 
 // What a node knows, by its own disk or from the center, of the runtime's past.
 struct Memory {
