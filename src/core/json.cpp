@@ -6,14 +6,17 @@
 #include <rapidjson/reader.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <cstdlib>
 
 namespace cloudtask::json {
 
 namespace {
 
+// Numbers as texts: of some with many digits RapidJSON 1.1 reads beyond a table of its own.
 constexpr unsigned kParseFlags =
-    rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag | rapidjson::kParseFullPrecisionFlag;
+    rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag | rapidjson::kParseNumbersAsStringsFlag;
 
 // Stands between the reader and the document: refuses what is too deep, and duplicate member names, while it is read.
 class Guard : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Guard> {
@@ -22,14 +25,18 @@ class Guard : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Guard> {
 
     bool Null() { return document_.Null(); }
     bool Bool(bool b) { return document_.Bool(b); }
-    bool Int(int i) { return document_.Int(i); }
-    bool Uint(unsigned u) { return document_.Uint(u); }
-    bool Int64(std::int64_t i) { return document_.Int64(i); }
-    bool Uint64(std::uint64_t u) { return document_.Uint64(u); }
-    bool Double(double d) {
-        // RapidJSON reads 3e308 as infinity, which nobody could write back.
-        if (!std::isfinite(d)) problem = "a number is too large";
-        return std::isfinite(d) && document_.Double(d);
+    // Whole numbers as such if they fit, else the nearest double. `s` ends with a NUL.
+    bool RawNumber(const char* s, rapidjson::SizeType n, bool) {
+        const char* const end = s + n;
+        std::int64_t whole = 0;
+        if (const auto read = std::from_chars(s, end, whole); read.ec == std::errc{} && read.ptr == end) return document_.Int64(whole);
+        std::uint64_t big = 0;
+        if (const auto read = std::from_chars(s, end, big); read.ec == std::errc{} && read.ptr == end) return document_.Uint64(big);
+        double real = 0;
+        // Out of range is what is too large, and what is too small, which is 0.
+        if (std::from_chars(s, end, real).ec != std::errc{}) real = std::strtod(s, nullptr);
+        if (!std::isfinite(real)) problem = "a number is too large";
+        return std::isfinite(real) && document_.Double(real);
     }
     bool String(const char* s, rapidjson::SizeType n, bool copy) { return is_text({s, n}) && document_.String(s, n, copy); }
     bool StartObject() { return enter() && document_.StartObject(); }

@@ -69,6 +69,20 @@ TEST_CASE("a number that is larger than any can be is refused") {
     CHECK(json::parse("1.7e308"));
 }
 
+TEST_CASE("a number of any length is the nearest that there is") {
+    CHECK(parsed("9223372036854775807").GetInt64() == std::numeric_limits<std::int64_t>::max());
+    CHECK(parsed("-9223372036854775808").GetInt64() == std::numeric_limits<std::int64_t>::min());
+    CHECK(parsed("18446744073709551615").GetUint64() == std::numeric_limits<std::uint64_t>::max());
+    CHECK(parsed("18446744073709551616").GetDouble() == 18446744073709551616.0);
+    CHECK(parsed("7").IsInt());
+    CHECK(parsed("-0").GetInt() == 0);
+    CHECK(parsed("1e-400").GetDouble() == 0.0);
+    CHECK(parsed("0.1000000000000000055511151231257827021181583404541015625").GetDouble() == 0.1);
+    const std::string digits(120, '2');
+    CHECK_FALSE(json::parse(digits + "e308"));  // RapidJSON reads beyond a table for it
+    CHECK(parsed(digits + "e-119").GetDouble() == 2.2222222222222222);
+}
+
 TEST_CASE("text that is not UTF-8 is refused") {
     for (const std::string bytes : {"\xff", "\xc0\xaf", "\xe2\x82", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\x80"}) {
         CHECK_FALSE(json::parse("\"" + bytes + "\"").has_value());
